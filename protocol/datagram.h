@@ -1,0 +1,47 @@
+/* datagram.h: the discovery protocol's datagrams (specification, "Discovery Protocol"). Pure codec.
+ *
+ *   ANNOUNCE|nodeID|host|port|groupID|isLeader      as specified, byte for byte
+ *   ENDPOINTS|nodeID|api port|redis port
+ *   WHO
+ *   LEAVE|nodeID
+ *
+ * The same texts travel as lines on the TCP port in answer to WHO. An LF, or CR LF, at the end is tolerated.
+ */
+#ifndef KVNODE_PROTOCOL_DATAGRAM_H
+#define KVNODE_PROTOCOL_DATAGRAM_H
+
+#include "protocol/limits.h"
+#include "protocol/slice.h"
+
+#include <stdint.h>
+
+enum datagram_verb { DATAGRAM_ANNOUNCE, DATAGRAM_ENDPOINTS, DATAGRAM_WHO, DATAGRAM_LEAVE };
+
+struct datagram {
+    enum datagram_verb verb;
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* all but WHO */
+    char host[LIMIT_HOST_BYTES + 1];       /* ANNOUNCE */
+    uint16_t port;                         /* ANNOUNCE: replication port; never 0 */
+    uint16_t group;                        /* ANNOUNCE: 0 to LIMIT_GROUP */
+    bool leader;                           /* ANNOUNCE: "true" or "false" */
+    uint16_t api_port, redis_port;         /* ENDPOINTS; never 0 */
+};
+
+enum datagram_result {
+    DATAGRAM_OK,
+    DATAGRAM_UNKNOWN,   /* a verb of the future: to be ignored and counted */
+    DATAGRAM_MALFORMED, /* to be ignored and counted */
+};
+
+/* Reads one datagram. Malformed: too long, wrong number of fields, an id, host (letters, digits, '.', '-', '_',
+ * ':'), port, group or truth value out of its domain, a NUL or control character anywhere. */
+enum datagram_result datagram_decode(struct slice bytes, struct datagram *out);
+
+/* Writes the text without LF; to has room for LIMIT_DATAGRAM_BYTES. Returns its length. */
+size_t datagram_encode(const struct datagram *datagram, char *to);
+
+/* 1 to 40 of [A-Za-z0-9_-]. */
+bool datagram_valid_node_id(struct slice id);
+bool datagram_valid_host(struct slice host);
+
+#endif

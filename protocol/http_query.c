@@ -1,0 +1,68 @@
+#include "protocol/http_query.h"
+
+#include "protocol/percent.h"
+
+static bool is_encoded(struct slice text) {
+    return text.len > 0 && (memchr(text.ptr, '%', text.len) != NULL || memchr(text.ptr, '+', text.len) != NULL);
+}
+
+/* Decodes into scratch, which has room. */
+static bool decode(struct slice *text, struct buf *scratch) {
+    if (!is_encoded(*text)) {
+        return true;
+    }
+    char *to = scratch->data + scratch->end;
+    size_t n;
+    if (!percent_decode(*text, PERCENT_PLUS_IS_BLANK, to, &n)) {
+        return false;
+    }
+    buf_commit(scratch, n);
+    *text = slice_of(to, n);
+    return true;
+}
+
+/* The text up to mark, which is taken off *rest together with the mark. */
+static struct slice take_until(struct slice *rest, char mark) {
+    const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, mark, rest->len);
+    struct slice taken = end == NULL ? *rest : slice_of(rest->ptr, (size_t)(end - rest->ptr));
+    *rest = end == NULL ? slice_skip(*rest, rest->len) : slice_skip(*rest, taken.len + 1);
+    return taken;
+}
+
+bool http_query_read(struct slice query, struct http_param *params, size_t n, struct buf *scratch,
+                     const char **reason) {
+    for (size_t i = 0; i < n; i++) {
+        params[i].given = false;
+        params[i].value = SLICE("");
+    }
+    buf_reset(scratch);
+    /* What is decoded is never longer than the query; so scratch does not move while slices point into it. */
+    if (is_encoded(query) && buf_reserve(scratch, query.len) == NULL) {
+        *reason = "there is no memory to decode the query";
+        return false;
+    }
+    while (query.len > 0) {
+        struct slice value = take_until(&query, '&');
+        struct slice name = take_until(&value, '=');
+        if (!decode(&name, scratch)) {
+            *reason = "a '%' in the query has no two hexadecimal digits behind it";
+            return false;
+        }
+        for (size_t i = 0; i < n; i++) {
+            if (!slice_equals(name, params[i].name)) {
+                continue;
+            }
+            if (params[i].given) {
+                *reason = "a parameter is given twice";
+                return false;
+            }
+            params[i].given = true;
+            params[i].value = value;
+            if (!decode(&params[i].value, scratch)) {
+                *reason = "a '%' in the query has no two hexadecimal digits behind it";
+                return false;
+            }
+        }
+    }
+    return true;
+}

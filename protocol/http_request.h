@@ -1,0 +1,88 @@
+/* http_request.h: the requests of an HTTP/1.x connection, out of its bytes (RFC 9110, RFC 9112). Pure codec.
+ *
+ * llhttp finds where a request ends and checks its characters; what it lets pass although two parsers could
+ * read it differently is refused here: the head is read a second time, line by line, once it is whole.
+ *
+ *            first byte            empty line              last byte of the body
+ *     START -----------> HEAD ------------------> BODY -------------------------> DONE
+ *       ^                   '----- no body ---------------------------------------^ |
+ *       '--------------------------- http_parser_next ------------------------------'
+ *
+ * A request that arrives whole is not copied: the slices of struct http_request point into the input. One that
+ * arrives in pieces is gathered in buffers of the parser, which live until http_parser_next: an idle parser
+ * owns no memory. The verdict on given bytes is the same however they are split.
+ */
+#ifndef KVNODE_PROTOCOL_HTTP_REQUEST_H
+#define KVNODE_PROTOCOL_HTTP_REQUEST_H
+
+#include "protocol/buf.h"
+#include "protocol/err.h"
+
+#include <llhttp.h>
+
+enum { HTTP_LIST_LINES = 8 }; /* lines that one list-valued header field may be spread over */
+
+/* A header field whose value is a comma-separated list; given on several lines, it is one list all the same. */
+struct http_list {
+    struct slice lines[HTTP_LIST_LINES];
+    size_t count;
+};
+
+struct http_request {
+    llhttp_method_t method;
+    bool http10;           /* HTTP/1.0, else 1.1 */
+    bool keep_alive;       /* the connection may carry another request */
+    bool has_content_type; /* content_type was given */
+    struct slice
+        target; /* path and query as they came, without the scheme and host of an absolute target; or "*" */
+    struct slice path;  /* of the target, as it came */
+    struct slice query; /* behind the '?', as it came; empty: none */
+    struct slice content_type;
+    struct slice authorization; /* empty: not given */
+    struct http_list accept, if_match, if_none_match;
+    struct slice body;
+};
+
+enum http_parse { HTTP_PARSE_OK, HTTP_PARSE_MORE, HTTP_PARSE_BAD };
+
+enum http_phase { HTTP_PHASE_START, HTTP_PHASE_HEAD, HTTP_PHASE_BODY, HTTP_PHASE_DONE };
+
+/* Embedded in its session; the fields are the parser's own. */
+struct http_parser {
+    llhttp_t llhttp;
+    struct buf head, body; /* what came in pieces */
+    size_t head_bytes;     /* of the head, so far or in all */
+    size_t line_bytes;     /* of the request line with its LF; 0: it is not whole */
+    size_t body_bytes;     /* announced by Content-Length, or received of a chunked body */
+    size_t framing_bytes;  /* of chunk framing since the last body byte */
+    const char *piece_end; /* of the bytes that llhttp is looking at */
+    enum http_phase phase;
+    bool chunked, keep_alive, head_done, body_done;
+    bool expects_continue, skipped_cr, begins_with_letter;
+    enum err err;
+    const char *reason;
+};
+
+void http_parser_init(struct http_parser *parser);
+void http_parser_deinit(struct http_parser *parser);
+
+/* Takes bytes of the connection; *used of them are consumed.
+ *   OK    one request is whole: *out, whose slices live until http_parser_next and as long as bytes do
+ *   MORE  all is consumed, the request is not whole yet
+ *   BAD   http_parser_error says why; the connection is to be answered and closed */
+enum http_parse http_parser_feed(struct http_parser *parser, struct slice bytes, size_t *used,
+                                 struct http_request *out);
+/* After OK: gives the memory of the request back; the next one may be fed. */
+void http_parser_next(struct http_parser *parser);
+
+/* After BAD: the error (its HTTP status is in errors.def) and a static text that says what was wrong. */
+enum err http_parser_error(const struct http_parser *parser, const char **reason);
+
+static inline enum http_phase http_parser_phase(const struct http_parser *parser) { return parser->phase; }
+/* Bytes of the body that have arrived: progress, for time-outs. */
+size_t http_parser_body_received(const struct http_parser *parser);
+/* True once a request: its head is whole, its body is not, and the client waits for "100 Continue" before it
+ * sends it. */
+bool http_parser_take_continue(struct http_parser *parser);
+
+#endif

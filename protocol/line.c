@@ -1,0 +1,454 @@
+#define _GNU_SOURCE 1 /* memrchr */
+#include "protocol/line.h"
+
+#include "protocol/datagram.h"
+#include "protocol/field.h"
+#include "protocol/num.h"
+#include "protocol/percent.h"
+#include "protocol/scan.h"
+
+#include <assert.h>
+
+/* What a field is: how far it goes, its domain, and the member of struct line that it fills. */
+enum field {
+    FIELD_NONE,
+    FIELD_KEY,
+    FIELD_KEY_X, /* _X: percent-encoded */
+    FIELD_VALUE, /* raw: everything up to the last '|' of the line */
+    FIELD_VALUE_X,
+    FIELD_VERSION,
+    FIELD_ANY_VERSION,
+    FIELD_TIMESTAMP,
+    FIELD_DEADLINE,
+    FIELD_INDEX,
+    FIELD_INDEX_OR_NONE,
+    FIELD_COUNT,
+    FIELD_LINES,
+    FIELD_NODE_ID,
+    FIELD_GROUP,
+    FIELD_HISTORY,
+    FIELD_HISTORY_OR_NONE,
+    FIELD_REASON, /* the rest, '|' and all */
+    FIELD_LINE,   /* the whole line, for another decoder */
+};
+
+enum { MOST_FIELDS = 5 };
+
+#define NAME(literal)                                                                                          \
+    { literal, sizeof(literal) - 1 }
+
+static const struct row {
+    struct slice name;
+    enum line_verb verb;
+    bool escaped;
+    enum field fields[MOST_FIELDS + 1];
+} rows[] = {
+    {NAME("REPLICATE"), LINE_REPLICATE, false, {FIELD_KEY, FIELD_VALUE, FIELD_VERSION}},
+    {NAME("REPLICATEX"),
+     LINE_REPLICATE,
+     true,
+     {FIELD_KEY_X, FIELD_VALUE_X, FIELD_VERSION, FIELD_TIMESTAMP, FIELD_DEADLINE}},
+    {NAME("DELETE"), LINE_DELETE, false, {FIELD_KEY, FIELD_ANY_VERSION}},
+    {NAME("DELETEX"), LINE_DELETE, true, {FIELD_KEY_X, FIELD_ANY_VERSION}},
+    {NAME("EXPIREX"), LINE_EXPIRE, true, {FIELD_KEY_X, FIELD_DEADLINE}},
+    {NAME("CLOCK"), LINE_CLOCK, false, {FIELD_TIMESTAMP}},
+    {NAME("BATCH"), LINE_BATCH, false, {FIELD_LINES}},
+    {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
+    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX}},
+    {NAME("PING"), LINE_PING, false, {FIELD_INDEX}},
+    {NAME("LEAD"), LINE_LEAD, false, {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX}},
+    {NAME("SYNC"), LINE_SYNC, false, {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE}},
+    {NAME("CONTINUE"), LINE_CONTINUE, false, {FIELD_HISTORY, FIELD_INDEX}},
+    {NAME("FULL"), LINE_FULL, false, {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION}},
+    {NAME("END"), LINE_END, false, {FIELD_COUNT, FIELD_INDEX}},
+    {NAME("PULL"), LINE_PULL, false, {FIELD_NONE}},
+    {NAME("ERROR"), LINE_ERROR, false, {FIELD_REASON}},
+    {NAME("WHO"), LINE_WHO, false, {FIELD_NONE}},
+    {NAME("ANNOUNCE"), LINE_ANNOUNCE, false, {FIELD_LINE}},
+    {NAME("ENDPOINTS"), LINE_ENDPOINTS, false, {FIELD_LINE}},
+};
+
+/* Decoding: each reader returns NULL, or the reason why the line is malformed. */
+
+struct decoder {
+    struct slice line;
+    struct slice rest; /* what the fields so far have left */
+    struct buf *scratch;
+    struct line *out;
+};
+
+static const char *read_bytes(struct slice text, size_t most_bytes, const char *too_long, struct slice *out) {
+    *out = text;
+    return text.len > most_bytes ? too_long : NULL;
+}
+
+static const char *read_escaped(struct decoder *decoder, struct slice text, size_t most_bytes,
+                                const char *too_long, struct slice *out) {
+    if (text.len == 0 || memchr(text.ptr, '%', text.len) == NULL) {
+        return read_bytes(text, most_bytes, too_long, out);
+    }
+    if (text.len > 3 * most_bytes) {
+        return too_long;
+    }
+    /* Room for all that is left of the line at once: so a later field never moves an earlier one. */
+    char *to = buf_reserve(decoder->scratch, text.len + decoder->rest.len);
+    if (to == NULL) {
+        return "out of memory";
+    }
+    size_t n;
+    if (!percent_decode(text, PERCENT_PLUS_STAYS, to, &n)) {
+        return "bad escape";
+    }
+    buf_commit(decoder->scratch, n);
+    return read_bytes(slice_of(to, n), most_bytes, too_long, out);
+}
+
+static const char *read_number(struct slice text, uint64_t least, uint64_t most, const char *bad,
+                               uint64_t *out) {
+    return num_parse_u64(text, out) && *out >= least && *out <= most ? NULL : bad;
+}
+
+static const char *read_time(struct slice text, const char *bad, int64_t *out_ms) {
+    uint64_t number = 0;
+    bad = read_number(text, 0, LINE_TIME_LIMIT_MS - 1, bad, &number);
+    *out_ms = (int64_t)number;
+    return bad;
+}
+
+static const char *read_group(struct slice text, uint16_t *out) {
+    uint64_t number = 0;
+    const char *bad = read_number(text, 0, LIMIT_GROUP, "bad group", &number);
+    *out = (uint16_t)number;
+    return bad;
+}
+
+static const char *read_node_id(struct slice text, char *to) {
+    if (!datagram_valid_node_id(text)) {
+        return "bad node id";
+    }
+    memcpy(to, text.ptr, text.len); /* what *to held is all NUL */
+    return NULL;
+}
+
+static const char *read_history(struct slice text, uint64_t *out) {
+    uint64_t id = 0;
+    if (text.len != HISTORY_ID_DIGITS) {
+        return "bad history id";
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned decimal = (unsigned char)text.ptr[i] - (unsigned)'0';
+        unsigned letter = (unsigned char)text.ptr[i] - (unsigned)'a';
+        if (decimal > 9 && letter > 5) {
+            return "bad history id";
+        }
+        id = id << 4 | (decimal <= 9 ? decimal : letter + 10);
+    }
+    *out = id;
+    return id == 0 ? "bad history id" : NULL; /* 0 is how struct line says "nowhere" */
+}
+
+static const char *read_field(struct decoder *decoder, enum field field, struct slice text) {
+    struct line *out = decoder->out;
+    switch (field) {
+    case FIELD_KEY:
+        return read_bytes(text, LIMIT_KEY_BYTES, "key too long", &out->key);
+    case FIELD_KEY_X:
+        return read_escaped(decoder, text, LIMIT_KEY_BYTES, "key too long", &out->key);
+    case FIELD_VALUE:
+        return read_bytes(text, LIMIT_VALUE_BYTES, "value too long", &out->value);
+    case FIELD_VALUE_X:
+        return read_escaped(decoder, text, LIMIT_VALUE_BYTES, "value too long", &out->value);
+    case FIELD_VERSION:
+        return read_number(text, 1, UINT64_MAX, "bad version", &out->version);
+    case FIELD_ANY_VERSION:
+        return read_number(text, 0, UINT64_MAX, "bad version", &out->version);
+    case FIELD_TIMESTAMP:
+        return read_time(text, "bad timestamp", &out->timestamp_ms);
+    case FIELD_DEADLINE:
+        return read_time(text, "bad deadline", &out->deadline_ms);
+    case FIELD_INDEX:
+        return read_number(text, 0, UINT64_MAX, "bad index", &out->index);
+    case FIELD_INDEX_OR_NONE: /* "-|0" is nowhere; an index without its history is malformed */
+        return read_number(text, 0, out->history_id == 0 ? 0 : UINT64_MAX, "bad index", &out->index);
+    case FIELD_COUNT:
+        return read_number(text, 0, UINT64_MAX, "bad count", &out->count);
+    case FIELD_LINES:
+        return read_number(text, 1, LIMIT_BATCH_LINES, "bad count", &out->count);
+    case FIELD_NODE_ID:
+        return read_node_id(text, out->node_id);
+    case FIELD_GROUP:
+        return read_group(text, &out->group);
+    case FIELD_HISTORY:
+        return read_history(text, &out->history_id);
+    case FIELD_HISTORY_OR_NONE:
+        return slice_equals(text, SLICE("-")) ? NULL : read_history(text, &out->history_id);
+    case FIELD_REASON:
+        out->text = text;
+        return NULL;
+    case FIELD_LINE:
+        out->text = decoder->line;
+        return NULL;
+    case FIELD_NONE:
+        break;
+    }
+    return NULL;
+}
+
+/* Takes the next field from what is left of the line; false when it is not there. */
+static bool take_field(struct decoder *decoder, enum field field, struct slice *text) {
+    struct slice *rest = &decoder->rest;
+    if (field != FIELD_VALUE && field != FIELD_REASON && field != FIELD_LINE) {
+        return field_next(rest, text);
+    }
+    if (rest->len == 0) {
+        return false;
+    }
+    struct slice behind_bar = slice_skip(*rest, 1);
+    size_t n = behind_bar.len;
+    if (field == FIELD_VALUE) {
+        const char *last_bar = memrchr(behind_bar.ptr, '|', behind_bar.len);
+        if (last_bar == NULL) {
+            return false;
+        }
+        n = (size_t)(last_bar - behind_bar.ptr);
+    }
+    *text = slice_first(behind_bar, n);
+    *rest = slice_skip(behind_bar, n);
+    return true;
+}
+
+static const char *read_fields(struct decoder *decoder, const struct row *row) {
+    for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
+        struct slice text;
+        if (!take_field(decoder, *field, &text)) {
+            return "too few fields";
+        }
+        const char *bad = read_field(decoder, *field, text);
+        if (bad != NULL) {
+            return bad;
+        }
+    }
+    return decoder->rest.len == 0 ? NULL : "too many fields";
+}
+
+static const struct row *find_row(struct slice name) {
+    for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+        if (slice_equals(name, rows[r].name)) {
+            return &rows[r];
+        }
+    }
+    return NULL;
+}
+
+enum line_result line_decode(struct slice bytes, struct buf *scratch, struct line *out, const char **reason) {
+    buf_reset(scratch);
+    *reason = NULL;
+    if (bytes.len > LIMIT_LINE_BYTES) {
+        *reason = "line too long";
+        return LINE_MALFORMED;
+    }
+    if (bytes.len > 0 && bytes.ptr[bytes.len - 1] == '\r') {
+        bytes.len--;
+    }
+    struct decoder decoder = {.line = bytes, .scratch = scratch, .out = out};
+    const struct row *row = find_row(field_up_to_bar(bytes, &decoder.rest));
+    if (row == NULL) {
+        return LINE_UNKNOWN;
+    }
+    *out = (struct line){.verb = row->verb, .escaped = row->escaped};
+    *reason = read_fields(&decoder, row);
+    return *reason == NULL ? LINE_OK : LINE_MALFORMED;
+}
+
+/* Encoding: put_* write at to and return where they ended. */
+
+static inline char *put(char *to, struct slice bytes) {
+    if (bytes.len > 0) {
+        memcpy(to, bytes.ptr, bytes.len);
+    }
+    return to + bytes.len;
+}
+
+static inline char *put_number(char *to, uint64_t number) {
+    *to++ = '|';
+    return to + num_write_u64(to, number);
+}
+
+static char *put_node_id(char *to, const char *node_id) {
+    assert(datagram_valid_node_id(slice_from_text(node_id)));
+    *to++ = '|';
+    return put(to, slice_from_text(node_id));
+}
+
+static char *put_history(char *to, uint64_t history_id) {
+    *to++ = '|';
+    for (int shift = 64 - 4; shift >= 0; shift -= 4) {
+        *to++ = "0123456789abcdef"[history_id >> shift & 15];
+    }
+    return to;
+}
+
+static bool is_time(int64_t time_ms) { return time_ms >= 0 && time_ms < LINE_TIME_LIMIT_MS; }
+
+static bool is_plain_key(struct slice key) { return scan_until(key, '|', '\n', '\r', '\0', '\0') == key.len; }
+
+bool line_is_plain(struct slice key, struct slice value) {
+    return is_plain_key(key) && scan_until(value, '\n', '\r', '\0', '\0', '\0') == value.len;
+}
+
+static void write_plain(struct buf *out, struct slice key, struct slice value, uint64_t version) {
+    char *start = buf_reserve(out, sizeof("REPLICATE|||\n") + NUM_MAX_DIGITS + key.len + value.len);
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, SLICE("REPLICATE|"));
+    at = put(at, key);
+    *at++ = '|';
+    at = put(at, value);
+    at = put_number(at, version);
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}
+
+void line_replicate_x(struct buf *out, struct slice key, struct slice value, uint64_t version,
+                      int64_t timestamp_ms, int64_t deadline_ms) {
+    assert(is_time(timestamp_ms) && is_time(deadline_ms));
+    char *start = buf_reserve(out, sizeof("REPLICATEX|||||\n") + 3 * NUM_MAX_DIGITS +
+                                       percent_encoded_bytes(key) + percent_encoded_bytes(value));
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, SLICE("REPLICATEX|"));
+    at = percent_encode(at, key);
+    *at++ = '|';
+    at = percent_encode(at, value);
+    at = put_number(at, version);
+    at = put_number(at, (uint64_t)timestamp_ms);
+    at = put_number(at, (uint64_t)deadline_ms);
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}
+
+void line_replicate(struct buf *out, struct slice key, struct slice value, uint64_t version,
+                    int64_t timestamp_ms, int64_t deadline_ms) {
+    if (deadline_ms == 0 && line_is_plain(key, value)) {
+        write_plain(out, key, value, version);
+    } else {
+        line_replicate_x(out, key, value, version, timestamp_ms, deadline_ms);
+    }
+}
+
+/* name|key|number, the key percent-encoded. */
+static void write_key_x(struct buf *out, struct slice name, struct slice key, uint64_t number) {
+    char *start = buf_reserve(out, name.len + sizeof("||\n") + NUM_MAX_DIGITS + percent_encoded_bytes(key));
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, name);
+    *at++ = '|';
+    at = percent_encode(at, key);
+    at = put_number(at, number);
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}
+
+void line_delete(struct buf *out, struct slice key, uint64_t version) {
+    if (!is_plain_key(key)) {
+        write_key_x(out, SLICE("DELETEX"), key, version);
+        return;
+    }
+    char *start = buf_reserve(out, sizeof("DELETE||\n") + NUM_MAX_DIGITS + key.len);
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, SLICE("DELETE|"));
+    at = put(at, key);
+    at = put_number(at, version);
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}
+
+void line_expire(struct buf *out, struct slice key, int64_t deadline_ms) {
+    assert(is_time(deadline_ms));
+    write_key_x(out, SLICE("EXPIREX"), key, (uint64_t)deadline_ms);
+}
+
+/* The others are short: they are put together on the stack and appended at once. */
+enum { SHORT_LINE_BYTES = 160 };
+
+static void append_line(struct buf *out, char *text, char *end) {
+    *end++ = '\n';
+    buf_append(out, text, (size_t)(end - text));
+}
+
+static void append_number_line(struct buf *out, struct slice name, uint64_t number) {
+    char text[SHORT_LINE_BYTES];
+    append_line(out, text, put_number(put(text, name), number));
+}
+
+void line_flush(struct buf *out, uint64_t floor) { append_number_line(out, SLICE("FLUSH"), floor); }
+
+void line_clock(struct buf *out, int64_t now_ms) {
+    assert(is_time(now_ms));
+    append_number_line(out, SLICE("CLOCK"), (uint64_t)now_ms);
+}
+
+void line_batch(struct buf *out, uint64_t count) {
+    assert(count >= 1 && count <= LIMIT_BATCH_LINES);
+    append_number_line(out, SLICE("BATCH"), count);
+}
+
+void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_node_id(put(text, SLICE("LEAD")), node_id);
+    at = put_number(at, group);
+    at = put_history(at, history_id);
+    append_line(out, text, put_number(at, index));
+}
+
+void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_node_id(put(text, SLICE("SYNC")), node_id);
+    at = history_id == 0 ? put(at, SLICE("|-|0")) : put_number(put_history(at, history_id), index);
+    append_line(out, text, at);
+}
+
+void line_continue(struct buf *out, uint64_t history_id, uint64_t index) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_history(put(text, SLICE("CONTINUE")), history_id);
+    append_line(out, text, put_number(at, index));
+}
+
+void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_history(put(text, SLICE("FULL")), history_id);
+    at = put_number(at, index);
+    append_line(out, text, put_number(at, floor));
+}
+
+void line_end(struct buf *out, uint64_t count, uint64_t index) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_number(put(text, SLICE("END")), count);
+    append_line(out, text, put_number(at, index));
+}
+
+void line_ping(struct buf *out, uint64_t index) { append_number_line(out, SLICE("PING"), index); }
+
+void line_ack(struct buf *out, uint64_t index) { append_number_line(out, SLICE("ACK"), index); }
+
+void line_pull(struct buf *out) { buf_append_text(out, "PULL\n"); }
+
+void line_error(struct buf *out, const char *reason) {
+    size_t n = strlen(reason);
+    char *start = buf_reserve(out, sizeof("ERROR|\n") + n);
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, SLICE("ERROR|"));
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)reason[i];
+        *at++ = c < 0x20 || c == 0x7F ? ' ' : reason[i];
+    }
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}

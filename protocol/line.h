@@ -1,0 +1,103 @@
+/* line.h: the replication protocol's lines (specification, "Replication Protocol"; design, section 4).
+ * Pure codec.
+ *
+ * A line is VERB|field|... and LF; a CR before the LF is ignored. History lines:
+ *
+ *   REPLICATE|key|value|version      the key ends at the first '|', the version starts after the last one
+ *   REPLICATEX|key|value|version|timestamp|deadline      percent-encoded, where the plain form can't say it
+ *   DELETE|key|version     DELETEX|key|version     EXPIREX|key|deadline
+ *   FLUSH|floor            CLOCK|ms                BATCH|n
+ *
+ * Link lines (never in the history):
+ *
+ *   LEAD|nodeID|groupID|historyID|index      SYNC|nodeID|historyID|index      CONTINUE|historyID|index
+ *   FULL|historyID|index|floor               END|count|index                  PING|index     ACK|index
+ *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
+ *
+ * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
+ * either case; a lone '%' is malformed. What was not written by kvnode is read as it is meant: a CR or NUL that
+ * stands in a field unescaped is a byte of it.
+ */
+#ifndef KVNODE_PROTOCOL_LINE_H
+#define KVNODE_PROTOCOL_LINE_H
+
+#include "protocol/buf.h"
+#include "protocol/limits.h"
+
+#include <stdint.h>
+
+enum { HISTORY_ID_DIGITS = 16 };
+
+/* Timestamps and deadlines are below this: the store keeps them in 48 bits. */
+#define LINE_TIME_LIMIT_MS ((int64_t)1 << 48)
+
+enum line_verb {
+    LINE_REPLICATE, /* both forms; escaped tells them apart */
+    LINE_DELETE,    /* both forms */
+    LINE_EXPIRE,    /* EXPIREX */
+    LINE_FLUSH,
+    LINE_CLOCK,
+    LINE_BATCH,
+    LINE_LAST_OF_HISTORY = LINE_BATCH,
+    LINE_LEAD,
+    LINE_SYNC,
+    LINE_CONTINUE,
+    LINE_FULL,
+    LINE_END,
+    LINE_PING,
+    LINE_ACK,
+    LINE_PULL,
+    LINE_ERROR,
+    LINE_WHO,
+    LINE_ANNOUNCE,  /* text is the whole line, for datagram_decode */
+    LINE_ENDPOINTS, /* likewise */
+};
+
+struct line {
+    enum line_verb verb;
+    bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE has no other */
+    struct slice key;     /* REPLICATE, DELETE, EXPIRE: decoded */
+    struct slice value;   /* REPLICATE: decoded */
+    uint64_t version;     /* REPLICATE (at least 1), DELETE; FLUSH and FULL: the floor */
+    int64_t timestamp_ms; /* REPLICATEX; CLOCK. 0 in REPLICATE: the history's clock says it */
+    int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
+    uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
+    uint64_t count;       /* BATCH: lines, 1 to LIMIT_BATCH_LINES; END: keys */
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC */
+    uint16_t group;                        /* LEAD */
+    uint64_t history_id;                   /* LEAD, SYNC, CONTINUE, FULL; 0: "-", nowhere (SYNC only) */
+    struct slice text;                     /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line */
+};
+
+enum line_result { LINE_OK, LINE_UNKNOWN, LINE_MALFORMED };
+
+/* Decodes one line, given without its LF (a CR at the end is ignored). Slices of *out point into bytes, or into
+ * scratch where something had to be unescaped; scratch is reset first and must live as long as *out is used. On
+ * LINE_MALFORMED *reason is a static text. Keys and values over the limits, numbers out of range, timestamps or
+ * deadlines of LINE_TIME_LIMIT_MS or more are malformed. */
+enum line_result line_decode(struct slice bytes, struct buf *scratch, struct line *out, const char **reason);
+
+/* Appending encoders; each writes one whole line with its LF. line_replicate takes the plain form when
+ * deadline_ms is 0 and the plain form can say key and value; line_replicate_x always the X form. */
+bool line_is_plain(struct slice key, struct slice value); /* no '|' in the key; no LF, CR, NUL in either */
+void line_replicate(struct buf *out, struct slice key, struct slice value, uint64_t version,
+                    int64_t timestamp_ms, int64_t deadline_ms);
+void line_replicate_x(struct buf *out, struct slice key, struct slice value, uint64_t version,
+                      int64_t timestamp_ms, int64_t deadline_ms);
+void line_delete(struct buf *out, struct slice key, uint64_t version);
+void line_expire(struct buf *out, struct slice key, int64_t deadline_ms);
+void line_flush(struct buf *out, uint64_t floor);
+void line_clock(struct buf *out, int64_t now_ms);
+void line_batch(struct buf *out, uint64_t count);
+
+void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index);
+void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index); /* 0: "-|0" */
+void line_continue(struct buf *out, uint64_t history_id, uint64_t index);
+void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor);
+void line_end(struct buf *out, uint64_t count, uint64_t index);
+void line_ping(struct buf *out, uint64_t index);
+void line_ack(struct buf *out, uint64_t index);
+void line_pull(struct buf *out);
+void line_error(struct buf *out, const char *reason); /* control characters become spaces */
+
+#endif

@@ -1,0 +1,85 @@
+/* resp_request.h: reads what a Redis client sends: multibulk and inline commands (Redis serialization protocol,
+ * "Sending commands to a Redis server" and "Inline commands"). Pure.
+ *
+ *   START --'*'--> COUNT --n > 0--> HEADER --$len--> BULK --len bytes CR LF--> HEADER ... --n-th bulk--> OK
+ *     |              '--n <= 0--> OK, no arguments
+ *     '--else--> INLINE --LF--> OK
+ *
+ * Three answers: OK, MORE (state kept: what was looked at is not looked at again, however the input is split),
+ * BAD. The arguments are slices of the input and go into an arena that many commands share, so that a batch of
+ * them is parsed without an allocation. While a command is incomplete nothing of it is kept but how far it was
+ * understood: when its last byte is there, its headers are read a second time. So a client that claims a
+ * million arguments, or sends all but the last of them, costs no memory besides the input itself.
+ */
+#ifndef KVNODE_PROTOCOL_RESP_REQUEST_H
+#define KVNODE_PROTOCOL_RESP_REQUEST_H
+
+#include "protocol/buf.h"
+#include "protocol/limits.h"
+
+#include <stdint.h>
+
+/* One command in all, headers included. Redis: client-query-buffer-limit. */
+#define RESP_REQUEST_MAX_BYTES ((size_t)1 << 30)
+
+/* The arguments of the commands of a batch, one command's behind the other's. Zero-initialised. */
+struct resp_arguments {
+    struct slice *items;
+    size_t count, capacity;
+    struct buf unescaped; /* of the one inline command that a batch may have (see resp_request_parse) */
+};
+void resp_arguments_deinit(struct resp_arguments *arguments);
+/* Forgets all arguments; gives memory back that only a huge command needed. */
+void resp_arguments_reset(struct resp_arguments *arguments);
+
+enum resp_request_fault {
+    RESP_REQUEST_NO_FAULT,
+#define RESP_REQUEST_FAULT(name, text) RESP_REQUEST_##name,
+#include "protocol/resp_request_faults.def"
+#undef RESP_REQUEST_FAULT
+};
+
+enum resp_request_state {
+    RESP_REQUEST_START,
+    RESP_REQUEST_COUNT,
+    RESP_REQUEST_HEADER,
+    RESP_REQUEST_BULK,
+    RESP_REQUEST_INLINE
+};
+
+/* What is kept of an incomplete command. All zero between commands. Offsets count from the command's first
+ * byte. */
+struct resp_request {
+    size_t offset;     /* where the header, bulk or line that comes next starts */
+    size_t scanned;    /* there is no line end before this */
+    size_t bulk_bytes; /* BULK: its length */
+    uint32_t bulks_left;
+    enum resp_request_state state : 8;
+    enum resp_request_fault fault : 8; /* after BAD */
+    char unexpected;                   /* the byte in place of a '$' */
+};
+
+/* One whole command. */
+struct resp_command {
+    size_t bytes; /* of the input that it took */
+    size_t first; /* its arguments in the arena */
+    size_t count; /* 0: a blank line or an empty multibulk, to be skipped */
+    bool is_inline;
+};
+
+enum resp_request_result { RESP_REQUEST_OK, RESP_REQUEST_MORE, RESP_REQUEST_BAD };
+
+/* in begins with the command's first byte, also when the call continues after MORE (the bytes given then come
+ * again). After OK and MORE request is ready for the next call; after BAD the connection is to be closed.
+ * Inline commands with quotes need scratch memory: after an inline command the arena must be reset before the
+ * next one is parsed. */
+enum resp_request_result resp_request_parse(struct resp_request *request, struct slice in,
+                                            struct resp_arguments *arguments, struct resp_command *out);
+
+/* After MORE: how many bytes of input the command has at least, in all; 0: that is not known yet. */
+size_t resp_request_expected_bytes(const struct resp_request *request);
+
+/* After BAD: appends "Protocol error: ..." as Redis words it. */
+void resp_request_append_reason(const struct resp_request *request, struct buf *out);
+
+#endif

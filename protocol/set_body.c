@@ -1,0 +1,175 @@
+#include "protocol/set_body.h"
+
+#include "protocol/base64.h"
+#include "protocol/limits.h"
+#include "protocol/utf8.h"
+
+#include <cjson/cJSON.h>
+#include <stdlib.h>
+
+/* --- Before cJSON --- */
+
+static bool is_json_blank(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+/* Where the string that begins at i (behind its quote) ends: the index of the closing quote, or text.len. NULL
+ * in *reason: it is fine. */
+static size_t check_string(struct slice text, size_t i, const char **reason) {
+    for (; i < text.len && text.ptr[i] != '"'; i++) {
+        if ((unsigned char)text.ptr[i] < 0x20) {
+            *reason = "a control character in a JSON string has to be escaped";
+            return i;
+        }
+        if (text.ptr[i] == '\\') {
+            if (text.len - i >= 6 && memcmp(text.ptr + i, "\\u0000", 6) == 0) {
+                *reason = "\\u0000 in a JSON string: say it as {\"base64\":\"...\"}";
+                return i;
+            }
+            i++;
+        }
+    }
+    return i;
+}
+
+/* cJSON takes any control character for a blank, stops a string at \u0000, and makes a node of every element.
+ */
+static const char *check_text(struct slice text) {
+    if (!utf8_valid(text)) {
+        return "the body is not UTF-8";
+    }
+    size_t commas = 0, depth = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        const char *reason = NULL;
+        switch (c) {
+        case '"':
+            i = check_string(text, i + 1, &reason);
+            if (reason != NULL) {
+                return reason;
+            }
+            break;
+        case '{':
+        case '[':
+            if (++depth > SET_BODY_MAX_DEPTH) {
+                return "the JSON is nested too deeply";
+            }
+            break;
+        case '}':
+        case ']':
+            depth -= depth > 0;
+            break;
+        case ',':
+            if (++commas >= SET_BODY_MAX_MEMBERS) {
+                return "the JSON has too many members";
+            }
+            break;
+        default:
+            if ((unsigned char)c < 0x20 && !is_json_blank(c)) {
+                return "a control character in the JSON";
+            }
+        }
+    }
+    return NULL;
+}
+
+/* --- Members --- */
+
+bool set_body_ttl_of_seconds(double seconds, int64_t *ttl_ms) {
+    if (!(seconds > 0) || seconds * 1000 >= (double)SET_BODY_MAX_TTL_MS) { /* also refuses what is no number */
+        return false;
+    }
+    int64_t ms = (int64_t)(seconds * 1000 + 0.5);
+    *ttl_ms = ms > 0 ? ms : 1;
+    return true;
+}
+
+bool set_body_ttl_of_text(struct slice text, int64_t *ttl_ms) {
+    char copy[32];
+    if (text.len == 0 || text.len >= sizeof copy || text.ptr[0] == '.' || text.ptr[text.len - 1] == '.') {
+        return false;
+    }
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    return strspn(copy, "0123456789.") == text.len && strchr(copy, '.') == strrchr(copy, '.') &&
+           set_body_ttl_of_seconds(strtod(copy, NULL), ttl_ms);
+}
+
+/* A string, or an object of one member "base64": the bytes that it says. */
+static enum err read_text(const cJSON *item, struct buf *decoded, struct slice *out, const char **reason) {
+    if (cJSON_IsString(item)) {
+        *out = slice_from_text(item->valuestring);
+        return ERR_NONE;
+    }
+    const cJSON *only = cJSON_IsObject(item) ? item->child : NULL;
+    if (only == NULL || only->next != NULL || strcmp(only->string, "base64") != 0 || !cJSON_IsString(only)) {
+        *reason = "key and value are each a string or {\"base64\":\"...\"}";
+        return ERR_BAD_REQUEST;
+    }
+    if (!base64_decode(decoded, slice_from_text(only->valuestring))) {
+        *reason = buf_failed(decoded) ? err_text(ERR_NO_MEMORY) : "the base64 is malformed";
+        return buf_failed(decoded) ? ERR_NO_MEMORY : ERR_BAD_REQUEST;
+    }
+    *out = buf_slice(decoded);
+    return ERR_NONE;
+}
+
+static enum err read_member(const cJSON *item, struct set_body *out, const char **reason) {
+    bool is_key = strcmp(item->string, "key") == 0, is_value = strcmp(item->string, "value") == 0;
+    bool is_ttl = strcmp(item->string, "ttl") == 0;
+    if ((is_key && out->has_key) || (is_value && out->has_value) || (is_ttl && out->ttl_ms != 0)) {
+        *reason = "a member is given twice";
+        return ERR_BAD_REQUEST;
+    }
+    if (is_key) {
+        out->has_key = true;
+        return read_text(item, &out->decoded_key, &out->key, reason);
+    }
+    if (is_value) {
+        out->has_value = true;
+        return read_text(item, &out->decoded_value, &out->value, reason);
+    }
+    if (is_ttl && (!cJSON_IsNumber(item) || !set_body_ttl_of_seconds(item->valuedouble, &out->ttl_ms))) {
+        *reason = "ttl is a number of seconds above 0";
+        return ERR_INVALID_EXPIRE;
+    }
+    return ERR_NONE;
+}
+
+enum err set_body_read(struct slice text, struct set_body *out, const char **reason) {
+    *out = (struct set_body){.ttl_ms = 0};
+    buf_init(&out->decoded_key, LIMIT_HTTP_BODY_BYTES);
+    buf_init(&out->decoded_value, LIMIT_HTTP_BODY_BYTES);
+    *reason = check_text(text);
+    if (*reason != NULL) {
+        return ERR_BAD_REQUEST;
+    }
+    const char *end = NULL;
+    out->json = cJSON_ParseWithLengthOpts(text.ptr, text.len, &end, 0);
+    if (out->json == NULL) {
+        *reason = "the body is not valid JSON";
+        return ERR_BAD_REQUEST;
+    }
+    while (end < text.ptr + text.len && is_json_blank(*end)) {
+        end++;
+    }
+    if (end != text.ptr + text.len) {
+        *reason = "there is something behind the JSON";
+        return ERR_BAD_REQUEST;
+    }
+    if (!cJSON_IsObject(out->json)) {
+        *reason = "the body is not a JSON object";
+        return ERR_BAD_REQUEST;
+    }
+    for (const cJSON *item = out->json->child; item != NULL; item = item->next) {
+        enum err err = read_member(item, out, reason);
+        if (err != ERR_NONE) {
+            return err;
+        }
+    }
+    return ERR_NONE;
+}
+
+void set_body_deinit(struct set_body *body) {
+    cJSON_Delete(body->json);
+    buf_deinit(&body->decoded_key);
+    buf_deinit(&body->decoded_value);
+}

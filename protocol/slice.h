@@ -1,0 +1,55 @@
+/* slice.h: a borrowed run of bytes.
+ *
+ * A slice owns nothing and dies with the buffer it points into: whatever is stored or queued copies it.
+ * Bytes, not characters: a slice may hold NUL, LF or anything else, and is not NUL-terminated.
+ */
+#ifndef KVNODE_PROTOCOL_SLICE_H
+#define KVNODE_PROTOCOL_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+struct slice {
+    const char *ptr;
+    size_t len;
+};
+
+/* The slice of a string literal, without its NUL. */
+#define SLICE(literal) ((struct slice){(literal), sizeof(literal) - 1})
+
+static inline struct slice slice_of(const void *ptr, size_t len) {
+    return (struct slice){(const char *)ptr, len};
+}
+
+static inline struct slice slice_from_text(const char *text) { return slice_of(text, strlen(text)); }
+
+static inline bool slice_equals(struct slice a, struct slice b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* ASCII case is ignored. Stops at no NUL: lengths must agree. */
+static inline bool slice_equals_nocase(struct slice a, struct slice b) {
+    if (a.len != b.len) {
+        return false;
+    }
+    for (size_t i = 0; i < a.len; i++) {
+        unsigned char x = (unsigned char)a.ptr[i], y = (unsigned char)b.ptr[i];
+        x = (unsigned char)(x >= 'A' && x <= 'Z' ? x + 32 : x);
+        y = (unsigned char)(y >= 'A' && y <= 'Z' ? y + 32 : y);
+        if (x != y) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What is left after the first n bytes; n must not exceed len. */
+static inline struct slice slice_skip(struct slice s, size_t n) { return slice_of(s.ptr + n, s.len - n); }
+
+static inline struct slice slice_first(struct slice s, size_t n) {
+    return slice_of(s.ptr, n < s.len ? n : s.len);
+}
+
+#endif
