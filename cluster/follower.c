@@ -1,0 +1,355 @@
+#include "cluster/follower.h"
+
+#include "cluster/history.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A history of this node's own that began with nothing is older than any leader's: a node that holds little
+ * must not pass for the most advanced of its group. */
+enum { OLDEST_HISTORY_MS = 1 };
+
+void follower_init(struct follower *follower, const char *node_id, uint16_t group,
+                   const struct follower_store *store) {
+    *follower = (struct follower){.group = group, .store = *store};
+    snprintf(follower->node_id, sizeof(follower->node_id), "%s", node_id);
+}
+
+void follower_follow(struct follower *follower, struct position position) {
+    follower->leading = false;
+    follower->position = position;
+    follower->clock_ms = 0;
+    follower->own_history = false;
+    follower->overlaid_by = 0;
+}
+
+void follower_lead(struct follower *follower, uint64_t own_history_id) {
+    follower->leading = true;
+    follower->position = (struct position){.history_id = own_history_id};
+}
+
+void follower_link_init(struct follower_link *link, int64_t now_ms) {
+    *link = (struct follower_link){.phase = FOLLOWER_NEW, .last_line_ms = now_ms, .last_ack_ms = now_ms};
+    buf_init(&link->batch, HISTORY_BATCH_LIMIT_BYTES);
+}
+
+void follower_link_deinit(struct follower_link *link, struct follower *follower) {
+    buf_deinit(&link->batch);
+    if (follower->leader_link == link) {
+        follower->leader_link = NULL;
+    }
+}
+
+bool follower_linked(const struct follower *follower) { return follower->leader_link != NULL; }
+
+static enum follower_verdict refuse(struct follower *follower, struct buf *out, const char *reason) {
+    follower->lines_refused++;
+    line_error(out, reason);
+    return FOLLOWER_CLOSE;
+}
+
+static enum follower_verdict malformed(struct follower *follower, struct buf *out, const char *reason) {
+    follower->lines_malformed++;
+    line_error(out, reason);
+    return FOLLOWER_CLOSE;
+}
+
+/* --- Who is my leader --- */
+
+static enum follower_verdict on_lead(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, int64_t now_ms, struct buf *out) {
+    char reason[160];
+    if (link->phase != FOLLOWER_NEW) {
+        return malformed(follower, out, "LEAD must be the first line");
+    }
+    if (line->group != follower->group) {
+        snprintf(reason, sizeof(reason), "wrong group: node %s is in group %u", follower->node_id,
+                 follower->group);
+        return refuse(follower, out, reason);
+    }
+    if (strcmp(line->node_id, follower->node_id) == 0) {
+        return refuse(follower, out, "that is this node's own id");
+    }
+    if (follower->leading) {
+        if (line->history_id < follower->position.history_id) {
+            return FOLLOWER_STEP_DOWN;
+        }
+        snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx",
+                 follower->node_id, follower->group, (unsigned long long)follower->position.history_id);
+        return refuse(follower, out, reason);
+    }
+    const struct follower_link *other = follower->leader_link;
+    if (other != NULL && strcmp(other->leader_id, line->node_id) != 0 &&
+        line->history_id >= other->history_id && now_ms - other->last_line_ms < LINK_TIMEOUT_MS) {
+        snprintf(reason, sizeof(reason), "two leaders: node %s follows %s", follower->node_id,
+                 other->leader_id);
+        return refuse(follower, out, reason);
+    }
+    follower->leader_link = link; /* the driver closes the one it takes the place of */
+    link->phase = FOLLOWER_SYNCING;
+    link->history_id = line->history_id;
+    link->leader_index = line->index;
+    snprintf(link->leader_id, sizeof(link->leader_id), "%s", line->node_id);
+    /* Who leads the one history or the other has all of this node's data; and it is not to be continued. */
+    bool anew = follower->overlaid_by != 0 && (line->history_id == follower->overlaid_by ||
+                                               line->history_id == follower->position.history_id);
+    struct position named = anew ? (struct position){0} : follower->position;
+    line_sync(out, follower->node_id, named.history_id, named.index);
+    return FOLLOWER_GO_ON;
+}
+
+static void begin_own_history(struct follower *follower, uint64_t id) {
+    follower->position = (struct position){.history_id = id};
+    follower->own_history = true;
+}
+
+/* --- Lines of a peer that said no LEAD: it knows only the specification --- */
+
+static enum follower_verdict on_bare(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, int64_t now_ms, uint16_t random,
+                                     struct buf *out) {
+    if (follower->leading) {
+        return refuse(follower, out, "this node is the leader of its group: it takes no changes from others");
+    }
+    if (follower_linked(follower)) {
+        return refuse(follower, out, "this node follows a live leader: it takes changes only from it");
+    }
+    link->phase = FOLLOWER_BARE;
+    if (line->verb == LINE_CLOCK) {
+        link->clock_ms = line->timestamp_ms;
+        return FOLLOWER_GO_ON;
+    }
+    if (line->verb != LINE_REPLICATE && line->verb != LINE_DELETE) {
+        return refuse(follower, out, "not allowed without LEAD");
+    }
+    int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : now_ms;
+    if (follower->store.apply_if_newer(follower->store.context, line, timestamp_ms)) {
+        /* The data is no longer what any leader's history says: it is a history of its own from here on. */
+        if (!follower->own_history) {
+            int64_t began_ms = follower->position.history_id == 0 ? OLDEST_HISTORY_MS : now_ms;
+            begin_own_history(follower, history_make_id(began_ms, random));
+        }
+        follower->position.index++;
+        follower->overlaid_by = 0; /* no leader has this */
+    }
+    return FOLLOWER_GO_ON;
+}
+
+/* --- The leader's lines --- */
+
+static enum follower_verdict apply(struct follower *follower, const struct line *line, struct buf *out) {
+    enum err err = follower->store.apply(follower->store.context, line, follower->clock_ms);
+    return err == ERR_NONE ? FOLLOWER_GO_ON : refuse(follower, out, err_text(err));
+}
+
+/* The whole batch is here: decode again and apply. All lines were found to be well-formed before. */
+static enum follower_verdict apply_batch(struct follower_link *link, struct follower *follower,
+                                         struct buf *scratch, struct buf *out) {
+    struct slice rest = buf_slice(&link->batch);
+    enum follower_verdict verdict = FOLLOWER_GO_ON;
+    while (rest.len > 0 && verdict == FOLLOWER_GO_ON) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        size_t n = (size_t)(end - rest.ptr);
+        struct line line;
+        const char *reason;
+        if (line_decode(slice_first(rest, n), scratch, &line, &reason) == LINE_OK) {
+            verdict = apply(follower, &line, out);
+        }
+        rest = slice_skip(rest, n + 1);
+    }
+    buf_deinit(&link->batch);
+    return verdict;
+}
+
+static void count_lines(struct follower_link *link, struct follower *follower, uint64_t lines) {
+    if (link->phase == FOLLOWER_STREAM) {
+        follower->position.index += lines;
+    } else {
+        link->lines_in_full += lines;
+    }
+}
+
+static enum follower_verdict on_batch_line(struct follower_link *link, struct follower *follower,
+                                           const struct line *line, struct slice bytes, struct buf *scratch,
+                                           struct buf *out) {
+    if (line->verb > LINE_FLUSH) {
+        return malformed(follower, out, "a BATCH holds changes only");
+    }
+    buf_append_slice(&link->batch, bytes);
+    buf_append_byte(&link->batch, '\n');
+    if (buf_failed(&link->batch)) {
+        return refuse(follower, out, "the BATCH is too large");
+    }
+    if (--link->batch_left > 0) {
+        return FOLLOWER_GO_ON;
+    }
+    enum follower_verdict verdict = apply_batch(link, follower, scratch, out);
+    if (verdict == FOLLOWER_GO_ON) {
+        count_lines(link, follower, 1 + link->batch_count);
+    }
+    return verdict;
+}
+
+static enum follower_verdict on_change(struct follower_link *link, struct follower *follower,
+                                       const struct line *line, struct buf *out) {
+    if (link->phase == FOLLOWER_SYNCING) {
+        return FOLLOWER_GO_ON; /* the leader took this node for one that knows no SYNC, and has not read it yet
+                                */
+    }
+    if (line->verb == LINE_BATCH) {
+        link->batch_left = link->batch_count = line->count;
+        return FOLLOWER_GO_ON;
+    }
+    enum follower_verdict verdict = FOLLOWER_GO_ON;
+    if (line->verb == LINE_CLOCK) {
+        follower->clock_ms = line->timestamp_ms;
+    } else {
+        verdict = apply(follower, line, out);
+    }
+    if (verdict == FOLLOWER_GO_ON) {
+        count_lines(link, follower, 1);
+    }
+    return verdict;
+}
+
+static enum follower_verdict on_continue(struct follower_link *link, struct follower *follower,
+                                         const struct line *line, struct buf *out) {
+    struct position named = {.history_id = line->history_id, .index = line->index};
+    if (link->phase != FOLLOWER_SYNCING || position_compare(named, follower->position) != 0 ||
+        follower->overlaid_by != 0) {
+        return malformed(follower, out, "CONTINUE from where this node is not");
+    }
+    link->phase = FOLLOWER_STREAM;
+    link->history_id = line->history_id;
+    follower->partial_syncs++;
+    return FOLLOWER_GO_ON;
+}
+
+/* The old position is kept until END: if the state breaks off, this node still has all the data of it to give.
+ * Who had nothing then has a part of the state, which may be all that is left of it: that is no place in the
+ * leader's history, but one of this node's own. */
+static enum follower_verdict on_full(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, uint16_t random) {
+    link->phase = FOLLOWER_FULL;
+    link->history_id = line->history_id;
+    link->full_floor = line->version;
+    link->leader_index = line->index;
+    link->lines_in_full = 0;
+    follower->overlaid_by = line->history_id;
+    if (follower->position.history_id == 0) {
+        begin_own_history(follower, history_make_id(OLDEST_HISTORY_MS, random));
+    }
+    follower->store.full_begin(follower->store.context);
+    return FOLLOWER_GO_ON;
+}
+
+static enum follower_verdict on_end(struct follower_link *link, struct follower *follower,
+                                    const struct line *line, struct buf *out) {
+    if (link->phase != FOLLOWER_FULL) {
+        return malformed(follower, out, "END without FULL");
+    }
+    follower->store.full_end(follower->store.context, link->full_floor);
+    follower->position = (struct position){.history_id = link->history_id, .index = line->index};
+    follower->own_history = false;
+    follower->overlaid_by = 0;
+    follower->full_syncs++;
+    link->phase = FOLLOWER_STREAM;
+    link->leader_index = line->index;
+    return FOLLOWER_GO_ON;
+}
+
+static void send_ack(struct follower_link *link, struct follower *follower, int64_t now_ms, struct buf *out) {
+    /* While a state arrives nothing of the new history is applied yet. */
+    link->acked_index = link->phase == FOLLOWER_STREAM ? follower->position.index : 0;
+    link->last_ack_ms = now_ms;
+    line_ack(out, link->acked_index);
+}
+
+static enum follower_verdict on_ping(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, int64_t now_ms, struct buf *out) {
+    link->leader_index = line->index;
+    if (link->phase == FOLLOWER_STREAM && line->index != follower->position.index) {
+        /* Lines were lost or counted differently: a FULL mends it. */
+        follower->overlaid_by = follower->position.history_id;
+        return malformed(follower, out, "PING names another index than this node has counted");
+    }
+    send_ack(link, follower, now_ms, out);
+    return FOLLOWER_GO_ON;
+}
+
+static enum follower_verdict on_leader_line(struct follower_link *link, struct follower *follower,
+                                            const struct line *line, int64_t now_ms, uint16_t random,
+                                            struct buf *out) {
+    switch (line->verb) {
+    case LINE_CONTINUE:
+        return on_continue(link, follower, line, out);
+    case LINE_FULL:
+        return on_full(link, follower, line, random);
+    case LINE_END:
+        return on_end(link, follower, line, out);
+    case LINE_PING:
+        return on_ping(link, follower, line, now_ms, out);
+    case LINE_PULL:
+        return link->phase == FOLLOWER_SYNCING ? FOLLOWER_SEND_STATE
+                                               : malformed(follower, out, "PULL after FULL");
+    default:
+        return line->verb <= LINE_LAST_OF_HISTORY ? on_change(link, follower, line, out)
+                                                  : malformed(follower, out, "a leader does not say that");
+    }
+}
+
+enum follower_verdict follower_link_line(struct follower_link *link, struct follower *follower,
+                                         struct slice bytes, int64_t now_ms, uint16_t random,
+                                         struct buf *scratch, struct buf *out) {
+    struct line line;
+    const char *reason;
+    follower->lines_received++;
+    link->last_line_ms = now_ms;
+    switch (line_decode(bytes, scratch, &line, &reason)) {
+    case LINE_MALFORMED:
+        return malformed(follower, out, reason);
+    case LINE_UNKNOWN:
+        follower->lines_unknown++;
+        return FOLLOWER_GO_ON;
+    case LINE_OK:
+        break;
+    }
+    if (link->phase >= FOLLOWER_SYNCING && follower->leader_link != link) {
+        return refuse(follower, out, "another link has taken this one's place");
+    }
+    if (link->batch_left > 0) {
+        return on_batch_line(link, follower, &line, bytes, scratch, out);
+    }
+    if (line.verb == LINE_WHO) {
+        return FOLLOWER_FACTS;
+    }
+    if (line.verb == LINE_ERROR) {
+        return FOLLOWER_CLOSE;
+    }
+    if (line.verb == LINE_LEAD) {
+        return on_lead(link, follower, &line, now_ms, out);
+    }
+    if (link->phase >= FOLLOWER_SYNCING) {
+        return on_leader_line(link, follower, &line, now_ms, random, out);
+    }
+    return line.verb <= LINE_LAST_OF_HISTORY ? on_bare(link, follower, &line, now_ms, random, out)
+                                             : malformed(follower, out, "LEAD or REPLICATE is expected first");
+}
+
+void follower_link_bytes(struct follower_link *link, int64_t now_ms) { link->last_line_ms = now_ms; }
+
+enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
+                                         struct buf *out) {
+    if (link->phase < FOLLOWER_SYNCING) {
+        return FOLLOWER_GO_ON;
+    }
+    if (follower->leader_link != link || now_ms - link->last_line_ms >= LINK_TIMEOUT_MS) {
+        return FOLLOWER_CLOSE;
+    }
+    bool news = link->phase == FOLLOWER_FULL || follower->position.index != link->acked_index;
+    int64_t after_ms = news ? FOLLOWER_ACK_EVERY_MS : FOLLOWER_ACK_IDLE_MS;
+    if (link->phase != FOLLOWER_SYNCING && now_ms - link->last_ack_ms >= after_ms) {
+        send_ack(link, follower, now_ms, out);
+    }
+    return FOLLOWER_GO_ON;
+}

@@ -1,0 +1,349 @@
+/* The backlog is a queue of chunks, numbered for ever: a cursor names a chunk by number, so that a chunk that
+ * has gone is recognised without any list of readers.
+ *
+ *      first                                   last
+ *     [ chunk 7 ][ chunk 8 ][ chunk 9 ][ chunk 10 ... ]   next_chunk = 11
+ *         ^ reader of old, about to be lost        ^ lines are appended here
+ */
+#include "cluster/history.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { SMALLEST_CHUNK_BYTES = 4 << 10, LARGEST_CHUNK_BYTES = 256 << 10, LINE_OVERHEAD_BYTES = 96 };
+
+struct chunk {
+    uint64_t first_index; /* of its first line */
+    uint64_t line_count;
+    struct buf bytes;
+};
+
+struct history {
+    uint64_t id;
+    uint64_t index;
+    size_t limit_bytes, chunk_bytes, backlog_bytes;
+    bool keeping;
+    int64_t clock_ms; /* what the last CLOCK line said; 0: nothing */
+
+    struct chunk **chunks; /* a ring: chunk number n is at n & (chunk_slots - 1) */
+    size_t chunk_slots;    /* a power of two */
+    uint64_t first_chunk, next_chunk;
+
+    bool in_batch;
+    uint64_t batch_lines;
+    int64_t batch_clock_ms; /* 0: no plain line in it */
+    struct buf batch;
+};
+
+struct history *history_create(uint64_t id, size_t limit_bytes) {
+    struct history *history = calloc(1, sizeof(*history));
+    if (history == NULL) {
+        return NULL;
+    }
+    size_t chunk_bytes = limit_bytes / 16;
+    chunk_bytes = chunk_bytes < SMALLEST_CHUNK_BYTES ? SMALLEST_CHUNK_BYTES : chunk_bytes;
+    chunk_bytes = chunk_bytes > LARGEST_CHUNK_BYTES ? LARGEST_CHUNK_BYTES : chunk_bytes;
+    *history =
+        (struct history){.id = id, .limit_bytes = limit_bytes, .chunk_bytes = chunk_bytes, .chunk_slots = 16};
+    history->chunks = calloc(history->chunk_slots, sizeof(struct chunk *));
+    if (history->chunks == NULL) {
+        free(history);
+        return NULL;
+    }
+    buf_init(&history->batch, HISTORY_BATCH_LIMIT_BYTES);
+    return history;
+}
+
+static struct chunk **slot_of_chunk(const struct history *history, uint64_t number) {
+    return &history->chunks[number & (history->chunk_slots - 1)];
+}
+
+static void drop_oldest(struct history *history) {
+    struct chunk **slot = slot_of_chunk(history, history->first_chunk++);
+    history->backlog_bytes -= buf_used(&(*slot)->bytes);
+    buf_deinit(&(*slot)->bytes);
+    free(*slot);
+    *slot = NULL;
+}
+
+/* Every cursor becomes LOST, those at the end too. */
+static void drop_all(struct history *history) {
+    while (history->first_chunk < history->next_chunk) {
+        drop_oldest(history);
+    }
+    history->first_chunk = ++history->next_chunk;
+    history->clock_ms = 0;
+}
+
+void history_destroy(struct history **history) {
+    if (*history == NULL) {
+        return;
+    }
+    drop_all(*history);
+    buf_deinit(&(*history)->batch);
+    free((*history)->chunks);
+    free(*history);
+    *history = NULL;
+}
+
+uint64_t history_make_id(int64_t now_ms, uint16_t random) { return (uint64_t)now_ms << 16 | random; }
+
+uint64_t history_id(const struct history *history) { return history->id; }
+uint64_t history_index(const struct history *history) { return history->index; }
+size_t history_backlog_bytes(const struct history *history) { return history->backlog_bytes; }
+size_t history_limit_bytes(const struct history *history) { return history->limit_bytes; }
+
+uint64_t history_first_index(const struct history *history) {
+    return history->first_chunk == history->next_chunk
+               ? history->index + 1
+               : (*slot_of_chunk(history, history->first_chunk))->first_index;
+}
+
+void history_restart(struct history *history, uint64_t id) {
+    drop_all(history);
+    history->id = id;
+    history->index = 0;
+}
+
+void history_keep(struct history *history) { history->keeping = true; }
+
+void history_forget_clock(struct history *history) { history->clock_ms = 0; }
+
+/* --- Appending --- */
+
+static bool grow_ring(struct history *history) {
+    size_t slots = history->chunk_slots * 2;
+    struct chunk **chunks = calloc(slots, sizeof(struct chunk *));
+    if (chunks == NULL) {
+        return false;
+    }
+    for (uint64_t n = history->first_chunk; n < history->next_chunk; n++) {
+        chunks[n & (slots - 1)] = *slot_of_chunk(history, n);
+    }
+    free(history->chunks);
+    history->chunks = chunks;
+    history->chunk_slots = slots;
+    return true;
+}
+
+static struct chunk *add_chunk(struct history *history, size_t bytes) {
+    if (history->next_chunk - history->first_chunk == history->chunk_slots && !grow_ring(history)) {
+        return NULL;
+    }
+    struct chunk *chunk = malloc(sizeof(*chunk));
+    if (chunk == NULL) {
+        return NULL;
+    }
+    *chunk = (struct chunk){.first_index = history->index + 1};
+    buf_init(&chunk->bytes, SIZE_MAX / 2);
+    if (buf_reserve(&chunk->bytes, bytes) == NULL) {
+        free(chunk);
+        return NULL;
+    }
+    *slot_of_chunk(history, history->next_chunk++) = chunk;
+    return chunk;
+}
+
+/* The place for about n more bytes: the last chunk, or a new one. NULL: nothing is kept (nobody reads, or no
+ * memory). */
+static struct buf *append_begin(struct history *history, size_t n) {
+    if (!history->keeping) {
+        return NULL;
+    }
+    struct chunk *chunk =
+        history->first_chunk == history->next_chunk ? NULL : *slot_of_chunk(history, history->next_chunk - 1);
+    /* By its size, not by its capacity: that grows under lines that were escaped, and chunks must not. */
+    if (chunk == NULL || buf_used(&chunk->bytes) + n > history->chunk_bytes) {
+        chunk = add_chunk(history, n > history->chunk_bytes ? n : history->chunk_bytes);
+    }
+    if (chunk == NULL) {
+        drop_all(history);
+        return NULL;
+    }
+    history->backlog_bytes -= buf_used(&chunk->bytes);
+    return &chunk->bytes;
+}
+
+/* lines were written to what append_begin gave (NULL: they only count). */
+static void append_end(struct history *history, const struct buf *bytes, uint64_t lines) {
+    history->index += lines;
+    if (bytes == NULL) {
+        return;
+    }
+    struct chunk *chunk = *slot_of_chunk(history, history->next_chunk - 1);
+    chunk->line_count += lines;
+    history->backlog_bytes += buf_used(bytes);
+    if (buf_failed(bytes)) {
+        drop_all(history);
+        return;
+    }
+    while (history->backlog_bytes > history->limit_bytes && history->first_chunk + 1 < history->next_chunk) {
+        drop_oldest(history);
+    }
+}
+
+/* True when a plain line may say a change of that time; the clock is said first where it must. (0 is how
+ * clock_ms says that nothing was said: no clock can say that time.) */
+static bool say_clock(struct history *history, struct buf *out, int64_t timestamp_ms, uint64_t *lines) {
+    if (timestamp_ms < history->clock_ms || timestamp_ms == 0) {
+        return false;
+    }
+    if (timestamp_ms != history->clock_ms) {
+        line_clock(out, timestamp_ms);
+        history->clock_ms = timestamp_ms;
+        *lines += 1;
+    }
+    return true;
+}
+
+static void batch_replicate(struct history *history, struct slice key, struct slice value, uint64_t version,
+                            int64_t timestamp_ms, int64_t deadline_ms) {
+    bool plain = deadline_ms == 0 && timestamp_ms >= history->clock_ms && timestamp_ms != 0 &&
+                 (history->batch_clock_ms == 0 || history->batch_clock_ms == timestamp_ms) &&
+                 line_is_plain(key, value);
+    history->batch_lines++;
+    if (plain) {
+        history->batch_clock_ms = timestamp_ms;
+        line_replicate(&history->batch, key, value, version, timestamp_ms, 0);
+    } else {
+        line_replicate_x(&history->batch, key, value, version, timestamp_ms, deadline_ms);
+    }
+}
+
+void history_replicate(struct history *history, struct slice key, struct slice value, uint64_t version,
+                       int64_t timestamp_ms, int64_t deadline_ms) {
+    if (history->in_batch) {
+        if (history->keeping) {
+            batch_replicate(history, key, value, version, timestamp_ms, deadline_ms);
+        } else {
+            history->batch_lines++;
+        }
+        return;
+    }
+    uint64_t lines = 1;
+    struct buf *out = append_begin(history, key.len + value.len + LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        if (deadline_ms == 0 && line_is_plain(key, value) && say_clock(history, out, timestamp_ms, &lines)) {
+            line_replicate(out, key, value, version, timestamp_ms, 0);
+        } else {
+            line_replicate_x(out, key, value, version, timestamp_ms, deadline_ms);
+        }
+    }
+    append_end(history, out, lines);
+}
+
+/* The lines that need no clock: written by one of the encoders, to the batch or to the backlog. */
+static struct buf *line_begin(struct history *history, size_t n) {
+    if (history->in_batch) {
+        return history->keeping ? &history->batch : NULL;
+    }
+    return append_begin(history, n);
+}
+
+static void line_end_of(struct history *history, const struct buf *out) {
+    if (history->in_batch) {
+        history->batch_lines++;
+    } else {
+        append_end(history, out, 1);
+    }
+}
+
+void history_delete(struct history *history, struct slice key, uint64_t version) {
+    struct buf *out = line_begin(history, key.len + LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        line_delete(out, key, version);
+    }
+    line_end_of(history, out);
+}
+
+void history_expire(struct history *history, struct slice key, int64_t deadline_ms) {
+    struct buf *out = line_begin(history, key.len + LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        line_expire(out, key, deadline_ms);
+    }
+    line_end_of(history, out);
+}
+
+void history_flush(struct history *history, uint64_t floor) {
+    struct buf *out = line_begin(history, LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        line_flush(out, floor);
+    }
+    line_end_of(history, out);
+}
+
+void history_batch_begin(struct history *history) {
+    assert(!history->in_batch);
+    history->in_batch = true;
+    history->batch_lines = 0;
+    history->batch_clock_ms = 0;
+}
+
+void history_batch_end(struct history *history) {
+    assert(history->in_batch);
+    history->in_batch = false;
+    if (history->batch_lines > 0) {
+        uint64_t lines = 1 + history->batch_lines;
+        struct buf *out = append_begin(history, buf_used(&history->batch) + LINE_OVERHEAD_BYTES);
+        if (out != NULL) {
+            if (history->batch_clock_ms != 0) {
+                say_clock(history, out, history->batch_clock_ms, &lines);
+            }
+            if (history->batch_lines <= LIMIT_BATCH_LINES && !buf_failed(&history->batch)) {
+                line_batch(out, history->batch_lines);
+                buf_append_slice(out, buf_slice(&history->batch));
+            } else {
+                out->failed = true;
+            }
+        }
+        append_end(history, out, lines);
+    }
+    buf_deinit(&history->batch);
+}
+
+/* --- Reading --- */
+
+bool history_seek(const struct history *history, uint64_t index, struct history_cursor *out) {
+    if (index > history->index || index + 1 < history_first_index(history)) {
+        return false;
+    }
+    uint64_t number = history->next_chunk;
+    while (number > history->first_chunk && (*slot_of_chunk(history, number - 1))->first_index > index + 1) {
+        number--;
+    }
+    if (number == history->first_chunk) { /* nothing is kept, and nothing is missing */
+        *out = (struct history_cursor){.chunk = history->next_chunk};
+        return true;
+    }
+    const struct chunk *chunk = *slot_of_chunk(history, --number);
+    struct slice bytes = buf_slice(&chunk->bytes);
+    size_t offset = 0;
+    for (uint64_t skip = index + 1 - chunk->first_index; skip > 0; skip--) {
+        const char *end = memchr(bytes.ptr + offset, '\n', bytes.len - offset);
+        assert(end != NULL);
+        offset = (size_t)(end - bytes.ptr) + 1;
+    }
+    *out = (struct history_cursor){.chunk = number, .offset = offset};
+    return true;
+}
+
+bool history_peek(const struct history *history, struct history_cursor *cursor, struct slice *out) {
+    *out = slice_of("", 0);
+    if (cursor->chunk < history->first_chunk) {
+        return false;
+    }
+    while (cursor->chunk < history->next_chunk) {
+        struct slice bytes = buf_slice(&(*slot_of_chunk(history, cursor->chunk))->bytes);
+        if (cursor->offset < bytes.len) {
+            *out = slice_skip(bytes, cursor->offset);
+            return true;
+        }
+        if (cursor->chunk + 1 == history->next_chunk) {
+            return true;
+        }
+        *cursor = (struct history_cursor){.chunk = cursor->chunk + 1};
+    }
+    return true;
+}
+
+void history_advance(struct history_cursor *cursor, size_t n) { cursor->offset += n; }

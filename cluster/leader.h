@@ -1,0 +1,143 @@
+/* leader.h: how a leader brings its followers to its history, and how it gets its data back: a decider.
+ *
+ * One struct leader a node, one struct leader_link a follower that is dialled.
+ *
+ *   leader:  LISTENING -- 1 s, nobody has data --------------> SERVING
+ *              |    ^                                          ^   |
+ *              |    '-- it broke off, nothing is here --.      |   | nothing is written yet, and
+ *              |                                        |      |   | one with data turns up
+ *              '------- PULL the most advanced ----> PULLING --'   |
+ *                                                       ^----------'
+ *
+ *   link:  HELLO (LEAD sent) -- SYNC --> HELD (the leader is not serving yet)
+ *            |   |                         |  | PULL
+ *            |   | SYNC                    |  '-----> TAKING -- END --.
+ *            |   v                         v                          v
+ *            |  CONTINUE -> STREAM <---- STATE (FULL, slices, live lines, END) <- position not in the backlog
+ *            |
+ *            '-- 500 ms silent, a peer that never spoke kvnode --> STATE, STREAM in plain lines (spec_only)
+ *
+ * A follower that names data of a history that is neither this one nor one this leader's data came from is
+ * taken from first: wholly, while nothing has been written here; else only the keys that are missing here
+ * (TAKING with adopt). So no restart order and no healed partition loses what only a follower had. (What was
+ * deleted while such a follower was away comes back with it: the lesser evil.)
+ */
+#ifndef KVNODE_CLUSTER_LEADER_H
+#define KVNODE_CLUSTER_LEADER_H
+
+#include "cluster/history.h"
+#include "cluster/position.h"
+
+enum {
+    LEADER_LISTEN_MS = 1000,
+    LEADER_SPEC_ONLY_AFTER_MS = 500,
+    LEADER_PING_EVERY_MS = 1000,
+    LEADER_KNOWN = 16,
+    LEADER_FAILED = 8,
+};
+
+/* The data, as the leader reads and takes it. */
+struct leader_store {
+    void *context;
+    /* Appends the X (or, plain, the shortest) lines of one bucket or so behind the cursor; adds their number to
+     * *count; returns the next cursor, 0 at the end. */
+    uint64_t (*scan)(void *context, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
+    uint64_t (*floor)(void *context);
+    enum err (*apply)(void *context, const struct line *line,
+                      int64_t timestamp_ms); /* part of a pulled state */
+    bool (*adopt)(void *context,
+                  const struct line *line); /* a key that is missing here, as a write of this history */
+    void (*pull_begin)(void *context);
+    void (*pull_end)(void *context, uint64_t floor);
+    void (*pull_drop)(
+        void *context); /* the state broke off, and there was nothing before it: empty the store */
+};
+
+enum leader_phase { LEADER_LISTENING, LEADER_PULLING, LEADER_SERVING };
+
+enum leader_link_phase {
+    LEADER_LINK_DIALLING,
+    LEADER_LINK_HELLO,
+    LEADER_LINK_HELD,
+    LEADER_LINK_TAKING, /* its state is on the way here: leader->taking is this link */
+    LEADER_LINK_STATE,  /* the state is on the way to it */
+    LEADER_LINK_STREAM,
+};
+
+enum leader_verdict { LEADER_GO_ON, LEADER_CLOSE };
+
+struct leader_link {
+    enum leader_link_phase phase;
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* as membership knows it */
+    bool knows_sync;                       /* it has sent ENDPOINTS or SYNC: no spec-only peer */
+    bool spec_only;
+    struct position position;         /* that it named in SYNC */
+    struct history_cursor cursor;     /* STATE, STREAM */
+    uint64_t scan_cursor, scan_count; /* STATE */
+    uint64_t acked_index;
+    bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
+    bool take_asked, take_began,
+        take_adopts; /* TAKING: PULL was sent; FULL has come; only missing keys are taken */
+    uint64_t take_history_id, take_floor, taken;
+    int64_t opened_ms, last_line_ms, last_sent_ms, last_ack_ms; /* last_ack_ms -1: none yet */
+    char refusal[160];                                          /* what its ERROR line said */
+    struct leader_link *next, *prev;
+};
+
+struct leader {
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    uint16_t group;
+    struct history *history;
+    struct leader_store store;
+    enum leader_phase phase;
+    int64_t serve_at_ms; /* LISTENING: when the listening is over */
+    /* Whose data is in the store: states that were taken, and (with index UINT64_MAX) this leader's own former
+     * histories. Beyond LEADER_KNOWN the oldest is forgotten: its data would be taken again. */
+    struct position known[LEADER_KNOWN];
+    size_t known_count;
+    /* Nodes whose state broke off: tried after the others. */
+    char failed[LEADER_FAILED][LIMIT_NODE_ID_BYTES + 1];
+    size_t failed_count;
+    struct leader_link *taking; /* NULL: none */
+    struct leader_link *links;
+    uint64_t full_syncs, partial_syncs, partial_refused, pulls, adopted, lines_unknown, lines_malformed;
+};
+
+void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
+                 const struct leader_store *store, int64_t now_ms);
+
+/* A connection to a follower stands: says LEAD. */
+void leader_link_open(struct leader_link *link, struct leader *leader, const char *node_id, bool knows_sync,
+                      int64_t now_ms, struct buf *out);
+void leader_link_close(struct leader_link *link, struct leader *leader, int64_t now_ms);
+
+/* One line of the follower, without its LF. */
+enum leader_verdict leader_link_line(struct leader_link *link, struct leader *leader, struct slice bytes,
+                                     int64_t now_ms, struct buf *scratch, struct buf *out);
+
+/* The next tick that finds all of the history sent says PING, which is answered with ACK at once. */
+void leader_link_ask(struct leader_link *link);
+
+/* Part of a line that is still on its way has arrived: who sends it lives. */
+void leader_link_bytes(struct leader_link *link, int64_t now_ms);
+
+/* Every 50 ms or so, and for every link after an event that may have changed the leader's phase. */
+void leader_tick(struct leader *leader, int64_t now_ms);
+enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *leader, int64_t now_ms,
+                                     struct buf *out);
+
+/* STATE: appends history bytes that are due and slices of the state until out holds about max_bytes or the
+ * state is complete (the link is then in STREAM). LEADER_CLOSE: the link fell out of the backlog; dial it
+ * again. */
+enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *leader, struct buf *out,
+                                     size_t max_bytes);
+
+/* STREAM: what is to be sent next, straight from the backlog; empty: nothing now. LEADER_CLOSE as above. The
+ * caller tells how much of it the socket took. */
+enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out);
+void leader_link_sent(struct leader_link *link, size_t n, int64_t now_ms);
+
+const char *
+leader_link_state(const struct leader_link *link); /* for status: "handshake", "full", "online", ... */
+
+#endif

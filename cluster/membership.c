@@ -1,0 +1,550 @@
+#include "cluster/membership.h"
+
+#include <stdlib.h>
+
+enum {
+    QUEUE_FIRST_CAPACITY = 16,
+    QUEUE_ROOM_FOR_HEARD = 4, /* the most that one datagram brings: GONE, UP or CHANGED, VERIFY, OTHER_LEADER */
+    MEMBERS_FIRST_CAPACITY = 16,
+};
+
+static const int64_t NEVER = INT64_MAX;
+
+/* Actions in the order in which they were decided: a ring that grows. */
+struct queue {
+    struct membership_action *slots;
+    size_t first, count, capacity;
+};
+
+struct membership {
+    struct member **members; /* ordered by id; self is one of them */
+    size_t count, capacity;
+    struct member *self;
+    struct queue queue;
+    uint64_t random;
+    uint64_t ignored;
+    int64_t announce_due_ms; /* the next one of those every 5 s; NEVER: not started */
+    int64_t answer_due_ms;   /* somebody wants to hear of us */
+    int64_t who_due_ms, who_gap_ms;
+    int64_t sweep_due_ms; /* not after the first moment at which a member turns dead or is forgotten */
+    int64_t duplicate_id_due_ms;
+    int64_t ticked_ms; /* NEVER: not yet */
+    size_t n_groups;
+    uint16_t groups[LIMIT_GROUP + 1]; /* in the ring, ascending */
+};
+
+/* ---- actions ---- */
+
+static bool queue_reserve(struct queue *queue, size_t n) {
+    if (queue->capacity - queue->count >= n) {
+        return true;
+    }
+    size_t capacity = queue->capacity == 0 ? QUEUE_FIRST_CAPACITY : queue->capacity * 2;
+    struct membership_action *slots = malloc(capacity * sizeof *slots);
+    if (slots == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < queue->count; i++) {
+        slots[i] = queue->slots[(queue->first + i) % queue->capacity];
+    }
+    free(queue->slots);
+    *queue = (struct queue){.slots = slots, .count = queue->count, .capacity = capacity};
+    return true;
+}
+
+static bool push(struct membership *m, enum membership_action_type type, const struct member *member) {
+    struct queue *queue = &m->queue;
+    if (!queue_reserve(queue, 1)) {
+        return false;
+    }
+    queue->slots[(queue->first + queue->count) % queue->capacity] =
+        (struct membership_action){.type = type, .member = *member};
+    queue->count++;
+    return true;
+}
+
+bool membership_next(struct membership *m, struct membership_action *out) {
+    struct queue *queue = &m->queue;
+    if (queue->count == 0) {
+        return false;
+    }
+    *out = queue->slots[queue->first];
+    queue->first = (queue->first + 1) % queue->capacity;
+    queue->count--;
+    return true;
+}
+
+/* ---- the members, ordered by id ---- */
+
+/* Where the id is, or would be. */
+static size_t lower_bound(const struct membership *m, const char *id) {
+    size_t low = 0, high = m->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(m->members[middle]->id, id) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static struct member *find(const struct membership *m, const char *id) {
+    size_t i = lower_bound(m, id);
+    return i < m->count && strcmp(m->members[i]->id, id) == 0 ? m->members[i] : NULL;
+}
+
+static bool same_address(const struct member *member, const struct datagram *announce) {
+    return member->port == announce->port && strcmp(member->host, announce->host) == 0;
+}
+
+static bool same_facts(const struct member *member, const struct datagram *announce) {
+    return same_address(member, announce) && member->group == announce->group &&
+           member->leader == announce->leader;
+}
+
+static void take_facts(struct member *member, const struct datagram *announce) {
+    memcpy(member->host, announce->host, sizeof member->host);
+    member->port = announce->port;
+    member->group = announce->group;
+    member->leader = announce->leader;
+}
+
+static struct member *find_address(const struct membership *m, const struct datagram *announce) {
+    for (size_t i = 0; i < m->count; i++) {
+        if (same_address(m->members[i], announce)) {
+            return m->members[i];
+        }
+    }
+    return NULL;
+}
+
+static bool has_room(struct membership *m) {
+    if (m->count < m->capacity) {
+        return true;
+    }
+    size_t capacity = m->capacity == 0 ? MEMBERS_FIRST_CAPACITY : m->capacity * 2;
+    struct member **members = realloc(m->members, capacity * sizeof(struct member *));
+    if (members == NULL) {
+        return false;
+    }
+    m->members = members;
+    m->capacity = capacity;
+    return true;
+}
+
+/* There is room. */
+static void insert(struct membership *m, struct member *owned_member) {
+    size_t i = lower_bound(m, owned_member->id);
+    memmove(m->members + i + 1, m->members + i, (m->count - i) * sizeof(struct member *));
+    m->members[i] = owned_member;
+    m->count++;
+}
+
+/* There is room in the queue. */
+static void let_go(struct membership *m, struct member *member) {
+    push(m, MEMBERSHIP_MEMBER_GONE, member);
+    size_t i = lower_bound(m, member->id);
+    m->count--;
+    memmove(m->members + i, m->members + i + 1, (m->count - i) * sizeof(struct member *));
+    free(member);
+}
+
+/* A node that is not known by its id. NULL: no room for it. */
+static struct member *admit(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+    struct member *former = find_address(m, announce);
+    if (former == NULL && m->count >= MEMBERSHIP_MAX_MEMBERS) {
+        return NULL;
+    }
+    struct member *member = calloc(1, sizeof *member);
+    if (member == NULL || !has_room(m)) {
+        free(member);
+        return NULL;
+    }
+    if (former != NULL) {
+        let_go(m, former); /* it was restarted under a new id */
+    }
+    memcpy(member->id, announce->node_id, sizeof member->id);
+    take_facts(member, announce);
+    member->first_heard_ms = now_ms;
+    insert(m, member);
+    return member;
+}
+
+/* ---- life ---- */
+
+struct membership *membership_create(const struct member *self, uint64_t seed) {
+    struct membership *m = calloc(1, sizeof *m);
+    struct member *member = malloc(sizeof *member);
+    if (m == NULL || member == NULL || !has_room(m) || !queue_reserve(&m->queue, QUEUE_FIRST_CAPACITY)) {
+        free(member);
+        membership_destroy(&m);
+        return NULL;
+    }
+    *member = *self;
+    member->self = true;
+    member->alive = true;
+    member->verified = self->leader;
+    member->has_endpoints = self->api_port != 0 && self->redis_port != 0;
+    insert(m, member);
+    m->self = member;
+    m->random = seed;
+    m->announce_due_ms = m->answer_due_ms = m->who_due_ms = m->sweep_due_ms = m->ticked_ms = NEVER;
+    m->duplicate_id_due_ms = INT64_MIN;
+    return m;
+}
+
+void membership_destroy(struct membership **membership) {
+    struct membership *m = *membership;
+    if (m == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        free(m->members[i]);
+    }
+    free(m->members);
+    free(m->queue.slots);
+    free(m);
+    *membership = NULL;
+}
+
+/* ---- what this node says ---- */
+
+/* 0 to n - 1: splitmix64. */
+static int64_t random_below(struct membership *m, int64_t n) {
+    uint64_t x = m->random += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return (int64_t)((x ^ x >> 31) % (uint64_t)n);
+}
+
+/* What finds no room in the queue stays due. An answer does not put off the announcement every 5 s: where
+ * datagrams get lost, each is one more chance. */
+static void say_what_is_due(struct membership *m, int64_t now_ms) {
+    if ((now_ms >= m->announce_due_ms || now_ms >= m->answer_due_ms) &&
+        push(m, MEMBERSHIP_SEND_FACTS, m->self)) {
+        if (now_ms >= m->announce_due_ms) {
+            int64_t jitter_ms = random_below(m, MEMBERSHIP_ANNOUNCE_EVERY_MS / 10 + 1);
+            m->announce_due_ms = now_ms + MEMBERSHIP_ANNOUNCE_EVERY_MS - jitter_ms;
+        }
+        m->answer_due_ms = NEVER;
+    }
+    if (now_ms >= m->who_due_ms && push(m, MEMBERSHIP_SEND_WHO, m->self)) {
+        m->who_due_ms = m->who_gap_ms <= MEMBERSHIP_WHO_LONGEST_GAP_MS ? now_ms + m->who_gap_ms : NEVER;
+        m->who_gap_ms *= 2;
+    }
+}
+
+static void ask_who(struct membership *m, int64_t now_ms) {
+    m->who_due_ms = now_ms;
+    m->who_gap_ms = MEMBERSHIP_WHO_FIRST_GAP_MS;
+}
+
+/* "WHO ..., which makes everybody announce within 0 to 200 ms": not all in the same moment. */
+static void answer_soon(struct membership *m, int64_t now_ms) {
+    if (m->answer_due_ms == NEVER && m->announce_due_ms != NEVER) {
+        m->answer_due_ms = now_ms + random_below(m, MEMBERSHIP_WHO_ANSWER_WITHIN_MS + 1);
+    }
+}
+
+void membership_start(struct membership *m, int64_t now_ms) {
+    m->self->first_heard_ms = m->self->last_heard_ms = now_ms;
+    m->announce_due_ms = now_ms;
+    ask_who(m, now_ms);
+    say_what_is_due(m, now_ms);
+}
+
+void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
+    if (m->self->leader == leader) {
+        return;
+    }
+    m->self->leader = m->self->verified = leader;
+    if (m->announce_due_ms != NEVER) {
+        m->answer_due_ms = now_ms;
+        say_what_is_due(m, now_ms);
+    }
+    for (size_t i = 0; leader && i < m->count; i++) {
+        const struct member *other = m->members[i];
+        if (other->alive && other->leader && !other->self && other->group == m->self->group) {
+            push(m, MEMBERSHIP_OTHER_LEADER,
+                 other); /* should it find no room: it comes with the next announcement */
+        }
+    }
+}
+
+/* ---- leaders, asked whether they are what was heard of them ---- */
+
+/* A leader that has not yet answered is asked, one question at a time. There is room in the queue. */
+static void verify(struct membership *m, struct member *member, int64_t now_ms) {
+    if (!member->leader || member->verified || now_ms < member->verify_after_ms) {
+        return;
+    }
+    member->verifying = true;
+    member->stale_question = false;
+    member->verify_after_ms = now_ms + MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS;
+    push(m, MEMBERSHIP_VERIFY, member);
+}
+
+static void doubt(struct member *member, int64_t now_ms) {
+    member->verified = false;
+    if (member->verifying) {
+        member->stale_question = true; /* what it answers will be about facts of the past: ask again then */
+    } else {
+        member->verify_after_ms = now_ms;
+    }
+}
+
+/* There is room in the queue. */
+static void verification_failed(struct membership *m, struct member *member, int64_t now_ms) {
+    if (member->verifying) {
+        member->verifying = false;
+        member->verify_after_ms = now_ms + (member->stale_question ? 0 : MEMBERSHIP_VERIFY_AGAIN_AFTER_MS);
+        if (member->stale_question) {
+            verify(m, member, now_ms);
+        }
+    }
+}
+
+void membership_verify_failed(struct membership *m, const char *node_id, int64_t now_ms) {
+    struct member *member = find(m, node_id);
+    if (member != NULL && !member->self && queue_reserve(&m->queue, 1)) {
+        verification_failed(m, member, now_ms);
+    }
+}
+
+/* There is room in the queue. */
+static void join(struct membership *m, const struct member *leader) {
+    size_t i = m->n_groups;
+    while (i > 0 && m->groups[i - 1] >= leader->group) {
+        i--;
+    }
+    if (i < m->n_groups && m->groups[i] == leader->group) {
+        return;
+    }
+    memmove(m->groups + i + 1, m->groups + i, (m->n_groups - i) * sizeof m->groups[0]);
+    m->groups[i] = leader->group;
+    m->n_groups++;
+    push(m, MEMBERSHIP_GROUP_JOINED, leader);
+}
+
+void membership_verified(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+    struct member *member = find(m, announce->node_id);
+    if (member == NULL || member->self || !queue_reserve(&m->queue, 1)) {
+        return;
+    }
+    if (!same_facts(member, announce)) {
+        verification_failed(m, member, now_ms);
+        return;
+    }
+    member->verifying = false;
+    member->verified = member->leader;
+    if (member->leader) {
+        join(m, member);
+    }
+}
+
+void membership_join_group(struct membership *m, uint16_t group) {
+    const struct member *leader = membership_leader(m, group);
+    struct member unknown = {.group = group};
+    if (queue_reserve(&m->queue, 1)) {
+        join(m, leader != NULL ? leader : &unknown);
+    }
+}
+
+/* ---- what this node hears ---- */
+
+/* Our own echo, perhaps from a moment before our role changed, comes from our own host and port. */
+static void hear_own_id(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+    if (same_address(m->self, announce) || now_ms < m->duplicate_id_due_ms) {
+        return;
+    }
+    m->duplicate_id_due_ms = now_ms + MEMBERSHIP_DUPLICATE_ID_EVERY_MS;
+    struct member other = *m->self;
+    other.self = false;
+    take_facts(&other, announce);
+    push(m, MEMBERSHIP_DUPLICATE_ID, &other);
+}
+
+/* A known node says that it is not what it was. */
+static void hear_change(struct membership *m, struct member *member, const struct datagram *announce,
+                        int64_t now_ms) {
+    if (!same_address(member, announce)) {
+        struct member *former = find_address(m, announce);
+        if (former != NULL) {
+            let_go(m, former);
+        }
+        /* Where clients reach it is not known before it says so: its old ports at a new host are somebody
+         * else's. */
+        member->has_endpoints = false;
+        member->api_port = member->redis_port = 0;
+    }
+    take_facts(member, announce);
+    doubt(member, now_ms);
+}
+
+static void hear_announce(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+    if (strcmp(announce->node_id, m->self->id) == 0) {
+        hear_own_id(m, announce, now_ms);
+        return;
+    }
+    if (same_address(m->self, announce)) {
+        return; /* what this node was before its restart */
+    }
+    struct member *member = find(m, announce->node_id);
+    bool changed = member != NULL && !same_facts(member, announce);
+    if (changed) {
+        hear_change(m, member, announce, now_ms);
+    } else if (member == NULL) {
+        member = admit(m, announce, now_ms);
+        if (member == NULL) {
+            m->ignored++;
+            return;
+        }
+    }
+    member->last_heard_ms = now_ms;
+    if (!member->alive) {
+        member->alive = true;
+        push(m, MEMBERSHIP_MEMBER_UP, member);
+        answer_soon(m, now_ms); /* it may not know us, and its WHO may have been lost */
+        if (m->sweep_due_ms > now_ms + MEMBERSHIP_DEAD_AFTER_MS) {
+            m->sweep_due_ms = now_ms + MEMBERSHIP_DEAD_AFTER_MS;
+        }
+    } else if (changed) {
+        push(m, MEMBERSHIP_MEMBER_CHANGED, member);
+    }
+    verify(m, member, now_ms);
+    if (m->self->leader && member->leader && member->group == m->self->group) {
+        push(m, MEMBERSHIP_OTHER_LEADER, member);
+    }
+}
+
+static void hear_endpoints(struct membership *m, const struct datagram *endpoints) {
+    struct member *member = find(m, endpoints->node_id);
+    if (member == NULL || member->self ||
+        (member->has_endpoints && member->api_port == endpoints->api_port &&
+         member->redis_port == endpoints->redis_port)) {
+        return;
+    }
+    member->has_endpoints = true;
+    member->api_port = endpoints->api_port;
+    member->redis_port = endpoints->redis_port;
+    push(m, MEMBERSHIP_MEMBER_CHANGED, member);
+}
+
+static void hear_leave(struct membership *m, const struct datagram *leave) {
+    struct member *member = find(m, leave->node_id);
+    if (member != NULL && !member->self) {
+        let_go(m, member);
+    }
+}
+
+void membership_hear(struct membership *m, const struct datagram *datagram, int64_t now_ms) {
+    if (!queue_reserve(&m->queue, QUEUE_ROOM_FOR_HEARD)) {
+        m->ignored++; /* as if it had been lost on its way */
+        return;
+    }
+    switch (datagram->verb) {
+    case DATAGRAM_ANNOUNCE:
+        hear_announce(m, datagram, now_ms);
+        break;
+    case DATAGRAM_ENDPOINTS:
+        hear_endpoints(m, datagram);
+        break;
+    case DATAGRAM_WHO:
+        answer_soon(m, now_ms);
+        break;
+    case DATAGRAM_LEAVE:
+        hear_leave(m, datagram);
+        break;
+    }
+}
+
+/* ---- time ---- */
+
+static int64_t sweep_due(const struct member *member) {
+    return member->last_heard_ms + (member->alive ? MEMBERSHIP_DEAD_AFTER_MS : MEMBERSHIP_FORGET_AFTER_MS);
+}
+
+static void sweep(struct membership *m, int64_t now_ms) {
+    int64_t next_ms = NEVER;
+    for (size_t i = 0; i < m->count; i++) {
+        struct member *member = m->members[i];
+        if (member->self) {
+            continue;
+        }
+        if (now_ms >= sweep_due(member)) {
+            if (!queue_reserve(&m->queue, 1)) {
+                return; /* the rest at the next tick */
+            }
+            if (!member->alive) {
+                let_go(m, member);
+                i--;
+                continue;
+            }
+            member->alive = false;
+            push(m, MEMBERSHIP_MEMBER_DEAD, member);
+        }
+        if (next_ms > sweep_due(member)) {
+            next_ms = sweep_due(member);
+        }
+    }
+    m->sweep_due_ms = next_ms;
+}
+
+void membership_tick(struct membership *m, int64_t now_ms) {
+    bool slept = m->ticked_ms != NEVER && now_ms - m->ticked_ms >= MEMBERSHIP_ANNOUNCE_EVERY_MS;
+    m->ticked_ms = now_ms;
+    m->self->last_heard_ms = now_ms;
+    if (slept && m->announce_due_ms != NEVER) {
+        /* A process that was stopped was deaf: it asks who is there before it calls anybody dead. */
+        ask_who(m, now_ms);
+        if (m->sweep_due_ms < now_ms + 1000) {
+            m->sweep_due_ms = now_ms + 1000;
+        }
+    }
+    say_what_is_due(m, now_ms);
+    if (now_ms >= m->sweep_due_ms) {
+        sweep(m, now_ms);
+    }
+}
+
+/* ---- views ---- */
+
+const struct member *membership_self(const struct membership *m) { return m->self; }
+size_t membership_count(const struct membership *m) { return m->count; }
+const struct member *membership_at(const struct membership *m, size_t i) { return m->members[i]; }
+const struct member *membership_find(const struct membership *m, const char *node_id) {
+    return find(m, node_id);
+}
+uint64_t membership_ignored(const struct membership *m) { return m->ignored; }
+
+const struct member *membership_leader(const struct membership *m, uint16_t group) {
+    if (m->self->leader && m->self->group == group) {
+        return m->self;
+    }
+    const struct member *best = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct member *member = m->members[i];
+        if (member->leader && member->verified && member->alive && member->group == group &&
+            (best == NULL || member->last_heard_ms > best->last_heard_ms)) {
+            best = member;
+        }
+    }
+    return best;
+}
+
+size_t membership_groups(const struct membership *m, const uint16_t **groups) {
+    *groups = m->groups;
+    return m->n_groups;
+}
+
+void membership_describe(const struct member *member, struct datagram *out) {
+    memcpy(out->node_id, member->id, sizeof(out->node_id));
+    memcpy(out->host, member->host, sizeof(out->host));
+    out->port = member->port;
+    out->group = member->group;
+    out->leader = member->leader;
+    out->api_port = member->api_port;
+    out->redis_port = member->redis_port;
+}

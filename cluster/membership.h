@@ -1,0 +1,115 @@
+/* membership.h: which nodes there are: a decider. Datagrams and the time go in, actions come out. No sockets,
+ * no clock.
+ *
+ * Nodes are alive, dead (not heard for 30 s: specification, "Failure detection") or gone (LEAVE). Nodes alive
+ * or dead are for routing; groups are for the ring: a group joins the ring when its first leader is heard and
+ * has answered WHO on its TCP port with the same facts (action VERIFY, event membership_verified), and never
+ * leaves it by a time-out.
+ *
+ *            ANNOUNCE                 30 s unheard               24 h unheard
+ *   (new) --------------> ALIVE ------------------------> DEAD ---------------> (forgotten)
+ *                         |  ^        ANNOUNCE             |
+ *                   LEAVE |  '-----------------------------'
+ *                         v
+ *                    (forgotten)
+ *
+ * The heartbeat is ANNOUNCE. ENDPOINTS heard before the ANNOUNCE of its node (UDP reorders) is ignored: it
+ * comes again within 5 s. WHO is sent at the start and, because datagrams get lost, again after 125, 375, 875,
+ * 1875 and 3875 ms; an answer to it, and to a node heard for the first time, waits a random 0 to 200 ms, and
+ * one answer serves all who asked.
+ */
+#ifndef KVNODE_CLUSTER_MEMBERSHIP_H
+#define KVNODE_CLUSTER_MEMBERSHIP_H
+
+#include "protocol/datagram.h"
+
+enum {
+    MEMBERSHIP_ANNOUNCE_EVERY_MS = 5000, /* with up to 10 % of jitter, taken off */
+    MEMBERSHIP_DEAD_AFTER_MS = 30000,
+    MEMBERSHIP_FORGET_AFTER_MS = 24 * 3600 * 1000,
+    MEMBERSHIP_WHO_ANSWER_WITHIN_MS = 200,
+    MEMBERSHIP_WHO_FIRST_GAP_MS = 125,    /* doubles with each WHO ... */
+    MEMBERSHIP_WHO_LONGEST_GAP_MS = 2000, /* ... up to this, the last */
+    MEMBERSHIP_VERIFY_AGAIN_AFTER_MS =
+        2000, /* a failed verification is tried again at an announcement, not sooner */
+    MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS = 10000, /* no word of a verification for so long: it has failed */
+    MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000,    /* the action comes at most that often */
+    MEMBERSHIP_MAX_MEMBERS = 4096, /* more are ignored and counted: datagrams are not authenticated */
+};
+
+/* One node as it announced itself, or this node itself. */
+struct member {
+    char id[LIMIT_NODE_ID_BYTES + 1];
+    char host[LIMIT_HOST_BYTES + 1];
+    uint16_t port, api_port, redis_port; /* api and redis are 0 until ENDPOINTS is heard */
+    uint16_t group;
+    bool leader;
+    bool self;
+    bool alive;
+    bool has_endpoints;  /* it is no spec-only peer, and clients can be redirected to it */
+    bool verified;       /* a leader that answered WHO with these facts */
+    bool verifying;      /* asked, no answer yet */
+    bool stale_question; /* its facts have changed since it was asked */
+    int64_t first_heard_ms, last_heard_ms, verify_after_ms;
+};
+
+enum membership_action_type {
+    MEMBERSHIP_SEND_FACTS, /* send ANNOUNCE and ENDPOINTS of self */
+    MEMBERSHIP_SEND_WHO,
+    MEMBERSHIP_VERIFY,         /* ask member by WHO on its TCP port, then call membership_verified */
+    MEMBERSHIP_MEMBER_UP,      /* new, or back from the dead, or replaced by a restart at its host and port */
+    MEMBERSHIP_MEMBER_CHANGED, /* other facts than before */
+    MEMBERSHIP_MEMBER_DEAD,
+    MEMBERSHIP_MEMBER_GONE,  /* LEAVE, or replaced, or forgotten; the member in the action is the last of it */
+    MEMBERSHIP_GROUP_JOINED, /* member.group did, the ring has to be built anew: membership_groups */
+    MEMBERSHIP_OTHER_LEADER, /* member announces itself (each time) as the leader of the group that self leads
+                              */
+    MEMBERSHIP_DUPLICATE_ID, /* somebody else announces self's node id from another host or port */
+};
+
+struct membership_action {
+    enum membership_action_type type;
+    struct member member; /* a copy: the facts at the time of the action */
+};
+
+struct membership;
+
+/* self: id, host, ports, group, leader of this node. seed feeds the jitter. NULL: out of memory. */
+struct membership *membership_create(const struct member *self, uint64_t seed);
+void membership_destroy(struct membership **membership);
+
+/* Events. Each may queue actions; the caller then takes them one by one until membership_next is false. Then no
+ * event but a tick needs memory for its actions, and a tick puts off what finds no room. now_ms is a monotonic
+ * time. */
+void membership_start(struct membership *membership, int64_t now_ms); /* SEND_FACTS and SEND_WHO at once */
+void membership_hear(struct membership *membership, const struct datagram *datagram, int64_t now_ms);
+/* The ANNOUNCE with which the member that was asked has answered. Its facts are compared with those heard by
+ * broadcast. An answer with another node id than the member's is membership_verify_failed. */
+void membership_verified(struct membership *membership, const struct datagram *announce, int64_t now_ms);
+void membership_verify_failed(struct membership *membership, const char *node_id, int64_t now_ms);
+void membership_tick(struct membership *membership, int64_t now_ms); /* call every 50 ms or so */
+void membership_set_leader(struct membership *membership, bool leader,
+                           int64_t now_ms); /* self's role: announced at once */
+/* The group of self has a leader that is known to be one (self started to serve, or a leader link stands). */
+void membership_join_group(struct membership *membership, uint16_t group);
+
+bool membership_next(struct membership *membership, struct membership_action *out);
+
+/* The facts of a member as its ANNOUNCE, ENDPOINTS and LEAVE datagrams carry them; the caller sets the verb. */
+void membership_describe(const struct member *member, struct datagram *out);
+
+/* Views; pointers die with the next event. */
+const struct member *membership_self(const struct membership *membership);
+size_t membership_count(const struct membership *membership); /* self included, dead ones too */
+const struct member *membership_at(const struct membership *membership,
+                                   size_t i); /* ordered by id; self is in it */
+const struct member *membership_find(const struct membership *membership, const char *node_id);
+/* The live leader of a group that was heard last among verified ones (self if it leads the group); NULL: none.
+ */
+const struct member *membership_leader(const struct membership *membership, uint16_t group);
+/* Datagrams ignored because there was no room for one more member. */
+uint64_t membership_ignored(const struct membership *membership);
+/* The groups in the ring, ascending; returns their number and points *groups at them. */
+size_t membership_groups(const struct membership *membership, const uint16_t **groups);
+
+#endif

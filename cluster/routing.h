@@ -1,0 +1,59 @@
+/* routing.h: who answers a request: a decider (design, "Who answers"). Pure.
+ *
+ * Keeps the owner table (16384 slots -> group), filled from the ring when the set of groups changes, so that
+ * the way from a key to a verdict is a look-up. When this node's group owns every slot no slot is computed at
+ * all.
+ */
+#ifndef KVNODE_CLUSTER_ROUTING_H
+#define KVNODE_CLUSTER_ROUTING_H
+
+#include "cluster/membership.h"
+#include "cluster/slot.h"
+
+enum routing_verdict {
+    ROUTING_LOCAL, /* answer it here */
+    ROUTING_MOVED, /* answer with MOVED / 307 to target */
+    ROUTING_DOWN,  /* no live leader (with endpoints) to name: CLUSTERDOWN / 503 */
+};
+
+struct routing_answer {
+    enum routing_verdict verdict;
+    uint16_t slot; /* MOVED, DOWN */
+    const struct member
+        *target; /* MOVED: the leader of the owning group; lives until the next membership event */
+};
+
+/* Embedded in its owner; the view of who leads is membership's, asked at each slow path. */
+struct routing {
+    const struct membership *membership;
+    uint16_t self_group;
+    bool self_leader; /* takes writes */
+    bool ring_empty;  /* no group has joined: reads are answered from what is here */
+    bool owns_all;    /* the ring is self's group alone */
+    uint32_t epoch;   /* counts rebuilds of the owner table */
+    uint16_t owners[SLOT_COUNT];
+};
+
+void routing_init(struct routing *routing, const struct membership *membership);
+/* The groups of membership have changed: fills the owner table anew. False: out of memory (nothing changed). */
+bool routing_rebuild(struct routing *routing);
+void routing_set_self_leader(struct routing *routing, bool takes_writes);
+
+struct routing_answer routing_decide_slow(const struct routing *routing, struct slice key, bool write);
+
+/* The verdict for one key. */
+static inline struct routing_answer routing_decide(const struct routing *routing, struct slice key,
+                                                   bool write) {
+    if (routing->owns_all && (routing->self_leader || !write)) {
+        return (struct routing_answer){.verdict = ROUTING_LOCAL};
+    }
+    return routing_decide_slow(routing, key, write);
+}
+
+/* The slots of a group as contiguous ranges, ascending. Calls visit(context, first, last, group) for each range
+ * of equal owner in slot order; nothing when the ring is empty. */
+typedef void routing_visit(void *context, uint16_t first, uint16_t last, uint16_t group);
+void routing_ranges(const struct routing *routing, routing_visit *visit, void *context);
+size_t routing_owned_slots(const struct routing *routing, uint16_t group);
+
+#endif
