@@ -1,0 +1,13 @@
+/* client_command.h: what CLIENT does to other clients than the one that asks, and what others need of it. */
+#ifndef KVNODE_SERVER_COMMANDS_CLIENT_COMMAND_H
+#define KVNODE_SERVER_COMMANDS_CLIENT_COMMAND_H
+
+#include "server/commands/command.h"
+
+/* An empty name is none. False: replied with an error. */
+bool client_set_name(struct request *request, struct slice name);
+
+/* The client's deadline has passed while it was held by CLIENT PAUSE: goes on when the pause is over. */
+void client_pause_deadline(const struct command_context *context, struct client *client);
+
+#endif

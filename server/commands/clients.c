@@ -1,0 +1,254 @@
+#include "server/commands/clients.h"
+
+#include "server/commands/pubsub.h"
+#include "server/commands/tracking.h"
+#include "server/commands/transactions.h"
+#include "server/commands/wait.h"
+#include "server/commands/walk.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { FIRST_BUCKETS = 64 }; /* a power of two */
+
+/* --- The registry --- */
+
+static struct client **bucket_of(const struct clients *clients, uint64_t id) {
+    return &clients->buckets[id & (clients->bucket_count - 1)];
+}
+
+static void index_add(struct clients *clients, struct client *client) {
+    struct client **bucket = bucket_of(clients, client->id);
+    client->same_bucket = *bucket;
+    *bucket = client;
+}
+
+static void index_remove(struct clients *clients, struct client *client) {
+    struct client **at = bucket_of(clients, client->id);
+    while (*at != client) {
+        at = &(*at)->same_bucket;
+    }
+    *at = client->same_bucket;
+}
+
+/* Without memory for more buckets the chains get longer. */
+static void index_grow(struct clients *clients) {
+    if (clients->count < clients->bucket_count) {
+        return;
+    }
+    struct client **buckets = calloc(clients->bucket_count * 2, sizeof(struct client *));
+    if (buckets == NULL) {
+        return;
+    }
+    free(clients->buckets);
+    clients->buckets = buckets;
+    clients->bucket_count *= 2;
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        index_add(clients, client);
+    }
+}
+
+struct client *clients_find(const struct clients *clients, uint64_t id) {
+    struct client *client = *bucket_of(clients, id);
+    while (client != NULL && client->id != id) {
+        client = client->same_bucket;
+    }
+    return client;
+}
+
+void clients_add(struct clients *clients, struct client *client) {
+    client->clients = clients;
+    client->id = ++clients->last_id;
+    client->created_ms = client->active_ms = loop_monotonic_ms(clients->loop);
+    buf_init(&client->pushes, SIZE_MAX);
+    index_grow(clients);
+    index_add(clients, client);
+    client->next = NULL;
+    client->prev = clients->last;
+    if (clients->last == NULL) {
+        clients->first = client;
+    } else {
+        clients->last->next = client;
+    }
+    clients->last = client;
+    clients->count++;
+}
+
+static void forget_pending(struct client *client) {
+    struct client **at = &client->clients->pending;
+    while (client->pending && *at != client) {
+        at = &(*at)->next_pending;
+    }
+    if (client->pending) {
+        *at = client->next_pending;
+        client->pending = false;
+    }
+}
+
+void client_forget_state(struct client *client) {
+    transaction_forget(client);
+    pubsub_forget(client);
+    tracking_forget(client);
+    client->gates &= GATE_UNAUTHENTICATED;
+    client->no_evict = client->no_touch = false;
+}
+
+void clients_remove(struct client *client) {
+    struct clients *clients = client->clients;
+    client_forget_state(client);
+    forget_pending(client);
+    wait_destroy(&client->wait);
+    walk_destroy(&client->walk);
+    buf_deinit(&client->pushes);
+    for (size_t i = 0; i < CLIENT_TEXTS; i++) {
+        free(client->texts[i]);
+        client->texts[i] = NULL;
+    }
+    index_remove(clients, client);
+    *(client->prev == NULL ? &clients->first : &client->prev->next) = client->next;
+    *(client->next == NULL ? &clients->last : &client->next->prev) = client->prev;
+    clients->count--;
+    if (clients->current == client) {
+        clients->current = NULL;
+    }
+}
+
+/* --- Messages --- */
+
+static size_t push_limit_bytes(const struct clients *clients) {
+    int64_t limit = clients->context->settings->output_limits[CLIENT_CLASS_PUBSUB].hard_bytes;
+    return limit <= 0 ? SIZE_MAX : (size_t)limit;
+}
+
+/* Takes the client for one that does not read when more than the limit of what it has not taken are messages.
+ * Replies do not count: they are what it has asked for. */
+static bool overflows(struct client *client, size_t n) {
+    size_t untaken = buf_used(conn_out(client->conn)) + buf_used(&client->pushes);
+    if (client->untaken_pushes > untaken) {
+        client->untaken_pushes = untaken;
+    }
+    client->untaken_pushes += n;
+    return client->untaken_pushes > push_limit_bytes(client->clients);
+}
+
+void client_push(struct client *client, struct slice bytes) {
+    struct clients *clients = client->clients;
+    if (!client->pending) {
+        client->pending = true;
+        client->next_pending = clients->pending;
+        clients->pending = client;
+    }
+    client->overflowed = client->overflowed || overflows(client, bytes.len);
+    if (client->overflowed) {
+        return;
+    }
+    bool waits = client == clients->current || client->walk != NULL || buf_used(&client->pushes) > 0;
+    buf_append_slice(waits ? &client->pushes : conn_out(client->conn), bytes);
+    client->overflowed |= buf_failed(&client->pushes);
+}
+
+void client_deliver(struct client *client) {
+    if (buf_used(&client->pushes) == 0 || client->walk != NULL) {
+        return;
+    }
+    buf_append_slice(conn_out(client->conn), buf_slice(&client->pushes));
+    buf_deinit(&client->pushes);
+}
+
+/* Before the poll: what has been written for others than the client of the moment is sent. What waits for the
+ * end of a walk is looked after again in the next iteration. */
+static void send_pending(void *context) {
+    struct clients *clients = context;
+    struct client *waiting = NULL;
+    while (clients->pending != NULL) {
+        struct client *client = clients->pending;
+        clients->pending = client->next_pending;
+        client->pending = false;
+        if (client->overflowed) {
+            conn_close(client->conn, CLOSE_OUTPUT_LIMIT);
+        } else if (client->walk != NULL) {
+            client->next_pending = waiting;
+            waiting = client;
+        } else {
+            client_deliver(client);
+            conn_flush(client->conn);
+        }
+    }
+    clients->pending = waiting;
+    for (struct client *client = waiting; client != NULL; client = client->next_pending) {
+        client->pending = true;
+    }
+}
+
+/* --- Holding back --- */
+
+void client_hold(struct client *client, enum client_hold why) {
+    client->holds = (uint8_t)(client->holds | why);
+    conn_pause(client->conn);
+}
+
+void client_release(struct client *client, enum client_hold why) {
+    if ((client->holds & why) == 0) {
+        return;
+    }
+    client->holds = (uint8_t)(client->holds & ~(unsigned)why);
+    if (client->holds == 0 && client->walk == NULL) {
+        conn_resume(client->conn);
+    }
+}
+
+/* --- Life --- */
+
+/* Where names are hashed, names must not be chosen to collide. */
+static bool init_interests(struct clients *clients) {
+    uint8_t secret[16];
+    if (getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
+        return false;
+    }
+    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
+        interest_init(&clients->subscribed[kind], siphash_key_from(secret));
+    }
+    interest_init(&clients->watched, siphash_key_from(secret));
+    return true;
+}
+
+struct clients *clients_create(const struct command_context *context) {
+    struct clients *clients = calloc(1, sizeof(*clients));
+    if (clients == NULL) {
+        return NULL;
+    }
+    clients->context = context;
+    clients->loop = context->loop;
+    buf_init(&clients->nowhere, 0);
+    clients->bucket_count = FIRST_BUCKETS;
+    clients->buckets = calloc(clients->bucket_count, sizeof(struct client *));
+    if (clients->buckets == NULL || !init_interests(clients)) {
+        free(clients->buckets);
+        free(clients);
+        return NULL;
+    }
+    clients->flush = (struct loop_hook){.run = send_pending, .context = clients};
+    loop_add_flush_hook(clients->loop, &clients->flush);
+    return clients;
+}
+
+void clients_destroy(struct clients **handle) {
+    struct clients *clients = *handle;
+    if (clients == NULL) {
+        return;
+    }
+    *handle = NULL;
+    assert(clients->first == NULL);
+    loop_remove_flush_hook(clients->loop, &clients->flush);
+    if (clients->observed != 0) {
+        keyspace_observe(clients->context->keyspace, NULL);
+    }
+    tracking_destroy(clients);
+    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
+        interest_deinit(&clients->subscribed[kind]);
+    }
+    interest_deinit(&clients->watched);
+    free(clients->buckets);
+    free(clients);
+}

@@ -1,0 +1,71 @@
+#include "server/commands/command.h"
+
+#include "protocol/num.h"
+
+enum {
+    KEY_WINDOW = 16,
+    /* From here on the copy into the output buffer costs more than a system call of its own. */
+    DIRECT_VALUE_BYTES = 64 << 10,
+};
+
+size_t request_key_count(const struct request *request) {
+    const struct command *command = request->command;
+    size_t last =
+        command->last_key >= 0 ? (size_t)command->last_key : request->arg_count - (size_t)-command->last_key;
+    size_t first = (size_t)command->first_key;
+    return first == 0 || last < first ? 0 : (last - first) / (size_t)command->key_step + 1;
+}
+
+void request_each_key(struct request *request, request_key_visit *visit, void *context) {
+    struct keyspace *keyspace = request->context->keyspace;
+    size_t count = request_key_count(request);
+    for (size_t from = 0; from < count; from += KEY_WINDOW) {
+        struct key keys[KEY_WINDOW];
+        size_t n = count - from < KEY_WINDOW ? count - from : KEY_WINDOW;
+        for (size_t i = 0; i < n; i++) {
+            keys[i] = keyspace_key(keyspace, request_key_name(request, from + i));
+            keyspace_prefetch_bucket(keyspace, &keys[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            keyspace_prefetch_entry(keyspace, &keys[i]);
+        }
+        for (size_t i = 0; i < n; i++) {
+            visit(request, &keys[i], context);
+        }
+    }
+}
+
+bool request_integer(struct request *request, size_t i, int64_t *out) {
+    if (num_parse_i64(request->args[i], out)) {
+        return true;
+    }
+    resp_error(&request->reply, ERR_NOT_INTEGER);
+    return false;
+}
+
+void reply_wrong_arity(struct request *request) {
+    resp_errorf(&request->reply, "ERR wrong number of arguments for '%s' command", request->command->name);
+}
+
+void reply_invalid_expire(struct request *request) {
+    resp_errorf(&request->reply, "ERR invalid expire time in '%s' command", request->command->name);
+}
+
+void reply_value(struct request *request, struct slice value) {
+    struct client *client = request->client;
+    if (value.len < DIRECT_VALUE_BYTES || client->conn == NULL) {
+        resp_bulk(&request->reply, value);
+        return;
+    }
+    resp_bulk_header(&request->reply, value.len);
+    conn_flush(client->conn);
+    if (conn_closed(client->conn)) {
+        return;
+    }
+    size_t sent = conn_send_direct(client->conn, value.ptr, value.len);
+    if (conn_closed(client->conn)) {
+        return;
+    }
+    buf_append_slice(request->reply.out, slice_skip(value, sent));
+    RESP_LITERAL(&request->reply, "\r\n");
+}

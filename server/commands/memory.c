@@ -1,0 +1,150 @@
+/* memory.c: MEMORY: where the memory is. */
+#include "server/allocator.h"
+#include "server/commands/help.h"
+
+#include <stdio.h>
+
+enum {
+    TABLE_BYTES_A_KEY = 8, /* of the table's buckets: a place and a tag */
+    WORTH_A_DIAGNOSIS_BYTES = 5 << 20,
+};
+
+/* SAMPLES is for values of many elements: it is checked, and means nothing here. */
+void command_memory_usage(struct request *request) {
+    for (size_t i = 3; i < request->arg_count; i += 2) {
+        int64_t samples;
+        if (!request_word(request, i, SLICE("samples")) || i + 1 == request->arg_count) {
+            resp_error(&request->reply, ERR_SYNTAX);
+            return;
+        }
+        if (!request_integer(request, i + 1, &samples)) {
+            return;
+        }
+        if (samples < 0) {
+            resp_error(&request->reply, ERR_SYNTAX);
+            return;
+        }
+    }
+    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    if (entry == NULL) {
+        resp_null(&request->reply);
+    } else {
+        resp_integer(&request->reply, (int64_t)(entry_allocated_bytes(entry) + TABLE_BYTES_A_KEY));
+    }
+}
+
+/* --- MEMORY STATS --- */
+
+struct stat {
+    const char *name;
+    double value;
+    bool is_ratio; /* else a whole number */
+};
+
+static double ratio(size_t of, size_t to) { return to == 0 ? 0 : (double)of / (double)to; }
+
+static void reply_stat(struct resp_reply *reply, const struct stat *stat) {
+    resp_bulk_text(reply, stat->name);
+    if (!stat->is_ratio) {
+        resp_integer(reply, (int64_t)stat->value);
+    } else if (reply->version == 3) {
+        buf_printf(reply->out, ",%.17g\r\n", stat->value);
+    } else {
+        char text[32];
+        int n = snprintf(text, sizeof(text), "%.17g", stat->value);
+        resp_bulk(reply, slice_of(text, (size_t)n));
+    }
+}
+
+/* Redis's names, in its order; what kvnode has none of is 0. */
+void command_memory_stats(struct request *request) {
+    const struct command_context *context = request->context;
+    size_t dataset = keyspace_used_bytes(context->keyspace), keys = keyspace_count(context->keyspace);
+    struct allocator_stats heap;
+    allocator_read(&heap);
+    double allocated = (double)heap.allocated, active = (double)heap.active;
+    double resident = (double)heap.resident, process = (double)heap.process;
+    const struct stat stats[] = {
+        {"peak.allocated", (double)heap.peak, false},
+        {"total.allocated", allocated, false},
+        {"startup.allocated", 0, false},
+        {"replication.backlog", (double)history_backlog_bytes(context->history), false},
+        {"clients.slaves", 0, false},
+        {"clients.normal", 0, false},
+        {"cluster.links", 0, false},
+        {"aof.buffer", 0, false},
+        {"lua.caches", 0, false},
+        {"functions.caches", 0, false},
+        {"overhead.total", allocated - (double)dataset, false},
+        {"keys.count", (double)keys, false},
+        {"keys.bytes-per-key", ratio(dataset, keys), false},
+        {"dataset.bytes", (double)dataset, false},
+        {"dataset.percentage", 100 * ratio(dataset, heap.allocated), true},
+        {"peak.percentage", 100 * ratio(heap.process, heap.peak), true},
+        {"allocator.allocated", allocated, false},
+        {"allocator.active", active, false},
+        {"allocator.resident", resident, false},
+        {"allocator-fragmentation.ratio", ratio(heap.active, heap.allocated), true},
+        {"allocator-fragmentation.bytes", active - allocated, false},
+        {"allocator-rss.ratio", ratio(heap.resident, heap.active), true},
+        {"allocator-rss.bytes", resident - active, false},
+        {"rss-overhead.ratio", ratio(heap.process, heap.resident), true},
+        {"rss-overhead.bytes", process - resident, false},
+        {"fragmentation", ratio(heap.process, heap.allocated), true},
+        {"fragmentation.bytes", process - allocated, false},
+    };
+    const size_t count = sizeof(stats) / sizeof(stats[0]);
+    resp_map(&request->reply, count);
+    for (size_t i = 0; i < count; i++) {
+        reply_stat(&request->reply, &stats[i]);
+    }
+}
+
+/* --- What else there is to ask --- */
+
+void command_memory_doctor(struct request *request) {
+    const char *text = keyspace_used_bytes(request->context->keyspace) < WORTH_A_DIAGNOSIS_BYTES
+                           ? "Hi Sam, this instance is empty or is using very little memory, my issues "
+                             "detector can't be used in these "
+                             "conditions. Please, leave for your mission on Earth and fill it with some data. "
+                             "The new Sam and I will be "
+                             "back to our programming as soon as I finished rebooting.\n"
+                           : "Hi Sam, I can't find any memory issue in your instance. I can only account for "
+                             "what occurs on this base.\n";
+    resp_text(&request->reply, slice_from_text(text));
+}
+
+void command_memory_malloc_stats(struct request *request) {
+    struct buf report;
+    buf_init(&report, SIZE_MAX);
+    allocator_report(&report);
+    if (buf_failed(&report)) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    } else {
+        resp_text(&request->reply, buf_slice(&report));
+    }
+    buf_deinit(&report);
+}
+
+void command_memory_purge(struct request *request) {
+    allocator_purge();
+    reply_ok(request);
+}
+
+void command_memory_help(struct request *request) {
+    static const char *const lines[] = {
+        "DOCTOR",
+        "    Return memory problems reports.",
+        "MALLOC-STATS",
+        "    Return internal statistics report from the memory allocator.",
+        "PURGE",
+        "    Attempt to purge dirty pages for reclamation by the allocator.",
+        "STATS",
+        "    Return information about the memory usage of the server.",
+        "USAGE <key> [SAMPLES <count>]",
+        "    Return memory in bytes used by <key> and its value. Nested values are",
+        "    sampled up to <count> times (default: 5, 0 means sample all).",
+        NULL,
+    };
+    reply_help(request, lines);
+}

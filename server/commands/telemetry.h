@@ -1,0 +1,69 @@
+/* telemetry.h: what commands have done and how long it took: counted for INFO, LATENCY and SLOWLOG.
+ *
+ * Every run of a command is counted; not every run is timed: reading the clock costs a tenth of a GET. A
+ * command that may take long whatever its keys (not fast, not about a single key) is timed every time. Any
+ * other one is timed once in TELEMETRY_EVERY runs while it is quick, and every time after it was not; its usec
+ * are the mean of those times all its calls. A threshold under 1 ms has every run of every command timed
+ * (GATE_TIMED).
+ */
+#ifndef KVNODE_SERVER_COMMANDS_TELEMETRY_H
+#define KVNODE_SERVER_COMMANDS_TELEMETRY_H
+
+#include "server/commands/command_table.h"
+#include "server/commands/latency.h"
+#include "server/commands/slowlog.h"
+#include "server/net/histogram.h"
+
+enum { TELEMETRY_EVERY = 64, TELEMETRY_QUICK_US = 100, TELEMETRY_ERRORS = 64, TELEMETRY_CODE_BYTES = 32 };
+
+struct command_stat {
+    uint32_t until_timed; /* runs until the one that is timed, that one included */
+    uint64_t calls, rejected, failed;
+    uint64_t timed_calls, timed_us;
+    struct histogram *histogram; /* of the timed runs; owned; NULL: none yet */
+};
+
+struct error_stat {
+    char code[TELEMETRY_CODE_BYTES];
+    uint64_t count;
+};
+
+/* How much passed a second, when INFO looked last. */
+struct telemetry_rates {
+    int64_t at_ms;
+    uint64_t commands, read_bytes, written_bytes;
+    double commands_rate, read_rate, written_rate;
+};
+
+struct telemetry {
+    struct command_stat *commands; /* a row of the command table each */
+    struct error_stat errors[TELEMETRY_ERRORS];
+    size_t error_count;
+    uint64_t total_errors;
+    struct slowlog slowlog;
+    struct latency latency;
+    struct telemetry_rates rates;
+    size_t peak_used_bytes;
+};
+
+struct telemetry *telemetry_create(void);             /* NULL: out of memory */
+void telemetry_destroy(struct telemetry **telemetry); /* NULL-safe, nulls it */
+void telemetry_reset(struct telemetry *telemetry);    /* CONFIG RESETSTAT: counters; no logs */
+
+/* A run begins: counts it. True: it is one to be timed. */
+static inline bool telemetry_begin(struct command_stat *stat) {
+    stat->calls++;
+    return --stat->until_timed == 0;
+}
+/* A timed run has ended. */
+void telemetry_timed(const struct request *request, struct command_stat *stat, uint64_t us);
+/* The request was answered with an error: by its command, or before it was run. */
+void telemetry_failed(const struct request *request, struct command_stat *stat);
+void telemetry_rejected(const struct request *request);
+
+uint64_t command_stat_us(const struct command_stat *stat); /* of all calls, as far as it is known */
+
+/* Argument i as logs and monitors may show it: not a password. */
+struct slice telemetry_shown(const struct request *request, size_t i);
+
+#endif

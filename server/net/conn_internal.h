@@ -1,0 +1,109 @@
+/* conn_internal.h: the inside of a conn and of the net, for conn.c, conn_io.c and net.c only.
+ *
+ * A conn acts in turns. A turn begins with an event (socket, deadline, place in the ready list), calls the
+ * session, and ends with one write and with what follows from the new state. What is called from outside of a
+ * turn never calls the session back (but conn_close): it puts the conn on the ready list, and the wake hook
+ * gives it a turn.
+ */
+#ifndef KVNODE_SERVER_NET_CONN_INTERNAL_H
+#define KVNODE_SERVER_NET_CONN_INTERNAL_H
+
+#include "server/net/conn.h"
+#include "server/net/deadlines.h"
+
+#include <ev.h>
+
+enum {
+    CONN_GATHER_BYTES = 8 << 10
+}; /* an input left-over up to this is copied to the scratch buffer, in front of the new */
+
+struct conn_link {
+    struct conn_link *next, *prev; /* both NULL when in no list */
+};
+
+enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSED };
+
+struct conn {
+    ev_io io;
+    struct net *net;
+    const struct conn_handler *handler;
+    void *session;
+    uint64_t id;
+    struct buf in;  /* the left-over of the input */
+    struct buf out; /* what the socket has not taken yet */
+    size_t max_input_bytes;
+    size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
+    struct deadline deadline;
+    struct conn_link link; /* in the net's ready list, or closed list */
+    char *peer, *local;
+
+    uint8_t state;  /* enum conn_state */
+    uint8_t reason; /* why it is drained, or has failed */
+    uint8_t armed;  /* EV_READ, EV_WRITE: what the watcher waits for */
+    bool connecting : 1;
+    bool in_turn : 1;
+    bool failed : 1;      /* to be closed at the end of the turn */
+    bool paused : 1;      /* by the session */
+    bool blocked : 1;     /* the output was over the high mark and is not under the low one yet */
+    bool go_on : 1;       /* the left-over is to be offered again although nothing new has come */
+    bool unwritable : 1;  /* the socket's buffer is full: EV_WRITE will tell */
+    bool over_low : 1;    /* the output was over the low mark: on_room is owed */
+    bool want_room : 1;   /* likewise, by conn_want_room */
+    bool want_direct : 1; /* on_room is owed when conn_send_direct can send */
+    bool ended : 1;       /* the peer's end of stream has been read */
+    bool end_told : 1;
+    bool lingering : 1; /* drained: waits for the peer's end */
+    bool idle_read : 1; /* EV_READ came in this turn and could not be used */
+};
+
+struct registry_slot {
+    struct conn *conn; /* NULL: free */
+    uint32_t next_free;
+};
+
+struct net {
+    struct loop *loop;
+    struct ev_loop *ev;
+    struct loop_hook wake, flush;
+    ev_idle busy;           /* active while the ready list has conns, so that the poll does not wait */
+    ev_timer clock;         /* active while there are deadlines */
+    struct conn_link ready; /* head of the ring of conns that want a turn without an event */
+    size_t ready_count;
+    struct conn_link closed; /* likewise, to be freed before the next poll */
+    struct deadlines deadlines;
+    struct registry_slot *slots;
+    uint32_t slot_count, first_free; /* first_free == slot_count: none */
+    uint64_t last_number;            /* high bits of the last id */
+    struct net_stats stats;
+    struct buf spare_out; /* lent to the conn whose turn it is */
+    struct buf nowhere;   /* takes the output for closed conns: nothing */
+    bool stopping;
+    char scratch[CONN_GATHER_BYTES + CONN_SCRATCH_BYTES];
+};
+
+/* --- conn.c */
+void conn_turn(struct conn *conn, int events); /* of the socket; 0 for a turn from the ready list */
+void conn_deadline_turn(struct conn *conn);
+void conn_free(struct conn *conn);
+
+/* --- conn_io.c */
+bool conn_takes_input(const struct conn *conn);
+/* The conn is closed by the turn that this gives it. The first reason stands. */
+void conn_fail(struct conn *conn, enum close_reason reason);
+void conn_lend_out(struct conn *conn);    /* the net's spare output buffer, for a turn */
+void conn_release_out(struct conn *conn); /* an empty output buffer goes back or is freed */
+void conn_write(struct conn *conn);       /* what the socket takes now */
+size_t conn_send(struct conn *conn, const char *ptr,
+                 size_t n); /* how much the socket took; 0 also when that failed */
+bool conn_room_is_due(const struct conn *conn);
+void conn_give_room(struct conn *conn);    /* calls on_room if it is due */
+void conn_wake_waiting(struct conn *conn); /* after a write: who waited for it gets a turn */
+void conn_take_input(struct conn *conn, bool readable);
+
+/* --- net.c */
+bool net_register(struct net *net, struct conn *conn); /* gives it its id */
+void net_forget(struct conn *conn);   /* closed: no id, no turn, no deadline; freed before the poll */
+void net_schedule(struct conn *conn); /* a turn in the next iteration */
+void net_set_deadline(struct conn *conn, int64_t at_ms);
+
+#endif

@@ -1,0 +1,268 @@
+/* conn_io.c: how a conn reads and writes.
+ *
+ * Input is read behind the left-over of the last turn: in the scratch buffer while the left-over is small, in a
+ * buffer of the conn's own otherwise. Output gathers in a buffer that is lent for the turn, and kept only if
+ * the socket did not take all of it.
+ */
+#include "server/net/conn_internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+    READ_ROOM_BYTES = 16 << 10,     /* a large left-over's buffer grows when it has less room than this */
+    EXPECTED_AHEAD_BYTES = 1 << 20, /* allocated ahead of an expected input: as much as has come, and this */
+    WRITE_BYTES = 512 << 10,        /* at most so much is written at one turn */
+    SPARE_OUT_BYTES = 256 << 10,    /* a drained output buffer up to this is kept for the next turns */
+};
+
+void conn_fail(struct conn *conn, enum close_reason reason) {
+    if (conn->failed || conn->state == CONN_CLOSED) {
+        return;
+    }
+    if (conn->state == CONN_OPEN) {
+        conn->reason = (uint8_t)reason;
+    }
+    conn->failed = true;
+    if (!conn->in_turn) {
+        net_schedule(conn);
+    }
+}
+
+static void fail_by_errno(struct conn *conn) {
+    conn_fail(conn, errno == EPIPE || errno == ECONNRESET ? CLOSE_PEER : CLOSE_SOCKET_ERROR);
+}
+
+/* --- output */
+
+void conn_lend_out(struct conn *conn) {
+    struct buf *spare = &conn->net->spare_out;
+    if (conn->out.data == NULL && spare->data != NULL) {
+        conn->out = *spare;
+        buf_init(spare, CONN_OUT_MAX_BYTES);
+    }
+}
+
+void conn_release_out(struct conn *conn) {
+    struct buf *spare = &conn->net->spare_out;
+    if (conn->out.data == NULL || buf_used(&conn->out) > 0) {
+        return;
+    }
+    if (spare->data == NULL && conn->out.capacity <= SPARE_OUT_BYTES) {
+        buf_reset(&conn->out);
+        *spare = conn->out;
+        buf_init(&conn->out, CONN_OUT_MAX_BYTES);
+    } else {
+        buf_deinit(&conn->out);
+    }
+}
+
+size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
+    ssize_t sent;
+    do {
+        sent = send(conn->io.fd, ptr, n, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errno == EAGAIN) {
+            conn->unwritable = true;
+        } else {
+            fail_by_errno(conn);
+        }
+        return 0;
+    }
+    conn->net->stats.written_bytes += (uint64_t)sent;
+    if ((size_t)sent < n) {
+        conn->unwritable = true;
+    }
+    return (size_t)sent;
+}
+
+void conn_write(struct conn *conn) {
+    struct buf *out = &conn->out;
+    if (conn->state == CONN_CLOSED) {
+        return;
+    }
+    if (buf_failed(out)) {
+        conn_fail(conn, CLOSE_OUTPUT_LIMIT);
+        return;
+    }
+    size_t n = buf_used(out);
+    conn->over_low |= n > CONN_OUT_LOW_BYTES;
+    if (n > 0 && !conn->unwritable && !conn->connecting && !conn->failed) {
+        buf_consume(out, conn_send(conn, out->data + out->start, n < WRITE_BYTES ? n : WRITE_BYTES));
+        n = buf_used(out);
+        /* What is left of a long output waits for its next turn, too. */
+        conn->unwritable |= n > 0;
+    }
+    conn->blocked |= n >= CONN_OUT_HIGH_BYTES;
+}
+
+bool conn_room_is_due(const struct conn *conn) {
+    if (conn_closed(conn) || conn->connecting || conn->handler->on_room == NULL) {
+        return false;
+    }
+    size_t n = buf_used(&conn->out);
+    return ((conn->over_low || conn->want_room) && n <= CONN_OUT_LOW_BYTES) ||
+           (conn->want_direct && n == 0 && !conn->unwritable);
+}
+
+void conn_give_room(struct conn *conn) {
+    if (conn_room_is_due(conn)) {
+        conn->over_low = conn->want_room = conn->want_direct = false;
+        conn->handler->on_room(conn, conn->session);
+    }
+}
+
+void conn_wake_waiting(struct conn *conn) {
+    if (conn->blocked && !conn_closed(conn) && buf_used(&conn->out) <= CONN_OUT_LOW_BYTES) {
+        conn->blocked = false;
+        conn->go_on = true;
+        net_schedule(conn);
+    }
+    if (conn_room_is_due(conn)) {
+        net_schedule(conn);
+    }
+}
+
+/* --- input */
+
+bool conn_takes_input(const struct conn *conn) {
+    return conn->state == CONN_OPEN && !conn->connecting && !conn->failed && !conn->paused && !conn->blocked;
+}
+
+/* How much was read; 0: nothing now, or the end, or an error. */
+static size_t receive(struct conn *conn, char *to, size_t n) {
+    ssize_t got;
+    do {
+        got = recv(conn->io.fd, to, n, 0);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0) {
+        if (errno != EAGAIN) {
+            fail_by_errno(conn);
+        }
+        return 0;
+    }
+    conn->ended = got == 0;
+    conn->net->stats.read_bytes += (uint64_t)got;
+    return (size_t)got;
+}
+
+/* Returns how much of it the session consumed. */
+static size_t offer(struct conn *conn, struct slice input) {
+    size_t expected = conn->expected_bytes;
+    conn->expected_bytes = 0;
+    size_t consumed = conn->handler->on_input(conn, conn->session, input);
+    assert(consumed <= input.len);
+    if (consumed == 0 && conn->expected_bytes == 0) {
+        conn->expected_bytes = expected;
+    }
+    size_t left = input.len - consumed;
+    if (left > 0 && buf_used(&conn->out) >= CONN_OUT_HIGH_BYTES) {
+        /* That is why it left some: it is offered again, even if one write takes all the output. */
+        conn->blocked = true;
+    }
+    if (left > conn->max_input_bytes && conn_takes_input(conn) && !conn->go_on) {
+        conn_fail(conn, CLOSE_INPUT_LIMIT);
+    }
+    return consumed;
+}
+
+/* A small left-over does not hold on to a large buffer. */
+static void trim_input(struct conn *conn) {
+    struct buf *in = &conn->in;
+    size_t left = buf_used(in);
+    if (left == 0) {
+        buf_deinit(in);
+    } else if (left <= CONN_GATHER_BYTES && in->capacity > 4 * CONN_GATHER_BYTES) {
+        struct buf small;
+        buf_init(&small, in->max_bytes);
+        buf_append_slice(&small, buf_slice(in));
+        if (!buf_failed(&small)) {
+            buf_deinit(in);
+            *in = small;
+        }
+    }
+}
+
+static void offer_left_over(struct conn *conn) {
+    conn->go_on = false;
+    if (buf_used(&conn->in) > 0) {
+        buf_consume(&conn->in, offer(conn, buf_slice(&conn->in)));
+        trim_input(conn);
+    }
+}
+
+static void read_into_scratch(struct conn *conn) {
+    char *at = conn->net->scratch + CONN_GATHER_BYTES;
+    size_t n = receive(conn, at, CONN_SCRATCH_BYTES);
+    if (n == 0) {
+        return;
+    }
+    size_t before = buf_used(&conn->in);
+    if (before > 0) {
+        at -= before;
+        memcpy(at, conn->in.data + conn->in.start, before);
+    }
+    struct slice input = slice_of(at, before + n);
+    struct slice left = slice_skip(input, offer(conn, input));
+    if (left.len == 0) {
+        buf_deinit(&conn->in);
+        return;
+    }
+    buf_reset(&conn->in);
+    buf_append_slice(&conn->in, left);
+    if (buf_failed(&conn->in)) {
+        conn_fail(conn, CLOSE_NO_MEMORY);
+    }
+}
+
+/* Room behind the left-over. An expected length is only a claim of the peer's: what is allocated follows what
+ * has come. */
+static size_t room_to_read(struct conn *conn) {
+    struct buf *in = &conn->in;
+    size_t used = buf_used(in);
+    size_t room = in->capacity - in->end;
+    bool reaches_end = room > 0 && used < conn->expected_bytes && conn->expected_bytes - used <= room;
+    if (room < READ_ROOM_BYTES && !reaches_end) {
+        room = CONN_SCRATCH_BYTES;
+        if (conn->expected_bytes > used + room) {
+            size_t missing = conn->expected_bytes - used;
+            size_t sane = used + EXPECTED_AHEAD_BYTES;
+            room = missing < sane ? missing : sane;
+        }
+        if (buf_reserve(in, room) == NULL) {
+            conn_fail(conn, CLOSE_NO_MEMORY);
+            return 0;
+        }
+    }
+    return room < CONN_SCRATCH_BYTES ? room : CONN_SCRATCH_BYTES;
+}
+
+static void read_behind(struct conn *conn) {
+    size_t room = room_to_read(conn);
+    size_t n = room == 0 ? 0 : receive(conn, conn->in.data + conn->in.end, room);
+    if (n > 0) {
+        buf_commit(&conn->in, n);
+        offer_left_over(conn);
+    }
+}
+
+void conn_take_input(struct conn *conn, bool readable) {
+    if (conn->state == CONN_DRAINING && conn->lingering) {
+        if (readable) {
+            receive(conn, conn->net->scratch, sizeof(conn->net->scratch));
+        }
+    } else if (!conn_takes_input(conn)) {
+        conn->idle_read = readable;
+    } else if (conn->go_on) {
+        offer_left_over(conn);
+    } else if (readable && !conn->ended) {
+        if (buf_used(&conn->in) > CONN_GATHER_BYTES) {
+            read_behind(conn);
+        } else {
+            read_into_scratch(conn);
+        }
+    }
+}

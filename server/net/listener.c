@@ -1,0 +1,172 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* accept4 */
+#endif
+#include "server/net/listener.h"
+
+#include "server/net/socket.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    ROUND = 64,        /* connections accepted at one wake-up */
+    REFUSED_READS = 4, /* reads that a refused connection's input is discarded by */
+    RECOVERY_MS = 100, /* pause after an accept that failed for want of something */
+    DISCARD_BYTES = 4096,
+};
+
+struct listener {
+    struct net *net;
+    struct listener_config config; /* host is not kept */
+    ev_io io;
+    ev_timer recovery;
+    int spare_fd; /* given up to refuse a connection when there are no descriptors left; -1: lost */
+};
+
+static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+/* What the peer has sent already must be read: closing a socket with unread input resets the connection, and
+ * the refusal may be lost with it. */
+static void discard_input(int fd) {
+    char scratch[DISCARD_BYTES];
+    for (int i = 0; i < REFUSED_READS; i++) {
+        if (recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT) <= 0) {
+            return;
+        }
+    }
+}
+
+static void refuse(struct listener *listener, int fd) {
+    const char *text = listener->config.refusal;
+    net_count_refused(listener->net);
+    if (text != NULL) {
+        discard_input(fd);
+        /* A new connection's send buffer is empty: a short text fits, or the peer is gone. */
+        (void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+        shutdown(fd, SHUT_WR);
+        discard_input(fd);
+    }
+    close(fd);
+}
+
+static bool limit_reached(const struct listener_config *config) {
+    return config->clients != NULL && *config->clients >= *config->max_clients;
+}
+
+static void pause_accepting(struct listener *listener) {
+    struct ev_loop *ev = loop_ev(net_loop(listener->net));
+    ev_io_stop(ev, &listener->io);
+    ev_timer_set(&listener->recovery, RECOVERY_MS / 1000.0, 0.0);
+    ev_timer_start(ev, &listener->recovery);
+}
+
+static void on_recovery(struct ev_loop *ev, ev_timer *watcher, int events) {
+    (void)events;
+    struct listener *listener = watcher->data;
+    if (listener->spare_fd < 0) {
+        listener->spare_fd = open_spare();
+    }
+    ev_io_start(ev, &listener->io);
+}
+
+/* No descriptor is left: the spare one serves to tell the next peer. False: no more now. (accept looks for a
+ * free descriptor first and for a connection then: out of descriptors it fails also when nobody waits.) */
+static bool refuse_with_spare(struct listener *listener) {
+    int fd = -1, error = EMFILE;
+    if (listener->spare_fd >= 0) {
+        close(listener->spare_fd);
+        fd = accept4(listener->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        error = errno;
+        if (fd >= 0) {
+            refuse(listener, fd);
+        }
+        listener->spare_fd = open_spare();
+    }
+    if (fd < 0 && error != EAGAIN) {
+        pause_accepting(listener);
+    }
+    return fd >= 0;
+}
+
+/* One connection; false: no more now. */
+static bool accept_one(struct listener *listener) {
+    int fd = accept4(listener->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+        if (limit_reached(&listener->config)) {
+            refuse(listener, fd);
+        } else {
+            socket_set_stream_options(fd);
+            listener->config.on_accept(listener->config.context, fd);
+        }
+        return true;
+    }
+    switch (errno) {
+    case EAGAIN:
+        return false;
+    case EMFILE:
+    case ENFILE:
+        return refuse_with_spare(listener);
+    case ENOBUFS:
+    case ENOMEM:
+        pause_accepting(listener);
+        return false;
+    default:
+        /* EINTR, or an error of that one connection, which is gone (accept(2)): the next one may be well. */
+        return true;
+    }
+}
+
+static void on_acceptable(struct ev_loop *ev, ev_io *watcher, int events) {
+    (void)ev;
+    (void)events;
+    struct listener *listener = watcher->data;
+    for (int i = 0; i < ROUND; i++) {
+        if (!accept_one(listener)) {
+            return;
+        }
+    }
+}
+
+struct listener *listener_create(struct net *net, const struct listener_config *config, const char **reason) {
+    struct listener *listener = calloc(1, sizeof(*listener));
+    if (listener == NULL) {
+        *reason = "out of memory";
+        return NULL;
+    }
+    int fd = socket_listen(config->host, config->port, reason);
+    if (fd < 0) {
+        free(listener);
+        return NULL;
+    }
+    listener->net = net;
+    listener->config = *config;
+    listener->config.host = NULL;
+    listener->spare_fd = open_spare();
+    ev_timer_init(&listener->recovery, on_recovery, 0.0, 0.0);
+    listener->recovery.data = listener;
+    ev_io_init(&listener->io, on_acceptable, fd, EV_READ);
+    listener->io.data = listener;
+    ev_io_start(loop_ev(net_loop(net)), &listener->io);
+    return listener;
+}
+
+void listener_destroy(struct listener **listener) {
+    struct listener *self = *listener;
+    if (self == NULL) {
+        return;
+    }
+    struct ev_loop *ev = loop_ev(net_loop(self->net));
+    ev_io_stop(ev, &self->io);
+    ev_timer_stop(ev, &self->recovery);
+    close(self->io.fd);
+    if (self->spare_fd >= 0) {
+        close(self->spare_fd);
+    }
+    free(self);
+    *listener = NULL;
+}

@@ -1,0 +1,60 @@
+/* loop.h: the event loop with its clock, its background tasks and its stall histogram.
+ *
+ * One loop, one thread. The clock is read once an iteration. Background work (listing a million keys, a state
+ * transfer, freeing a flushed table) is a task: a step function that does a bounded slice (at most about 100
+ * us) and says whether there is more. Active tasks take turns; all of them together get at most
+ * LOOP_TASK_BUDGET_US an iteration.
+ */
+#ifndef KVNODE_SERVER_NET_LOOP_H
+#define KVNODE_SERVER_NET_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LOOP_TASK_BUDGET_US = 500 };
+
+struct ev_loop;
+struct loop;
+
+struct loop *loop_create(void); /* NULL: libev has no usable backend, or out of memory */
+void loop_destroy(struct loop **loop);
+struct ev_loop *loop_ev(const struct loop *loop);
+void loop_run(struct loop *loop); /* until loop_stop */
+void loop_stop(struct loop *loop);
+
+int64_t loop_now_ms(const struct loop *loop);       /* Unix ms as of this iteration; never goes back */
+int64_t loop_monotonic_ms(const struct loop *loop); /* for time-outs, as of this iteration */
+uint64_t loop_monotonic_us(void);                   /* the clock itself, now */
+
+/* Called before the loop polls, once an iteration: what has gathered during it is flushed here (history to the
+ * readers, closed connections freed). Intrusive and doubly linked; its owner removes it before it goes. */
+struct loop_hook {
+    void (*run)(void *context);
+    void *context;
+    struct loop_hook *next, *prev;
+};
+void loop_add_flush_hook(struct loop *loop, struct loop_hook *hook);
+void loop_remove_flush_hook(struct loop *loop, struct loop_hook *hook);
+/* Likewise, right after the poll: the iteration's clock has just been read. */
+void loop_add_wake_hook(struct loop *loop, struct loop_hook *hook);
+void loop_remove_wake_hook(struct loop *loop, struct loop_hook *hook);
+
+/* A background task. Embedded in its owner, zero-initialised but for step and context. */
+struct task {
+    bool (*step)(void *context); /* a bounded slice; false: nothing more to do now, the task is stopped */
+    void *context;
+    struct task *next, *prev; /* both NULL when not active */
+};
+void task_start(struct loop *loop, struct task *task); /* nothing if it is active */
+void task_stop(struct loop *loop,
+               struct task *task); /* nothing if it is not; may be called from its own step */
+bool task_active(const struct task *task);
+
+/* Time between a poll's return and the next poll, in us. */
+struct loop_stalls {
+    uint64_t p50_us, p99_us, p999_us, max_us, iterations;
+};
+struct loop_stalls loop_stalls(const struct loop *loop);
+void loop_stalls_reset(struct loop *loop);
+
+#endif

@@ -1,0 +1,35 @@
+/* socket.h: the few socket calls of the server, each with its errors said in words. */
+#ifndef KVNODE_SERVER_NET_SOCKET_H
+#define KVNODE_SERVER_NET_SOCKET_H
+
+#include "protocol/limits.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* An IPv4 or IPv6 address in numbers and a port; false: it is not one. */
+bool socket_address(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *out_len);
+
+/* host is an address, a host name that resolves to one ("localhost"), or an interface name: writes the numeric
+ * address (of the interface: its first IPv4 one). False: none of these. */
+bool socket_resolve_host(const char *host, char out[LIMIT_HOST_BYTES + 1]);
+
+/* The broadcast address for a local numeric address: 127.255.255.255 for 127.0.0.0/8, otherwise that of the
+ * interface that has the address. False: no interface has it, or it has no broadcast address. */
+bool socket_broadcast_of(const char *host, char out[LIMIT_HOST_BYTES + 1]);
+
+int socket_listen(const char *host, uint16_t port, const char **reason); /* -1 and *reason: static text */
+int socket_connect(const char *host, uint16_t port); /* non-blocking, in progress; -1: errno */
+int socket_broadcast(const char *address, uint16_t port,
+                     const char **reason); /* UDP, bound to it, SO_REUSEADDR */
+void socket_set_stream_options(int fd);    /* non-blocking, close-on-exec, TCP_NODELAY, keep-alive */
+/* A peer that says nothing for so long is asked whether it is still there; 0: never. */
+void socket_set_keepalive(int fd, int seconds);
+bool socket_peer_text(int fd, char *out, size_t n); /* "address:port" ([v6]:port) */
+bool socket_local_text(int fd, char *out, size_t n);
+
+/* Raises the descriptor limit to at least n where the hard limit allows; returns the limit now in force. */
+size_t socket_raise_descriptor_limit(size_t n);
+
+#endif

@@ -1,0 +1,362 @@
+/* The way of a request: conn -> session (server/resp, server/rest) -> command -> routing -> keyspace -> history
+ * -> followers. The way of a fact:    datagram -> membership -> routing (the ring), replication (whom to dial).
+ */
+#include "server/node.h"
+
+#include "server/commands/config.h"
+#include "server/commands/telemetry.h"
+#include "server/net/listener.h"
+#include "server/net/socket.h"
+#include "server/peers/discovery.h"
+#include "server/resp/session.h"
+#include "server/rest/session.h"
+#include "server/version.h"
+
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+    STOP_WITHIN_MS = 800,
+    STOP_POLL_MS = 10,
+};
+
+static const char resp_refusal[] = "-ERR max number of clients reached\r\n";
+
+struct node {
+    const struct options *options;
+    struct log log;
+    struct loop *loop;
+    struct net *net;
+    struct history *history;
+    struct keyspace *keyspace;
+    struct membership *membership;
+    struct routing routing;
+    struct replication *replication;
+    struct discovery *discovery;
+    struct resp_server *resp;
+    struct rest_server *rest;
+    struct listener *resp_listener, *rest_listener;
+    struct server_stats stats;
+    struct settings settings;
+    struct telemetry *telemetry;
+    struct command_context context;
+    ev_signal on_term, on_int;
+    ev_timer stop_timer;
+    int64_t stop_at_ms; /* monotonic; 0: not stopping */
+    char fatal[512];    /* "" or why the node may not go on */
+    size_t max_clients;
+};
+
+/* --- Facts --- */
+
+static void rebuild_ring(struct node *node) {
+    const uint16_t *groups;
+    size_t n = membership_groups(node->membership, &groups);
+    if (!routing_rebuild(&node->routing)) {
+        log_write(&node->log, LOG_ERROR, "ring", "error=\"out of memory\"");
+        return;
+    }
+    log_write(&node->log, LOG_INFO, "ring", "groups=%zu epoch=%u own_slots=%zu", n, node->routing.epoch,
+              routing_owned_slots(&node->routing, node->options->group));
+    if (n > 1 && keyspace_count(node->keyspace) > 0) {
+        log_write(&node->log, LOG_WARN, "keys-out-of-reach",
+                  "text=\"a group joined after keys were stored: keys whose slots it owns now are not moved to "
+                  "it and cannot "
+                  "be reached until they are written again\" keys=%zu",
+                  keyspace_count(node->keyspace));
+    }
+}
+
+static void on_membership_action(void *context, const struct membership_action *action) {
+    struct node *node = context;
+    const struct member *member = &action->member;
+    static const char *const events[] = {
+        [MEMBERSHIP_MEMBER_UP] = "member-up",       [MEMBERSHIP_MEMBER_CHANGED] = "member-changed",
+        [MEMBERSHIP_MEMBER_DEAD] = "member-dead",   [MEMBERSHIP_MEMBER_GONE] = "member-gone",
+        [MEMBERSHIP_OTHER_LEADER] = "other-leader", [MEMBERSHIP_DUPLICATE_ID] = "duplicate-id",
+    };
+    if (action->type == MEMBERSHIP_GROUP_JOINED) { /* which of its nodes made it join may not be known */
+        log_write(&node->log, LOG_INFO, "group-joined", "group=%u", member->group);
+        rebuild_ring(node);
+        return;
+    }
+    bool odd = action->type == MEMBERSHIP_DUPLICATE_ID || action->type == MEMBERSHIP_MEMBER_DEAD;
+    log_write(&node->log, odd ? LOG_WARN : LOG_INFO, events[action->type],
+              "node=%s address=%s:%u group=%u leader=%s", member->id, member->host, member->port, member->group,
+              member->leader ? "true" : "false");
+    switch (action->type) {
+    case MEMBERSHIP_MEMBER_UP:
+    case MEMBERSHIP_MEMBER_CHANGED:
+        replication_member_up(node->replication, member);
+        break;
+    case MEMBERSHIP_MEMBER_GONE:
+        replication_member_gone(node->replication, member);
+        break;
+    case MEMBERSHIP_OTHER_LEADER:
+        replication_other_leader(node->replication, member);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_role(void *context, enum replication_role role) {
+    struct node *node = context;
+    bool leads = role == REPLICATION_LEADER;
+    routing_set_self_leader(&node->routing, leads);
+    if (leads) {
+        membership_join_group(node->membership, node->options->group);
+    } else if (role == REPLICATION_DEMOTED) {
+        membership_set_leader(node->membership, false, loop_now_ms(node->loop));
+    }
+    discovery_run_actions(node->discovery);
+}
+
+static void on_leader(void *context) {
+    struct node *node = context;
+    membership_join_group(node->membership, node->options->group);
+    discovery_run_actions(node->discovery);
+}
+
+/* --- Stopping --- */
+
+static void begin_stop(struct node *node) {
+    if (node->stop_at_ms != 0) {
+        return;
+    }
+    node->stop_at_ms = loop_monotonic_ms(node->loop) + STOP_WITHIN_MS;
+    discovery_leave(node->discovery);
+    listener_destroy(&node->resp_listener);
+    listener_destroy(&node->rest_listener);
+    replication_stop(node->replication);
+    net_drain_all(node->net, CLOSE_SHUTDOWN);
+    ev_timer_start(loop_ev(node->loop), &node->stop_timer);
+}
+
+static void on_stop_timer(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev, (void)events;
+    struct node *node = timer->data;
+    if (net_stats(node->net)->open == 0 || loop_monotonic_ms(node->loop) >= node->stop_at_ms) {
+        loop_stop(node->loop);
+    }
+}
+
+static void on_signal(struct ev_loop *ev, ev_signal *signal, int events) {
+    (void)ev, (void)events;
+    struct node *node = signal->data;
+    log_write(&node->log, LOG_INFO, "stopping", "signal=%d", signal->signum);
+    begin_stop(node);
+}
+
+static void on_stop_asked(void *context) {
+    struct node *node = context;
+    log_write(&node->log, LOG_INFO, "stopping", "text=\"a client has asked for it\"");
+    begin_stop(node);
+}
+
+static void on_fatal(void *context, const char *message) {
+    struct node *node = context;
+    snprintf(node->fatal, sizeof(node->fatal), "%s", message);
+    begin_stop(node);
+}
+
+/* --- Life --- */
+
+static bool create_core(struct node *node, const char **reason) {
+    const struct options *options = node->options;
+    struct {
+        uint64_t seed;
+        uint16_t history;
+    } random;
+    *reason = "out of memory, or no random numbers";
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
+        return false;
+    }
+    struct member self = {
+        .port = options->port,
+        .api_port = options->api_port,
+        .redis_port = options->redis_port,
+        .group = options->group,
+        .leader = options->leader,
+        .self = true,
+        .alive = true,
+        .has_endpoints = true,
+    };
+    memcpy(self.id, options->id, sizeof(self.id));
+    memcpy(self.host, options->host, sizeof(self.host));
+    node->loop = loop_create();
+    node->net = node->loop == NULL ? NULL : net_create(node->loop);
+    node->history = node->net == NULL ? NULL
+                                      : history_create(history_make_id(loop_now_ms(node->loop), random.history),
+                                                       options->backlog_bytes);
+    node->keyspace =
+        node->history == NULL ? NULL : keyspace_create(node->loop, node->history, options->maxmemory_bytes);
+    node->membership = node->keyspace == NULL ? NULL : membership_create(&self, random.seed);
+    if (node->membership == NULL) {
+        return false;
+    }
+    routing_init(&node->routing, node->membership);
+    return true;
+}
+
+static bool create_peers(struct node *node, const char **reason) {
+    struct replication_config replication = {
+        .net = node->net,
+        .history = node->history,
+        .keyspace = node->keyspace,
+        .membership = node->membership,
+        .log = &node->log,
+        .bind_host = node->options->bind,
+        .context = node,
+        .on_role = on_role,
+        .on_leader = on_leader,
+        .on_fatal = on_fatal,
+    };
+    struct discovery_config discovery = {
+        .net = node->net,
+        .membership = node->membership,
+        .log = &node->log,
+        .broadcast = node->options->broadcast,
+        .port = node->options->discovery_port,
+        .context = node,
+        .on_action = on_membership_action,
+    };
+    node->replication = replication_create(&replication, reason);
+    node->discovery = node->replication == NULL ? NULL : discovery_create(&discovery, reason);
+    return node->discovery != NULL;
+}
+
+static struct listener *listen_on(struct node *node, uint16_t port, const char *refusal,
+                                  void (*accept)(void *context, int fd), void *server, const char **reason) {
+    struct listener_config config = {
+        .host = node->options->bind,
+        .port = port,
+        .refusal = refusal,
+        .clients = &node->stats.clients,
+        .max_clients = &node->max_clients,
+        .on_accept = accept,
+        .context = server,
+    };
+    return listener_create(node->net, &config, reason);
+}
+
+static bool create_servers(struct node *node, const char **reason) {
+    node->telemetry = telemetry_create();
+    *reason = "out of memory";
+    if (node->telemetry == NULL) {
+        return false;
+    }
+    node->context = (struct command_context){
+        .loop = node->loop,
+        .net = node->net,
+        .keyspace = node->keyspace,
+        .routing = &node->routing,
+        .membership = node->membership,
+        .replication = node->replication,
+        .discovery = discovery_stats(node->discovery),
+        .history = node->history,
+        .options = node->options,
+        .log = &node->log,
+        .stats = &node->stats,
+        .settings = &node->settings,
+        .telemetry = node->telemetry,
+        .max_clients = &node->max_clients,
+        .stop = on_stop_asked,
+        .node = node,
+    };
+    node->stats.started_ms = loop_now_ms(node->loop);
+    node->resp = resp_server_create(&node->context);
+    node->rest = node->resp == NULL ? NULL : rest_server_create(&node->context);
+    if (node->rest == NULL) {
+        return false;
+    }
+    node->resp_listener =
+        listen_on(node, node->options->redis_port, resp_refusal, resp_server_accept, node->resp, reason);
+    if (node->resp_listener == NULL) {
+        return false;
+    }
+    node->rest_listener =
+        listen_on(node, node->options->api_port, rest_refusal, rest_server_accept, node->rest, reason);
+    return node->rest_listener != NULL;
+}
+
+static void raise_descriptor_limit(struct node *node) {
+    size_t wanted = node->options->max_clients + CONFIG_DESCRIPTORS_BESIDES_CLIENTS;
+    size_t limit = socket_raise_descriptor_limit(wanted);
+    node->max_clients = node->options->max_clients;
+    if (limit < wanted) {
+        node->max_clients = limit > 2 * CONFIG_DESCRIPTORS_BESIDES_CLIENTS
+                                ? limit - CONFIG_DESCRIPTORS_BESIDES_CLIENTS
+                                : limit / 2;
+        log_write(&node->log, LOG_WARN, "descriptor-limit", "limit=%zu max_clients=%zu", limit,
+                  node->max_clients);
+    }
+}
+
+static void watch_signal(struct node *node, ev_signal *watcher, int signum) {
+    ev_signal_init(watcher, on_signal, signum);
+    watcher->data = node;
+    ev_signal_start(loop_ev(node->loop), watcher);
+}
+
+struct node *node_create(const struct options *options, char *message, size_t n) {
+    struct node *node = calloc(1, sizeof(*node));
+    const char *reason = "out of memory";
+    if (node == NULL) {
+        snprintf(message, n, "%s", reason);
+        return NULL;
+    }
+    node->options = options;
+    node->settings = options->settings;
+    node->log = (struct log){.level = options->log_level, .fd = 2};
+    signal(SIGPIPE, SIG_IGN);
+    if (!create_core(node, &reason) || !create_peers(node, &reason) || !create_servers(node, &reason)) {
+        snprintf(message, n, "%s", reason);
+        node_destroy(&node);
+        return NULL;
+    }
+    raise_descriptor_limit(node);
+    watch_signal(node, &node->on_term, SIGTERM);
+    watch_signal(node, &node->on_int, SIGINT);
+    ev_timer_init(&node->stop_timer, on_stop_timer, STOP_POLL_MS / 1e3, STOP_POLL_MS / 1e3);
+    node->stop_timer.data = node;
+    return node;
+}
+
+int node_run(struct node *node, char *message, size_t n) {
+    const struct options *options = node->options;
+    log_write(&node->log, LOG_INFO, "started",
+              "version=%s node=%s group=%u leader=%s host=%s bind=%s port=%u api=%u redis=%u discovery=%s:%u",
+              KVNODE_VERSION, options->id, options->group, options->leader ? "true" : "false", options->host,
+              options->bind, options->port, options->api_port, options->redis_port, options->broadcast,
+              options->discovery_port);
+    discovery_start(node->discovery);
+    loop_run(node->loop);
+    log_write(&node->log, LOG_INFO, "stopped", "keys=%zu", keyspace_count(node->keyspace));
+    snprintf(message, n, "%s", node->fatal);
+    return node->fatal[0] == '\0' ? 0 : 1;
+}
+
+void node_destroy(struct node **node) {
+    struct node *gone = *node;
+    if (gone == NULL) {
+        return;
+    }
+    listener_destroy(&gone->resp_listener);
+    listener_destroy(&gone->rest_listener);
+    replication_destroy(&gone->replication);
+    net_destroy(&gone->net);
+    discovery_destroy(&gone->discovery);
+    rest_server_destroy(&gone->rest);
+    resp_server_destroy(&gone->resp);
+    telemetry_destroy(&gone->telemetry);
+    keyspace_destroy(&gone->keyspace);
+    membership_destroy(&gone->membership);
+    history_destroy(&gone->history);
+    loop_destroy(&gone->loop);
+    free(gone);
+    *node = NULL;
+}

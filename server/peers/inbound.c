@@ -1,0 +1,237 @@
+/* Accepted connections on the replication port: a leader's link, a peer that knows only the specification, or a
+ * node that asks WHO. cluster/follower.h decides; here is its socket. */
+#include "server/peers/replication_internal.h"
+#include "server/store/keyspace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int64_t now_of(const struct inbound *inbound) { return loop_now_ms(inbound->replication->loop); }
+
+static void log_link(const struct inbound *inbound, enum log_level level, const char *event, const char *text) {
+    log_write(inbound->replication->config.log, level, event, "peer=%s leader=%s text=%s",
+              conn_peer(inbound->conn), inbound->link.leader_id[0] != '\0' ? inbound->link.leader_id : "-",
+              log_quote(text));
+}
+
+static void send_facts(struct inbound *inbound) {
+    const struct member *self = membership_self(inbound->replication->config.membership);
+    struct datagram datagram = {.verb = DATAGRAM_ANNOUNCE};
+    struct buf *out = conn_out(inbound->conn);
+    char text[LIMIT_DATAGRAM_BYTES];
+    membership_describe(self, &datagram);
+    for (int i = 0; i < 2; i++) {
+        buf_append(out, text, datagram_encode(&datagram, text));
+        buf_append_byte(out, '\n');
+        datagram.verb = DATAGRAM_ENDPOINTS;
+    }
+}
+
+/* --- The answer to PULL --- */
+
+static bool state_step(void *context) {
+    struct inbound *inbound = context;
+    struct replication *replication = inbound->replication;
+    struct buf *out = conn_out(inbound->conn);
+    size_t until = buf_used(out) + REPLICATION_FILL_BYTES;
+    if (buf_used(out) >= CONN_OUT_LOW_BYTES) {
+        conn_want_room(inbound->conn);
+        return false;
+    }
+    do {
+        inbound->state_cursor = replicated_store_scan(replication->config.keyspace, inbound->state_cursor,
+                                                      false, out, &inbound->state_count);
+    } while (inbound->state_cursor != 0 && buf_used(out) < until);
+    if (inbound->state_cursor == 0) {
+        line_end(out, inbound->state_count, replication->follower.position.index);
+        inbound->sending_state = false;
+    }
+    conn_flush(inbound->conn);
+    return inbound->sending_state;
+}
+
+static void begin_state(struct inbound *inbound) {
+    struct replication *replication = inbound->replication;
+    struct position position = replication->follower.position;
+    inbound->state_cursor = inbound->state_count = 0;
+    inbound->sending_state = true;
+    line_full(conn_out(inbound->conn), position.history_id, position.index,
+              keyspace_floor(replication->config.keyspace));
+    task_start(replication->loop, &inbound->state_task);
+    log_link(inbound, LOG_INFO, "state-asked", "the leader takes the state back from this node");
+}
+
+/* --- Lines --- */
+
+/* A link that is the leader's from now on takes the place of another one. */
+static void leader_link_changed(struct inbound *inbound, struct follower_link *before) {
+    struct replication *replication = inbound->replication;
+    if (replication->follower.leader_link != &inbound->link || before == &inbound->link) {
+        return;
+    }
+    for (struct inbound *other = replication->inbounds; before != NULL && other != NULL; other = other->next) {
+        if (&other->link == before) {
+            conn_close(other->conn, CLOSE_SUPERSEDED);
+            break;
+        }
+    }
+    replication->link_down_since_ms = 0;
+    log_link(inbound, LOG_INFO, "leader-link-up", "this node follows it");
+    replication->config.on_leader(replication->config.context);
+}
+
+/* Why a link ends: what was said to the peer, else what it said itself. */
+static void log_refusal(const struct inbound *inbound, struct slice said, struct slice line) {
+    const struct slice error = SLICE("ERROR|");
+    struct slice reason = said.len > error.len ? slice_first(said, said.len - 1) : line;
+    if (reason.len >= error.len && slice_equals(slice_first(reason, error.len), error)) {
+        reason = slice_skip(reason, error.len);
+    }
+    char text[256];
+    snprintf(text, sizeof(text), "%.*s", (int)(reason.len < sizeof(text) ? reason.len : sizeof(text) - 1),
+             reason.ptr);
+    log_link(inbound, LOG_WARN, said.len > 0 ? "peer-refused" : "refused-by-peer", text);
+}
+
+/* An older leader says LEAD. False: this node gives way, and the line is not to be answered. */
+static bool step_down(struct inbound *inbound, struct slice bytes) {
+    struct replication *replication = inbound->replication;
+    struct line line;
+    const char *reason;
+    line_decode(bytes, &replication->scratch, &line, &reason); /* it was well-formed a moment ago */
+    replication_step_down(replication, line.node_id, conn_peer(inbound->conn));
+    return !replication_leads(replication);
+}
+
+static bool on_line(void *context, struct slice bytes) {
+    struct inbound *inbound = context;
+    struct replication *replication = inbound->replication;
+    struct follower *follower = &replication->follower;
+    struct follower_link *before = follower->leader_link;
+    struct buf *out = conn_out(inbound->conn);
+    size_t said = buf_used(out);
+    uint16_t random = (uint16_t)(replication->random_state >> 40);
+    enum follower_verdict verdict = follower_link_line(&inbound->link, follower, bytes, now_of(inbound), random,
+                                                       &replication->scratch, out);
+    if (verdict == FOLLOWER_STEP_DOWN) {
+        if (!step_down(inbound, bytes)) {
+            return false;
+        }
+        verdict = follower_link_line(&inbound->link, follower, bytes, now_of(inbound), random,
+                                     &replication->scratch, out);
+    }
+    leader_link_changed(inbound, before);
+    switch (verdict) {
+    case FOLLOWER_FACTS:
+        send_facts(inbound);
+        break;
+    case FOLLOWER_SEND_STATE:
+        begin_state(inbound);
+        break;
+    case FOLLOWER_CLOSE:
+    case FOLLOWER_STEP_DOWN:
+        log_refusal(inbound, slice_skip(buf_slice(out), said), bytes);
+        conn_drain(inbound->conn, CLOSE_PROTOCOL);
+        return false;
+    case FOLLOWER_GO_ON:
+        break;
+    }
+    return true;
+}
+
+static bool tick_link(struct inbound *inbound) {
+    struct replication *replication = inbound->replication;
+    if (follower_link_tick(&inbound->link, &replication->follower, now_of(inbound), conn_out(inbound->conn)) ==
+        FOLLOWER_CLOSE) {
+        conn_close(inbound->conn, CLOSE_TIMEOUT);
+        return false;
+    }
+    return true;
+}
+
+static size_t on_input(struct conn *conn, void *session, struct slice in) {
+    struct inbound *inbound = session;
+    size_t consumed = replication_each_line(in, &inbound->scanned, on_line, inbound);
+    if (!conn_closed(conn)) {
+        if (consumed < in.len) {
+            follower_link_bytes(&inbound->link, now_of(inbound));
+        }
+        tick_link(inbound);
+    }
+    return consumed;
+}
+
+static void on_room(struct conn *conn, void *session) {
+    (void)conn;
+    struct inbound *inbound = session;
+    if (inbound->sending_state) {
+        task_start(inbound->replication->loop, &inbound->state_task);
+    }
+}
+
+static void on_close(struct conn *conn, void *session, enum close_reason reason) {
+    (void)conn;
+    struct inbound *inbound = session;
+    struct replication *replication = inbound->replication;
+    if (replication->follower.leader_link == &inbound->link) {
+        log_link(inbound, LOG_WARN, "leader-link-down", close_reason_text(reason));
+        replication->link_down_since_ms = loop_now_ms(replication->loop);
+    }
+    task_stop(replication->loop, &inbound->state_task);
+    follower_link_deinit(&inbound->link, &replication->follower);
+    if (inbound->prev != NULL) {
+        inbound->prev->next = inbound->next;
+    } else {
+        replication->inbounds = inbound->next;
+    }
+    if (inbound->next != NULL) {
+        inbound->next->prev = inbound->prev;
+    }
+    replication->inbound_count--;
+    free(inbound);
+}
+
+static const struct conn_handler inbound_handler = {
+    .on_input = on_input, .on_room = on_room, .on_close = on_close};
+
+void inbound_accept(void *context, int fd) {
+    struct replication *replication = context;
+    struct inbound *inbound = calloc(1, sizeof(*inbound));
+    if (inbound == NULL) {
+        close(fd);
+        return;
+    }
+    inbound->replication = replication;
+    inbound->state_task = (struct task){.step = state_step, .context = inbound};
+    inbound->conn = conn_adopt(replication->config.net, fd, &inbound_handler, inbound, LIMIT_LINE_BYTES);
+    if (inbound->conn == NULL) {
+        free(inbound);
+        close(fd);
+        return;
+    }
+    follower_link_init(&inbound->link, loop_now_ms(replication->loop));
+    inbound->next = replication->inbounds;
+    if (inbound->next != NULL) {
+        inbound->next->prev = inbound;
+    }
+    replication->inbounds = inbound;
+    replication->inbound_count++;
+}
+
+/* Closing a conn calls on_close, which takes the link out of the list. */
+void inbound_tick(struct replication *replication, int64_t now_ms) {
+    (void)now_ms;
+    for (struct inbound *inbound = replication->inbounds, *next; inbound != NULL; inbound = next) {
+        next = inbound->next;
+        if (!conn_closed(inbound->conn) && tick_link(inbound)) {
+            conn_flush(inbound->conn);
+        }
+    }
+}
+
+void inbound_close_all(struct replication *replication, enum close_reason reason) {
+    while (replication->inbounds != NULL) {
+        conn_close(replication->inbounds->conn, reason);
+    }
+}

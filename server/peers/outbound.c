@@ -1,0 +1,324 @@
+/* The links that a leader dials: one to every other node of its group (a node that leads too answers LEAD by
+ * the rules for two leaders).
+ *
+ *   waiting --dial--> connecting --> LEAD ... the decider's phases (cluster/leader.h) --> closed --> waiting, a
+ * while longer
+ */
+#include "server/peers/replication_internal.h"
+#include "server/store/keyspace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct conn_handler outbound_handler;
+
+static int64_t now_of(const struct outbound *outbound) { return loop_now_ms(outbound->replication->loop); }
+
+static void dial(struct outbound *outbound) {
+    struct replication *replication = outbound->replication;
+    outbound->scanned = 0;
+    outbound->link.phase = LEADER_LINK_DIALLING;
+    outbound->conn = conn_dial(replication->config.net, outbound->member.host, outbound->member.port,
+                               &outbound_handler, outbound, LIMIT_LINE_BYTES);
+    if (outbound->conn != NULL) {
+        conn_set_deadline(outbound->conn, loop_monotonic_ms(replication->loop) + LINK_TIMEOUT_MS);
+    }
+}
+
+static void redial_later(struct outbound *outbound) {
+    outbound->redial_at_ms = now_of(outbound) + outbound->redial_after_ms;
+    outbound->redial_after_ms *= 2;
+    if (outbound->redial_after_ms > REPLICATION_REDIAL_MAX_MS) {
+        outbound->redial_after_ms = REPLICATION_REDIAL_MAX_MS;
+    }
+}
+
+static void redial_soon(struct outbound *outbound) {
+    outbound->redial_at_ms = 0;
+    outbound->redial_after_ms = REPLICATION_REDIAL_FIRST_MS;
+}
+
+/* --- Sending --- */
+
+/* The tail of the history, straight from the backlog. */
+static void send_history(struct outbound *outbound) {
+    struct leader_link *link = &outbound->link;
+    size_t budget = REPLICATION_SEND_BYTES;
+    while (link->phase == LEADER_LINK_STREAM && budget > 0) {
+        struct slice next;
+        if (leader_link_peek(link, &outbound->replication->leader, &next) == LEADER_CLOSE) {
+            conn_close(outbound->conn, CLOSE_FELL_BEHIND);
+            return;
+        }
+        next = slice_first(next, budget);
+        size_t sent = next.len == 0 ? 0 : conn_send_direct(outbound->conn, next.ptr, next.len);
+        if (sent == 0) {
+            return;
+        }
+        leader_link_sent(link, sent, now_of(outbound));
+        budget -= sent;
+    }
+}
+
+static bool fill_step(void *context) {
+    struct outbound *outbound = context;
+    struct buf *out = conn_out(outbound->conn);
+    if (outbound->link.phase != LEADER_LINK_STATE) {
+        return false;
+    }
+    if (buf_used(out) >= CONN_OUT_LOW_BYTES) {
+        conn_want_room(outbound->conn);
+        return false;
+    }
+    if (leader_link_fill(&outbound->link, &outbound->replication->leader, out,
+                         buf_used(out) + REPLICATION_FILL_BYTES) == LEADER_CLOSE) {
+        conn_close(outbound->conn, CLOSE_FELL_BEHIND);
+        return false;
+    }
+    conn_flush(outbound->conn);
+    bool more = outbound->conn != NULL && outbound->link.phase == LEADER_LINK_STATE;
+    if (outbound->conn != NULL && !more) {
+        log_write(outbound->replication->config.log, LOG_INFO, "state-sent", "node=%s keys=%llu index=%llu",
+                  outbound->member.id, (unsigned long long)outbound->link.scan_count,
+                  (unsigned long long)history_index(outbound->replication->config.history));
+    }
+    return more;
+}
+
+/* After any event of the link: what its phase asks of the driver. */
+static void follow_phase(struct outbound *outbound) {
+    if (outbound->conn != NULL && outbound->link.phase == LEADER_LINK_STATE &&
+        !task_active(&outbound->fill_task)) {
+        task_start(outbound->replication->loop, &outbound->fill_task);
+    }
+}
+
+/* --- Events of the conn --- */
+
+static void on_connected(struct conn *conn, void *session) {
+    struct outbound *outbound = session;
+    conn_set_deadline(conn, 0);
+    outbound->connected = true;
+    leader_link_open(&outbound->link, &outbound->replication->leader, outbound->member.id,
+                     outbound->knows_sync || outbound->member.has_endpoints, now_of(outbound), conn_out(conn));
+    conn_flush(conn);
+}
+
+/* "it first takes from such a follower the keys it lacks, says so in the log" */
+static void log_taken(const struct outbound *outbound) {
+    const struct log *log = outbound->replication->config.log;
+    if (outbound->link.take_adopts) {
+        log_write(log, LOG_WARN, "keys-adopted",
+                  "node=%s keys=%llu text=\"this node had begun without them; what it has itself stays\"",
+                  outbound->member.id, (unsigned long long)outbound->adopted);
+    } else {
+        log_write(log, LOG_INFO, "state-taken", "node=%s keys=%llu", outbound->member.id,
+                  (unsigned long long)keyspace_count(outbound->replication->config.keyspace));
+    }
+}
+
+static bool on_line(void *context, struct slice bytes) {
+    struct outbound *outbound = context;
+    struct replication *replication = outbound->replication;
+    enum leader_phase before = replication->leader.phase;
+    enum leader_link_phase phase = outbound->link.phase;
+    uint64_t adopted = replication->leader.adopted;
+    enum leader_verdict verdict =
+        leader_link_line(&outbound->link, &replication->leader, bytes, now_of(outbound), &replication->scratch,
+                         conn_out(outbound->conn));
+    outbound->knows_sync |= outbound->link.knows_sync;
+    outbound->adopted += replication->leader.adopted - adopted;
+    if (phase == LEADER_LINK_TAKING && outbound->link.phase != phase) {
+        log_taken(outbound);
+        outbound->adopted = 0;
+    }
+    if (outbound->link.phase != phase) {
+        log_write(replication->config.log, LOG_INFO, "follower-link", "node=%s state=%s index=%llu",
+                  outbound->member.id, leader_link_state(&outbound->link),
+                  (unsigned long long)outbound->link.position.index);
+        redial_soon(outbound);
+    }
+    if (verdict == LEADER_CLOSE) {
+        conn_drain(outbound->conn, outbound->link.refusal[0] != '\0' ? CLOSE_REFUSED : CLOSE_PROTOCOL);
+        return false;
+    }
+    if (replication->leader.phase != before) {
+        replication_leader_moved(replication);
+    }
+    return outbound->conn != NULL && !conn_closed(outbound->conn);
+}
+
+static size_t on_input(struct conn *conn, void *session, struct slice in) {
+    struct outbound *outbound = session;
+    (void)conn;
+    size_t consumed = replication_each_line(in, &outbound->scanned, on_line, outbound);
+    if (outbound->connected && consumed < in.len) {
+        leader_link_bytes(&outbound->link, now_of(outbound));
+    }
+    follow_phase(outbound);
+    return consumed;
+}
+
+static void on_room(struct conn *conn, void *session) {
+    (void)conn;
+    struct outbound *outbound = session;
+    send_history(outbound);
+    if (outbound->conn != NULL) {
+        follow_phase(outbound);
+    }
+}
+
+/* A starting leader that another, older or spec-only, leader refuses has no place in the group. */
+static void on_refused(struct outbound *outbound) {
+    struct replication *replication = outbound->replication;
+    log_write(replication->config.log, LOG_WARN, "follower-refused", "node=%s address=%s:%u reason=%s",
+              outbound->member.id, outbound->member.host, outbound->member.port,
+              log_quote(outbound->link.refusal));
+    if (replication->role == REPLICATION_STARTING && outbound->member.leader) {
+        snprintf(replication->gives_way_to, sizeof(replication->gives_way_to), "%s", outbound->member.id);
+    }
+}
+
+static void on_close(struct conn *conn, void *session, enum close_reason reason) {
+    (void)conn;
+    struct outbound *outbound = session;
+    struct replication *replication = outbound->replication;
+    task_stop(replication->loop, &outbound->fill_task);
+    if (outbound->connected) {
+        enum leader_phase before = replication->leader.phase;
+        leader_link_close(&outbound->link, &replication->leader, now_of(outbound));
+        log_write(replication->config.log, LOG_INFO, "follower-link-down", "node=%s address=%s:%u reason=%s",
+                  outbound->member.id, outbound->member.host, outbound->member.port,
+                  log_quote(close_reason_text(reason)));
+        if (outbound->link.refusal[0] != '\0') {
+            on_refused(outbound);
+        }
+        if (replication->leader.phase != before) {
+            replication_leader_moved(replication);
+        }
+    }
+    outbound->connected = false;
+    outbound->conn = NULL;
+    outbound->adopted = 0;
+    outbound->link.phase = LEADER_LINK_DIALLING;
+    redial_later(outbound);
+}
+
+static const struct conn_handler outbound_handler = {
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_connected = on_connected,
+    .on_close = on_close,
+};
+
+/* --- The set of links --- */
+
+static struct outbound **find(struct replication *replication, const char *node_id) {
+    struct outbound **at = &replication->outbounds;
+    while (*at != NULL && strcmp((*at)->member.id, node_id) != 0) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+void outbound_add(struct replication *replication, const struct member *member) {
+    struct outbound *outbound = *find(replication, member->id);
+    if (outbound != NULL) {
+        bool moved = strcmp(outbound->member.host, member->host) != 0 || outbound->member.port != member->port;
+        outbound->member = *member;
+        outbound->link.knows_sync |= member->has_endpoints; /* it may be heard after LEAD was said */
+        if (moved && outbound->conn != NULL) {
+            conn_close(outbound->conn, CLOSE_SUPERSEDED);
+        }
+        redial_soon(outbound);
+        return;
+    }
+    outbound = calloc(1, sizeof(*outbound));
+    if (outbound == NULL) {
+        return; /* heard again at its next announcement */
+    }
+    outbound->replication = replication;
+    outbound->member = *member;
+    outbound->fill_task = (struct task){.step = fill_step, .context = outbound};
+    outbound->next = replication->outbounds;
+    replication->outbounds = outbound;
+    redial_soon(outbound);
+    dial(outbound);
+}
+
+static void remove_at(struct outbound **at, enum close_reason reason) {
+    struct outbound *outbound = *at;
+    *at = outbound->next;
+    if (outbound->conn != NULL) {
+        conn_close(outbound->conn, reason);
+    }
+    free(outbound);
+}
+
+void outbound_remove(struct replication *replication, const char *node_id, enum close_reason reason) {
+    struct outbound **at = find(replication, node_id);
+    if (*at != NULL) {
+        remove_at(at, reason);
+    }
+}
+
+void outbound_remove_all(struct replication *replication, enum close_reason reason) {
+    while (replication->outbounds != NULL) {
+        remove_at(&replication->outbounds, reason);
+    }
+}
+
+static void tick_link(struct outbound *outbound, int64_t now_ms) {
+    struct replication *replication = outbound->replication;
+    enum leader_phase before = replication->leader.phase;
+    if (leader_link_tick(&outbound->link, &replication->leader, now_ms, conn_out(outbound->conn)) ==
+        LEADER_CLOSE) {
+        conn_close(outbound->conn, CLOSE_TIMEOUT);
+        return;
+    }
+    if (replication->leader.phase != before) { /* a whole state is taken: nothing is written meanwhile */
+        replication_leader_moved(replication);
+    }
+    conn_flush(outbound->conn);
+    follow_phase(outbound);
+}
+
+void outbound_tick(struct replication *replication, int64_t now_ms) {
+    for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
+        if (outbound->conn == NULL && !replication->stopping && now_ms >= outbound->redial_at_ms) {
+            dial(outbound);
+            if (outbound->conn == NULL) {
+                redial_later(outbound);
+            }
+        } else if (outbound->connected && !conn_closed(outbound->conn)) {
+            tick_link(outbound, now_ms);
+        }
+    }
+}
+
+void outbound_flush(struct replication *replication) {
+    for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
+        if (outbound->connected && !conn_closed(outbound->conn)) {
+            send_history(outbound);
+        }
+        if (outbound->connected && outbound->link.asked && !conn_closed(outbound->conn)) {
+            tick_link(outbound, now_of(outbound));
+        }
+    }
+}
+
+/* The tail goes into the output buffer, which is written before the conn is closed. */
+void outbound_stop(struct replication *replication) {
+    for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
+        if (outbound->conn == NULL) {
+            continue;
+        }
+        struct slice next;
+        while (outbound->connected && outbound->link.phase == LEADER_LINK_STREAM &&
+               leader_link_peek(&outbound->link, &replication->leader, &next) == LEADER_GO_ON && next.len > 0) {
+            buf_append_slice(conn_out(outbound->conn), next);
+            leader_link_sent(&outbound->link, next.len, now_of(outbound));
+        }
+        conn_drain(outbound->conn, CLOSE_SHUTDOWN);
+    }
+}

@@ -1,0 +1,18 @@
+/* probe.h: asks a node WHO on its TCP port, so that a stray datagram moves no data (design, section 5). */
+#ifndef KVNODE_SERVER_PEERS_PROBE_H
+#define KVNODE_SERVER_PEERS_PROBE_H
+
+#include "cluster/membership.h"
+#include "server/net/conn.h"
+
+/* The answer: announce is what the node said of itself; NULL: it did not answer in PROBE_TIMEOUT_MS, or not
+ * properly. */
+typedef void probe_answer(void *context, const char *node_id, const struct datagram *announce);
+
+enum { PROBE_TIMEOUT_MS = 2000 };
+
+/* answer is called exactly once, never before this returns, unless the net is destroyed first. False: could not
+ * even begin. */
+bool probe_start(struct net *net, const struct member *member, probe_answer *answer, void *context);
+
+#endif

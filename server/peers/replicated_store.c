@@ -1,0 +1,71 @@
+/* The keyspace as cluster/leader.h and cluster/follower.h see it. */
+#include "server/peers/replication_internal.h"
+#include "server/store/keyspace.h"
+
+struct state_writer {
+    struct buf *out;
+    bool plain;
+    uint64_t count;
+};
+
+static void write_entry(void *context, const struct entry *entry) {
+    struct state_writer *writer = context;
+    void (*write)(struct buf *, struct slice, struct slice, uint64_t, int64_t, int64_t) =
+        writer->plain ? line_replicate : line_replicate_x;
+    write(writer->out, entry_key(entry), entry_value(entry), entry_version(entry), entry_timestamp_ms(entry),
+          entry_deadline_ms(entry));
+    writer->count++;
+}
+
+uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, struct buf *out, uint64_t *count) {
+    struct state_writer writer = {.out = out, .plain = plain};
+    cursor = keyspace_scan(keyspace, cursor, write_entry, &writer);
+    *count += writer.count;
+    return cursor;
+}
+
+static uint64_t store_floor(void *keyspace) { return keyspace_floor(keyspace); }
+
+static enum err store_apply(void *keyspace, const struct line *line, int64_t timestamp_ms) {
+    return keyspace_apply(keyspace, line, timestamp_ms);
+}
+
+static bool store_apply_if_newer(void *keyspace, const struct line *line, int64_t timestamp_ms) {
+    return keyspace_apply_if_newer(keyspace, line, timestamp_ms);
+}
+
+static bool store_adopt(void *keyspace, const struct line *line) { return keyspace_adopt(keyspace, line); }
+
+static void store_full_begin(void *keyspace) { keyspace_full_begin(keyspace); }
+
+static void store_full_end(void *keyspace, uint64_t floor) {
+    keyspace_raise_floor(keyspace, floor);
+    keyspace_full_end(keyspace);
+}
+
+static void store_empty(void *keyspace) {
+    keyspace_apply(keyspace, &(struct line){.verb = LINE_FLUSH, .version = keyspace_floor(keyspace)}, 0);
+}
+
+struct leader_store replicated_store_for_leader(struct keyspace *keyspace) {
+    return (struct leader_store){
+        .context = keyspace,
+        .scan = replicated_store_scan,
+        .floor = store_floor,
+        .apply = store_apply,
+        .adopt = store_adopt,
+        .pull_begin = store_full_begin,
+        .pull_end = store_full_end,
+        .pull_drop = store_empty,
+    };
+}
+
+struct follower_store replicated_store_for_follower(struct keyspace *keyspace) {
+    return (struct follower_store){
+        .context = keyspace,
+        .apply = store_apply,
+        .apply_if_newer = store_apply_if_newer,
+        .full_begin = store_full_begin,
+        .full_end = store_full_end,
+    };
+}

@@ -1,0 +1,430 @@
+#include "server/peers/replication_internal.h"
+
+#include "server/store/keyspace.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+static const char link_refusal[] = "ERROR|too many connections\n";
+
+const char *replication_role_name(enum replication_role role) {
+    static const char *const names[] = {"starting", "leader", "follower", "demoted"};
+    return names[role];
+}
+
+size_t replication_each_line(struct slice in, size_t *scanned, bool (*line)(void *context, struct slice bytes),
+                             void *context) {
+    size_t consumed = 0;
+    for (;;) {
+        struct slice rest = slice_skip(in, consumed);
+        const char *end = rest.len == *scanned ? NULL : memchr(rest.ptr + *scanned, '\n', rest.len - *scanned);
+        if (end == NULL) {
+            *scanned = rest.len;
+            return consumed;
+        }
+        size_t n = (size_t)(end - rest.ptr);
+        consumed += n + 1;
+        *scanned = 0;
+        if (!line(context, slice_first(rest, n))) {
+            return consumed;
+        }
+    }
+}
+
+/* --- Role --- */
+
+void replication_set_role(struct replication *replication, enum replication_role role) {
+    if (replication->role == role) {
+        return;
+    }
+    replication->role = role;
+    log_write(replication->config.log, LOG_INFO, "role", "role=%s history=%016llx index=%llu keys=%zu",
+              replication_role_name(role), (unsigned long long)history_id(replication->config.history),
+              (unsigned long long)history_index(replication->config.history),
+              keyspace_count(replication->config.keyspace));
+    replication->config.on_role(replication->config.context, role);
+}
+
+void replication_note_conflict(struct replication *replication, const char *format, ...) {
+    char text[sizeof(replication->conflict)];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (strcmp(text, replication->conflict) != 0) { /* said once, though it is met at every announcement */
+        memcpy(replication->conflict, text, sizeof(text));
+        log_write(replication->config.log, LOG_ERROR, "two-leaders", "text=%s", log_quote(text));
+    }
+}
+
+/* "a node started with -leader while another live leader is announced for its group exits with a message that
+ * names it" */
+static void give_way(struct replication *replication, const char *node_id) {
+    const struct member *member = membership_find(replication->config.membership, node_id);
+    char message[512];
+    if (member != NULL) {
+        snprintf(message, sizeof(message), "node %s at %s:%u is the live leader of group %u already", node_id,
+                 member->host, member->port, replication->leader.group);
+    } else {
+        snprintf(message, sizeof(message), "node %s is the live leader of group %u already", node_id,
+                 replication->leader.group);
+    }
+    replication->config.on_fatal(replication->config.context, message);
+}
+
+void replication_step_down(struct replication *replication, const char *node_id, const char *peer) {
+    struct history *history = replication->config.history;
+    if (replication->role == REPLICATION_STARTING) {
+        snprintf(replication->gives_way_to, sizeof(replication->gives_way_to), "%s", node_id);
+        return; /* its announcement, with its address, is still awaited: a tick ends this node */
+    }
+    replication_note_conflict(replication,
+                              "stepped down: node %s (from %s) leads group %u with an older history than this "
+                              "node's %016llx",
+                              node_id, peer, replication->leader.group,
+                              (unsigned long long)history_id(history));
+    outbound_remove_all(replication, CLOSE_ROLE_CHANGED);
+    follower_follow(&replication->follower,
+                    (struct position){.history_id = history_id(history), .index = history_index(history)});
+    keyspace_set_owner(replication->config.keyspace, false);
+    replication_set_role(replication, REPLICATION_DEMOTED);
+}
+
+void replication_leader_moved(struct replication *replication) {
+    if (!replication_leads(replication)) {
+        return;
+    }
+    bool serving = replication->leader.phase == LEADER_SERVING;
+    replication->gives_way_to[0] = '\0'; /* past the listening it is too late: the older history decides */
+    follower_lead(&replication->follower, history_id(replication->config.history));
+    keyspace_set_owner(replication->config.keyspace, serving);
+    replication_set_role(replication, serving ? REPLICATION_LEADER : REPLICATION_STARTING);
+    if (replication->leader.phase == LEADER_PULLING) {
+        log_write(replication->config.log, LOG_INFO, "pull", "node=%s history=%016llx index=%llu",
+                  replication->leader.taking->node_id,
+                  (unsigned long long)replication->leader.taking->position.history_id,
+                  (unsigned long long)replication->leader.taking->position.index);
+    }
+}
+
+static const struct member *other_live_leader(const struct replication *replication) {
+    const struct membership *membership = replication->config.membership;
+    const struct member *self = membership_self(membership);
+    for (size_t i = 0; i < membership_count(membership); i++) {
+        const struct member *member = membership_at(membership, i);
+        if (!member->self && member->alive && member->leader && member->group == self->group) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+/* True when another leader is known: then this node does not begin to serve. */
+static bool met_other_leader(struct replication *replication, int64_t now_ms) {
+    bool listened = now_ms >= replication->leader.serve_at_ms;
+    const char *met = replication->gives_way_to;
+    const struct member *other = listened ? other_live_leader(replication) : NULL;
+    if (met[0] != '\0' && (listened || membership_find(replication->config.membership, met) != NULL)) {
+        give_way(replication, met);
+    } else if (met[0] == '\0' && other != NULL) {
+        give_way(replication, other->id);
+    }
+    return met[0] != '\0' || other != NULL;
+}
+
+static void tick_leader(struct replication *replication, int64_t now_ms) {
+    struct leader *leader = &replication->leader;
+    enum leader_phase before = leader->phase;
+    if (leader->phase == LEADER_LISTENING && met_other_leader(replication, now_ms)) {
+        return;
+    }
+    leader_tick(leader, now_ms);
+    if (leader->phase != before) {
+        replication_leader_moved(replication);
+    }
+}
+
+/* --- Time --- */
+
+static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev, (void)events;
+    struct replication *replication = timer->data;
+    int64_t now_ms = loop_now_ms(replication->loop);
+    if (replication_leads(replication) && !replication->stopping) {
+        tick_leader(replication, now_ms);
+    }
+    outbound_tick(replication, now_ms);
+    inbound_tick(replication, now_ms);
+}
+
+static void add_mark(struct replication *replication) {
+    uint64_t index = history_index(replication->config.history);
+    int64_t now_ms = loop_now_ms(replication->loop);
+    const struct mark *last = &replication->marks[(replication->mark_next - 1) % REPLICATION_MARKS];
+    if (index != last->index && now_ms - last->at_ms >= REPLICATION_MARK_EVERY_MS) {
+        replication->marks[replication->mark_next++ % REPLICATION_MARKS] =
+            (struct mark){.index = index, .at_ms = now_ms};
+    }
+}
+
+/* Once a loop iteration: what was written in it goes to every follower. */
+static void on_flush(void *context) {
+    struct replication *replication = context;
+    replication->random_state = replication->random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+    if (replication_leads(replication)) {
+        add_mark(replication);
+        outbound_flush(replication);
+    }
+}
+
+/* --- Membership --- */
+
+/* The other leader has stepped down, or is gone: what is left of the conflict is in the log. */
+static void end_conflict(struct replication *replication) {
+    if (replication->role == REPLICATION_LEADER && replication->conflict[0] != '\0' &&
+        other_live_leader(replication) == NULL) {
+        replication->conflict[0] = '\0';
+        log_write(replication->config.log, LOG_INFO, "two-leaders-over", "text=\"this node leads alone\"");
+    }
+}
+
+void replication_member_up(struct replication *replication, const struct member *member) {
+    end_conflict(replication);
+    bool same_group = member->group == replication->follower.group && !member->self;
+    if (!replication_leads(replication) || replication->stopping) {
+        return;
+    }
+    if (same_group) {
+        outbound_add(replication, member);
+    } else {
+        outbound_remove(replication, member->id, CLOSE_MEMBER_GONE);
+    }
+}
+
+void replication_member_gone(struct replication *replication, const struct member *member) {
+    end_conflict(replication);
+    outbound_remove(replication, member->id, CLOSE_MEMBER_GONE);
+}
+
+/* LEAD is said to it like to a follower: the rules for two leaders do the rest. */
+void replication_other_leader(struct replication *replication, const struct member *member) {
+    if (replication->role == REPLICATION_LEADER) {
+        replication_note_conflict(replication,
+                                  "node %s at %s:%u announces itself as the leader of group %u too", member->id,
+                                  member->host, member->port, member->group);
+    }
+    replication_member_up(replication, member);
+}
+
+/* --- Status --- */
+
+enum err replication_ready(const struct replication *replication) {
+    return __builtin_expect(replication->role == REPLICATION_STARTING, 0) ? ERR_LOADING : ERR_NONE;
+}
+
+static int64_t lag_ms(const struct replication *replication, uint64_t acked_index) {
+    size_t count = replication->mark_next < REPLICATION_MARKS ? replication->mark_next : REPLICATION_MARKS;
+    for (size_t i = count; i > 0; i--) {
+        const struct mark *mark = &replication->marks[(replication->mark_next - i) % REPLICATION_MARKS];
+        if (mark->index > acked_index) {
+            return loop_now_ms(replication->loop) - mark->at_ms;
+        }
+    }
+    return 0;
+}
+
+bool replication_follower_at(const struct replication *replication, size_t i,
+                             struct replication_follower *out) {
+    const struct outbound *outbound = replication->outbounds;
+    while (outbound != NULL && i-- > 0) {
+        outbound = outbound->next;
+    }
+    if (outbound == NULL) {
+        return false;
+    }
+    const struct leader_link *link = &outbound->link;
+    const struct member *member = &outbound->member;
+    uint64_t index = history_index(replication->config.history);
+    *out = (struct replication_follower){
+        .port = member->port,
+        .redis_port = member->redis_port,
+        .api_port = member->api_port,
+        .state = leader_link_state(link),
+        .ack_age_ms = -1,
+    };
+    snprintf(out->node_id, sizeof(out->node_id), "%s", member->id);
+    snprintf(out->host, sizeof(out->host), "%s", member->host);
+    if (outbound->connected && link->last_ack_ms >= 0) {
+        out->acked_index = link->acked_index;
+        out->ack_age_ms = loop_now_ms(replication->loop) - link->last_ack_ms;
+    }
+    if (!link->spec_only) {
+        out->lag_lines = index - out->acked_index;
+        out->lag_ms = lag_ms(replication, out->acked_index);
+    }
+    return true;
+}
+
+size_t replication_acknowledged(const struct replication *replication, uint64_t index) {
+    size_t count = 0;
+    for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
+         outbound = outbound->next) {
+        const struct leader_link *link = &outbound->link;
+        count += outbound->connected && link->phase == LEADER_LINK_STREAM && link->last_ack_ms >= 0 &&
+                 link->acked_index >= index;
+    }
+    return count;
+}
+
+void replication_ask_followers(struct replication *replication) {
+    for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
+        if (outbound->connected) {
+            leader_link_ask(&outbound->link);
+        }
+    }
+}
+
+static void describe_leader(const struct replication *replication, const char *node_id,
+                            struct replication_status *out) {
+    const struct member *member = membership_find(replication->config.membership, node_id);
+    snprintf(out->leader_id, sizeof(out->leader_id), "%s", node_id);
+    if (member != NULL) {
+        snprintf(out->leader_host, sizeof(out->leader_host), "%s", member->host);
+        out->leader_port = member->port;
+        out->leader_redis_port = member->redis_port;
+        out->leader_api_port = member->api_port;
+    }
+}
+
+static void leader_status(const struct replication *replication, struct replication_status *out) {
+    const struct history *history = replication->config.history;
+    out->history_id = history_id(history);
+    out->index = out->leader_index = history_index(history);
+    out->first_index = history_first_index(history);
+    out->backlog_bytes = history_backlog_bytes(history);
+    for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
+         outbound = outbound->next) {
+        out->follower_count++;
+        out->online_count += outbound->connected && outbound->link.phase == LEADER_LINK_STREAM;
+    }
+    describe_leader(replication, replication->leader.node_id, out);
+}
+
+static void follower_status(const struct replication *replication, struct replication_status *out) {
+    const struct follower *follower = &replication->follower;
+    const struct follower_link *link = follower->leader_link;
+    out->history_id = follower->position.history_id;
+    out->index = follower->position.index;
+    out->link_down_since_ms = link == NULL ? replication->link_down_since_ms : 0;
+    if (link != NULL) {
+        out->link_up = true;
+        out->full_in_progress = link->phase == FOLLOWER_FULL;
+        out->leader_index = link->leader_index > out->index ? link->leader_index : out->index;
+        out->last_line_age_ms = loop_now_ms(replication->loop) - link->last_line_ms;
+        describe_leader(replication, link->leader_id, out);
+        return;
+    }
+    const struct member *leader = membership_leader(replication->config.membership, follower->group);
+    if (leader != NULL) {
+        describe_leader(replication, leader->id, out);
+    }
+}
+
+void replication_status(const struct replication *replication, struct replication_status *out) {
+    const struct follower *follower = &replication->follower;
+    const struct leader *leader = &replication->leader;
+    *out = (struct replication_status){
+        .role = replication->role,
+        .backlog_limit_bytes = history_limit_bytes(replication->config.history),
+        .last_line_age_ms = -1,
+        .full_syncs = leader->full_syncs + follower->full_syncs,
+        .partial_syncs = leader->partial_syncs + follower->partial_syncs,
+        .partial_refused = leader->partial_refused,
+        .pulls = leader->pulls,
+        .lines_received = follower->lines_received,
+        .lines_unknown = leader->lines_unknown + follower->lines_unknown,
+        .lines_malformed = leader->lines_malformed + follower->lines_malformed,
+        .lines_refused = follower->lines_refused,
+    };
+    memcpy(out->conflict, replication->conflict, sizeof(out->conflict));
+    if (replication_leads(replication)) {
+        leader_status(replication, out);
+    } else {
+        follower_status(replication, out);
+    }
+}
+
+/* --- Life --- */
+
+static bool listen_for_peers(struct replication *replication, const char **reason) {
+    struct listener_config config = {
+        .host = replication->config.bind_host,
+        .port = membership_self(replication->config.membership)->port,
+        .refusal = link_refusal,
+        .clients = &replication->inbound_count,
+        .max_clients = &replication->inbound_max,
+        .on_accept = inbound_accept,
+        .context = replication,
+    };
+    replication->listener = listener_create(replication->config.net, &config, reason);
+    return replication->listener != NULL;
+}
+
+struct replication *replication_create(const struct replication_config *config, const char **reason) {
+    const struct member *self = membership_self(config->membership);
+    struct replication *replication = calloc(1, sizeof(*replication));
+    if (replication == NULL) {
+        *reason = "out of memory";
+        return NULL;
+    }
+    replication->config = *config;
+    replication->loop = net_loop(config->net);
+    replication->inbound_max = REPLICATION_MAX_ACCEPTED;
+    replication->role = self->leader ? REPLICATION_STARTING : REPLICATION_FOLLOWER;
+    buf_init(&replication->scratch, LIMIT_LINE_BYTES);
+    if (getrandom(&replication->random_state, sizeof(replication->random_state), 0) < 0 ||
+        !listen_for_peers(replication, reason)) {
+        free(replication);
+        return NULL;
+    }
+    struct follower_store follower_store = replicated_store_for_follower(config->keyspace);
+    struct leader_store leader_store = replicated_store_for_leader(config->keyspace);
+    follower_init(&replication->follower, self->id, self->group, &follower_store);
+    leader_init(&replication->leader, self->id, self->group, config->history, &leader_store,
+                loop_now_ms(replication->loop));
+    if (self->leader) {
+        follower_lead(&replication->follower, history_id(config->history));
+    }
+    replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
+    loop_add_flush_hook(replication->loop, &replication->flush_hook);
+    ev_timer_init(&replication->tick, on_tick, REPLICATION_TICK_MS / 1e3, REPLICATION_TICK_MS / 1e3);
+    replication->tick.data = replication;
+    ev_timer_start(loop_ev(replication->loop), &replication->tick);
+    return replication;
+}
+
+void replication_stop(struct replication *replication) {
+    replication->stopping = true;
+    listener_destroy(&replication->listener);
+    outbound_stop(replication);
+    for (struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
+        conn_drain(inbound->conn, CLOSE_SHUTDOWN);
+    }
+}
+
+void replication_destroy(struct replication **replication) {
+    struct replication *gone = *replication;
+    if (gone == NULL) {
+        return;
+    }
+    ev_timer_stop(loop_ev(gone->loop), &gone->tick);
+    loop_remove_flush_hook(gone->loop, &gone->flush_hook);
+    listener_destroy(&gone->listener);
+    outbound_remove_all(gone, CLOSE_SHUTDOWN);
+    inbound_close_all(gone, CLOSE_SHUTDOWN);
+    buf_deinit(&gone->scratch);
+    free(gone);
+    *replication = NULL;
+}

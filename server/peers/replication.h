@@ -1,0 +1,106 @@
+/* replication.h: this node's part in its group: leader of links to followers, or follower of a leader's link.
+ *
+ * Drives the deciders cluster/leader.h and cluster/follower.h over conns: owns the replication port's listener,
+ * the dialled links and the accepted ones, state transfers, and the node's role. What the rest of the server
+ * may ask is here.
+ */
+#ifndef KVNODE_SERVER_PEERS_REPLICATION_H
+#define KVNODE_SERVER_PEERS_REPLICATION_H
+
+#include "cluster/history.h"
+#include "cluster/membership.h"
+#include "protocol/err.h"
+#include "server/log.h"
+#include "server/net/conn.h"
+
+struct keyspace;
+struct replication;
+
+enum replication_role {
+    REPLICATION_STARTING, /* a leader that may not serve yet: it looks for followers that hold data, or takes it
+                             from one */
+    REPLICATION_LEADER,
+    REPLICATION_FOLLOWER,
+    REPLICATION_DEMOTED, /* was a leader; another one has the older history: follows now */
+};
+const char *replication_role_name(enum replication_role role); /* "starting", "leader", "follower", "demoted" */
+
+/* One follower as its leader sees it. */
+struct replication_follower {
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    char host[LIMIT_HOST_BYTES + 1];
+    uint16_t port, redis_port, api_port;
+    const char *state;    /* "connecting", "handshake", "pull", "full", "online", "spec-only" */
+    uint64_t acked_index; /* 0 before the first ACK */
+    uint64_t lag_lines;
+    int64_t lag_ms;     /* age of the oldest line not acknowledged; 0: none */
+    int64_t ack_age_ms; /* since the last ACK; -1: none yet */
+};
+
+struct replication_status {
+    enum replication_role role;
+    uint64_t history_id;  /* a follower: its leader's; 0: none yet */
+    uint64_t index;       /* newest line written (leader) or applied (follower) */
+    uint64_t first_index; /* oldest line in the backlog (leader) */
+    size_t backlog_bytes, backlog_limit_bytes;
+    size_t follower_count; /* links, in whatever state */
+    size_t online_count;   /* links that are online */
+    /* Seen from a follower: */
+    char leader_id[LIMIT_NODE_ID_BYTES + 1]; /* "": none. A leader names itself. */
+    char leader_host[LIMIT_HOST_BYTES + 1];
+    uint16_t leader_port, leader_redis_port, leader_api_port;
+    bool link_up;               /* a leader's link stands */
+    bool full_in_progress;      /* a state is being received */
+    int64_t link_down_since_ms; /* Unix ms; 0: up, or never was */
+    int64_t last_line_age_ms;   /* -1: never */
+    uint64_t leader_index;      /* the newest index the leader told */
+    char conflict[160];         /* "" or why this group has, or had, two leaders */
+    uint64_t full_syncs, partial_syncs, partial_refused, pulls, lines_received, lines_unknown, lines_malformed,
+        lines_refused;
+};
+
+void replication_status(const struct replication *replication, struct replication_status *out);
+/* The i-th follower link, 0 to follower_count - 1; false: there is none. */
+bool replication_follower_at(const struct replication *replication, size_t i, struct replication_follower *out);
+
+/* How many followers have said that they have applied all up to this line. */
+size_t replication_acknowledged(const struct replication *replication, uint64_t index);
+/* Every follower is asked to say so as soon as it has been sent what there is: not only at the next 100 ms. */
+void replication_ask_followers(struct replication *replication);
+
+/* May this node answer clients? ERR_NONE, or ERR_LOADING while it is REPLICATION_STARTING. */
+enum err replication_ready(const struct replication *replication);
+
+/* --- For the composition root --- */
+
+struct replication_config {
+    struct net *net;
+    struct history *history;
+    struct keyspace *keyspace;
+    const struct membership
+        *membership; /* whose self says id, group, host and port, and whether this node leads */
+    const struct log *log;
+    const char *bind_host;
+    void *context;
+    /* The role is another than before. */
+    void (*on_role)(void *context, enum replication_role role);
+    /* A leader's link stands: the group has a leader that is known to be one. */
+    void (*on_leader)(void *context);
+    /* This node may not go on: message is one line. */
+    void (*on_fatal)(void *context, const char *message);
+};
+
+/* Binds the replication port. NULL: *reason is one line. */
+struct replication *replication_create(const struct replication_config *config, const char **reason);
+void replication_destroy(struct replication **replication);
+
+/* What membership has found out about a node. The member is copied. */
+void replication_member_up(struct replication *replication,
+                           const struct member *member); /* new, back, or changed */
+void replication_member_gone(struct replication *replication, const struct member *member);
+void replication_other_leader(struct replication *replication, const struct member *member);
+
+/* No new links, the tail of the history to every follower, then all links are drained. */
+void replication_stop(struct replication *replication);
+
+#endif

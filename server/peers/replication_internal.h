@@ -1,0 +1,117 @@
+/* replication_internal.h: what the files of replication share: the node's part, its dialled and its accepted
+ * links. */
+#ifndef KVNODE_SERVER_PEERS_REPLICATION_INTERNAL_H
+#define KVNODE_SERVER_PEERS_REPLICATION_INTERNAL_H
+
+#include "cluster/follower.h"
+#include "cluster/leader.h"
+#include "server/net/listener.h"
+#include "server/peers/replication.h"
+
+#include <ev.h>
+
+enum {
+    REPLICATION_TICK_MS = 50,
+    REPLICATION_FILL_BYTES = 32 << 10, /* of a state transfer, a step */
+    REPLICATION_SEND_BYTES = 1 << 20,  /* of the history, a link and loop iteration */
+    REPLICATION_MAX_ACCEPTED = 1024,   /* links accepted at once: nobody has authenticated */
+    REPLICATION_REDIAL_FIRST_MS = 100,
+    REPLICATION_REDIAL_MAX_MS = 2000,
+    REPLICATION_MARKS = 1024,
+    REPLICATION_MARK_EVERY_MS = 10,
+};
+
+/* A node of the group, dialled while this node leads. */
+struct outbound {
+    struct replication *replication;
+    struct member member;
+    struct conn *conn; /* NULL: waiting to be dialled */
+    bool connected;    /* link is in use */
+    bool knows_sync;   /* it has sent SYNC once: no spec-only peer */
+    struct leader_link link;
+    struct task fill_task;
+    size_t scanned;   /* bytes of the input known to hold no LF */
+    uint64_t adopted; /* keys it gave so far to a history that had begun without them */
+    int64_t redial_at_ms, redial_after_ms;
+    struct outbound *next;
+};
+
+/* An accepted connection on the replication port. */
+struct inbound {
+    struct replication *replication;
+    struct conn *conn;
+    struct follower_link link;
+    size_t scanned;
+    /* The answer to PULL: this node's state. */
+    bool sending_state;
+    struct task state_task;
+    uint64_t state_cursor, state_count;
+    struct inbound *next, *prev;
+};
+
+/* When a line was written: to tell a lag in ms. */
+struct mark {
+    uint64_t index;
+    int64_t at_ms;
+};
+
+struct replication {
+    struct replication_config config;
+    struct loop *loop;
+    enum replication_role role;
+    bool stopping;
+    struct leader leader; /* STARTING, LEADER */
+    struct follower follower;
+    struct listener *listener;
+    struct outbound *outbounds;
+    struct inbound *inbounds;
+    size_t inbound_count, inbound_max;
+    ev_timer tick;
+    struct loop_hook flush_hook;
+    struct buf scratch; /* decoding */
+    uint64_t random_state;
+    char conflict[160];
+    char gives_way_to[LIMIT_NODE_ID_BYTES + 1]; /* STARTING: the live leader that was met; "": none */
+    int64_t link_down_since_ms;                 /* Unix ms */
+    struct mark marks[REPLICATION_MARKS];
+    size_t mark_next; /* ring */
+};
+
+static inline bool replication_leads(const struct replication *replication) {
+    return replication->role == REPLICATION_STARTING || replication->role == REPLICATION_LEADER;
+}
+
+/* replication.c */
+void replication_set_role(struct replication *replication, enum replication_role role);
+/* The node of that id, whose history is older, leads this node's group; peer is where it dialled from. A node
+ * that serves follows it from now on. One that is starting still leads afterwards: it is about to end
+ * (give_way). */
+void replication_step_down(struct replication *replication, const char *node_id, const char *peer);
+void replication_note_conflict(struct replication *replication, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The leader's phase may have changed: role, and every link's next step. */
+void replication_leader_moved(struct replication *replication);
+/* Splits in into lines, without their LF: calls line for each until it returns false. Returns the bytes
+ * consumed; *scanned is kept between calls. */
+size_t replication_each_line(struct slice in, size_t *scanned, bool (*line)(void *context, struct slice bytes),
+                             void *context);
+
+/* outbound.c: this node as leader */
+void outbound_add(struct replication *replication, const struct member *member);
+void outbound_remove(struct replication *replication, const char *node_id, enum close_reason reason);
+void outbound_remove_all(struct replication *replication, enum close_reason reason);
+void outbound_tick(struct replication *replication, int64_t now_ms);
+void outbound_flush(struct replication *replication);
+void outbound_stop(struct replication *replication);
+
+/* inbound.c: this node's replication port */
+void inbound_accept(void *replication, int fd);
+void inbound_tick(struct replication *replication, int64_t now_ms);
+void inbound_close_all(struct replication *replication, enum close_reason reason);
+
+/* replicated_store.c: the keyspace as the deciders see it */
+struct leader_store replicated_store_for_leader(struct keyspace *keyspace);
+struct follower_store replicated_store_for_follower(struct keyspace *keyspace);
+uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
+
+#endif

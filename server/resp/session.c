@@ -1,0 +1,335 @@
+#include "server/resp/session.h"
+
+#include "protocol/resp_request.h"
+#include "server/commands/client_command.h"
+#include "server/commands/clients.h"
+#include "server/commands/command_table.h"
+#include "server/commands/config.h"
+#include "server/commands/dispatch.h"
+#include "server/commands/observer.h"
+#include "server/commands/walk.h"
+#include "server/net/socket.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Input that a session leaves unread: the longest command, and what may have come behind it. */
+#define SESSION_MAX_INPUT_BYTES (RESP_REQUEST_MAX_BYTES + CONN_SCRATCH_BYTES)
+
+struct batched {
+    struct resp_command parsed;
+    const struct command *command; /* NULL: unknown */
+    struct key key;                /* where the command has a single key */
+};
+
+struct resp_server {
+    const struct command_context *context;
+    struct command_table *table;
+    struct clients *clients;
+    struct resp_arguments arguments;
+    struct batched batch[RESP_BATCH_COMMANDS];
+};
+
+struct resp_session {
+    struct client client;
+    struct resp_server *server;
+    struct resp_request parser;
+    bool in_callback; /* commands are being run: on_close leaves freeing to their caller */
+    bool closed;
+    bool ended; /* the peer sends no more */
+};
+
+/* --- A batch
+ * ------------------------------------------------------------------------------------------------------ */
+
+struct batch_result {
+    size_t count;                  /* commands in server->batch */
+    enum resp_request_result last; /* what the parser said of the input behind them; OK: it was not asked */
+};
+
+/* Looks up what was parsed, and starts to fetch what it will need. True: more may follow it in this batch. */
+static bool prepare(struct resp_server *server, struct batched *item) {
+    const struct slice *args = server->arguments.items + item->parsed.first;
+    item->command = NULL;
+    item->key = (struct key){0};
+    if (item->parsed.count == 0) {
+        return !item->parsed.is_inline;
+    }
+    const struct command *container;
+    item->command = command_table_resolve(server->table, args, item->parsed.count, &container);
+    if (item->command == NULL || !command_has_single_key(item->command) ||
+        !command_arity_ok(item->command, item->parsed.count)) {
+        return false;
+    }
+    item->key = keyspace_key(server->context->keyspace, args[item->command->first_key]);
+    keyspace_prefetch_bucket(server->context->keyspace, &item->key);
+    return !item->parsed.is_inline;
+}
+
+static struct batch_result parse_batch(struct resp_server *server, struct resp_request *parser,
+                                       struct slice in) {
+    struct batch_result result = {0, RESP_REQUEST_OK};
+    bool more = true;
+    resp_arguments_reset(&server->arguments);
+    while (more && result.count < RESP_BATCH_COMMANDS) {
+        struct batched *item = &server->batch[result.count];
+        result.last = resp_request_parse(parser, in, &server->arguments, &item->parsed);
+        if (result.last != RESP_REQUEST_OK) {
+            break;
+        }
+        in = slice_skip(in, item->parsed.bytes);
+        more = prepare(server, item);
+        result.count++;
+    }
+    return result;
+}
+
+static void fetch_entries(const struct resp_server *server, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (server->batch[i].key.name.ptr != NULL) {
+            keyspace_prefetch_entry(server->context->keyspace, &server->batch[i].key);
+        }
+    }
+}
+
+/* "GET / HTTP/1.1": a browser, or somebody who took this port for the other one. */
+static bool is_http(const struct resp_command *parsed, const struct slice *args) {
+    return parsed->is_inline && parsed->count == 3 && args[1].len > 0 && args[1].ptr[0] == '/' &&
+           args[2].len == sizeof("HTTP/1.1") - 1 && memcmp(args[2].ptr, "HTTP/", 5) == 0;
+}
+
+/* False: it has to wait, and stays in the input. */
+static bool run(struct resp_session *session, const struct batched *item) {
+    struct resp_server *server = session->server;
+    struct client *client = &session->client;
+    const struct slice *args = server->arguments.items + item->parsed.first;
+    if (item->parsed.count == 0) {
+        return true;
+    }
+    if (is_http(&item->parsed, args)) {
+        client->cut = true;
+        return true;
+    }
+    struct request request = {
+        .context = server->context,
+        .client = client,
+        .table = server->table,
+        .command = item->command,
+        .args = args,
+        .arg_count = item->parsed.count,
+        .key = item->key,
+        .reply = {.out = conn_out(client->conn), .version = client->protocol},
+    };
+    if (__builtin_expect((client->gates | server->clients->gates) != 0, 0)) {
+        return dispatch_gated(&request);
+    }
+    dispatch(&request);
+    return true;
+}
+
+static bool takes_commands(const struct resp_session *session) {
+    return !session->closed && client_takes_commands(&session->client) && !conn_out_full(session->client.conn);
+}
+
+/* Nothing more is said to the client but what is written already: so it hears no messages either, and counts as
+ * no subscriber, though the connection may linger for a while. */
+static void drain(struct resp_session *session, enum close_reason reason) {
+    client_forget_state(&session->client);
+    conn_drain(session->client.conn, reason);
+}
+
+static void refuse_malformed(struct resp_session *session) {
+    struct client *client = &session->client;
+    struct buf *out = conn_out(client->conn);
+    session->server->context->stats->protocol_errors++;
+    buf_append_text(out, "-ERR ");
+    resp_request_append_reason(&session->parser, out);
+    buf_append_text(out, "\r\n");
+    drain(session, CLOSE_PROTOCOL);
+}
+
+/* Parses and runs one batch from the front of in; returns the bytes of what was run. *more: there may be
+ * another one. */
+static size_t run_batch(struct resp_session *session, struct slice in, bool *more) {
+    struct resp_server *server = session->server;
+    struct batch_result batch = parse_batch(server, &session->parser, in);
+    fetch_entries(server, batch.count);
+    observer_follow_settings(server->clients);
+    size_t consumed = 0, done = 0;
+    if (batch.count > 0) {
+        session->client.command = server->batch[batch.count - 1].command;
+    }
+    while (done < batch.count && takes_commands(session) && run(session, &server->batch[done])) {
+        consumed += server->batch[done++].parsed.bytes;
+    }
+    session->client.commands += done;
+    server->context->stats->resp_commands += done;
+    *more = false;
+    if (session->closed) {
+        return consumed;
+    }
+    if (done < batch.count || !takes_commands(session)) {
+        /* What was parsed behind this is parsed again when it is its turn. */
+        session->parser = (struct resp_request){0};
+    } else if (batch.last == RESP_REQUEST_BAD) {
+        refuse_malformed(session);
+    } else if (batch.last == RESP_REQUEST_MORE) {
+        size_t expected = resp_request_expected_bytes(&session->parser);
+        if (expected > CONN_SCRATCH_BYTES) {
+            conn_expect_input(session->client.conn, expected);
+        }
+    } else {
+        *more = true;
+    }
+    return consumed;
+}
+
+/* --- The conn's calls
+ * --------------------------------------------------------------------------------------------- */
+
+/* More than an operator lets a client keep here (client-query-buffer-limit, and client-output-buffer-limit of
+ * the class normal: messages have a limit of their own)? */
+static bool is_over_limit(struct resp_session *session, size_t unread_bytes, enum close_reason *reason) {
+    const struct settings *settings = session->server->context->settings;
+    size_t most = (size_t)settings->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
+    *reason = unread_bytes > (size_t)settings->client_query_buffer_limit_bytes ? CLOSE_INPUT_LIMIT
+                                                                               : CLOSE_OUTPUT_LIMIT;
+    return *reason == CLOSE_INPUT_LIMIT || (most != 0 && (session->client.gates & GATE_SUBSCRIBED) == 0 &&
+                                            buf_used(conn_out(session->client.conn)) > most);
+}
+
+static size_t on_input(struct conn *conn, void *context, struct slice in) {
+    enum close_reason reason;
+    struct resp_session *session = context;
+    size_t consumed = 0;
+    bool more = true;
+    struct clients *clients = session->server->clients;
+    session->in_callback = true;
+    session->client.active_ms = loop_monotonic_ms(clients->loop);
+    clients->current = &session->client;
+    while (more && consumed < in.len) {
+        consumed += run_batch(session, slice_skip(in, consumed), &more);
+    }
+    clients->current = NULL;
+    client_deliver(&session->client);
+    session->in_callback = false;
+    if (session->closed) {
+        free(session);
+    } else if (session->client.cut) {
+        session->server->context->stats->protocol_errors++;
+        conn_close(conn, CLOSE_PROTOCOL);
+    } else if (session->client.leaving) {
+        drain(session, CLOSE_QUIT);
+    } else if (is_over_limit(session, in.len - consumed, &reason)) {
+        conn_close(conn, reason);
+    }
+    return consumed;
+}
+
+static void on_room(struct conn *conn, void *context) {
+    (void)conn;
+    struct resp_session *session = context;
+    if (session->client.walk != NULL) {
+        walk_on_room(session->client.walk);
+    }
+}
+
+static void on_end(struct conn *conn, void *context) {
+    (void)conn;
+    drain(context, CLOSE_PEER);
+}
+
+/* The end of CLIENT PAUSE; or the timeout parameter: has the client been silent for so long? */
+static void on_deadline(struct conn *conn, void *context) {
+    struct resp_session *session = context;
+    struct client *client = &session->client;
+    const struct command_context *command = session->server->context;
+    if ((client->holds & HOLD_PAUSE) != 0) {
+        client_pause_deadline(command, client);
+        return;
+    }
+    int64_t idle_ms = loop_monotonic_ms(command->loop) - client->active_ms;
+    int64_t left_ms = command->settings->timeout_s * 1000 - idle_ms;
+    bool listens = (client->gates & (GATE_SUBSCRIBED | GATE_MONITOR)) != 0;
+    if (left_ms <= 0 && !listens && client->walk == NULL && client->holds == 0) {
+        conn_close(conn, CLOSE_TIMEOUT);
+    } else {
+        conn_set_deadline(conn, loop_monotonic_ms(command->loop) + (left_ms > 0 ? left_ms : 1000));
+    }
+}
+
+static void on_close(struct conn *conn, void *context, enum close_reason reason) {
+    (void)conn;
+    (void)reason;
+    struct resp_session *session = context;
+    struct server_stats *stats = session->server->context->stats;
+    stats->clients--;
+    stats->resp_clients--;
+    clients_remove(&session->client);
+    session->closed = true;
+    if (!session->in_callback) {
+        free(session);
+    }
+}
+
+static const struct conn_handler handler = {
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_end = on_end,
+    .on_deadline = on_deadline,
+    .on_close = on_close,
+};
+
+/* --- The server
+ * --------------------------------------------------------------------------------------------------- */
+
+struct resp_server *resp_server_create(const struct command_context *context) {
+    struct resp_server *server = calloc(1, sizeof(*server));
+    if (server == NULL) {
+        return NULL;
+    }
+    server->context = context;
+    server->table = command_table_create();
+    server->clients = server->table == NULL ? NULL : clients_create(context);
+    if (server->clients == NULL) {
+        resp_server_destroy(&server);
+        return NULL;
+    }
+    config_apply_all(context, server->clients);
+    return server;
+}
+
+void resp_server_destroy(struct resp_server **handle) {
+    struct resp_server *server = *handle;
+    if (server == NULL) {
+        return;
+    }
+    *handle = NULL;
+    clients_destroy(&server->clients);
+    resp_arguments_deinit(&server->arguments);
+    command_table_destroy(&server->table);
+    free(server);
+}
+
+void resp_server_accept(void *resp_server, int fd) {
+    struct resp_server *server = resp_server;
+    const struct command_context *context = server->context;
+    struct resp_session *session = calloc(1, sizeof(*session));
+    if (session != NULL) {
+        session->server = server;
+        session->client.protocol = 2;
+        session->client.conn = conn_adopt(context->net, fd, &handler, session, SESSION_MAX_INPUT_BYTES);
+    }
+    if (session == NULL || session->client.conn == NULL) {
+        free(session);
+        close(fd);
+        return;
+    }
+    clients_add(server->clients, &session->client);
+    session->client.gates = context->settings->requirepass[0] == '\0' ? 0 : GATE_UNAUTHENTICATED;
+    conn_set_deadline(session->client.conn, config_idle_deadline(context));
+    socket_set_keepalive(fd, (int)context->settings->tcp_keepalive_s);
+    context->stats->clients++;
+    context->stats->resp_clients++;
+    context->stats->resp_connections++;
+}

@@ -1,0 +1,59 @@
+/* exchange.h: what the parts of the HTTP front-end share: one request with its reply, and where both live. */
+#ifndef KVNODE_SERVER_REST_EXCHANGE_H
+#define KVNODE_SERVER_REST_EXCHANGE_H
+
+#include "protocol/http_reply.h"
+#include "protocol/http_request.h"
+#include "protocol/time_text.h"
+#include "server/commands/context.h"
+
+struct listing;
+struct rest_session;
+
+struct rest_server {
+    struct command_context *context;
+    struct buf params; /* what had to be decoded of the query of the request that is being answered */
+    struct buf body;   /* a body that is written before its length is known; empty between exchanges */
+    struct rest_session *sessions;
+    int64_t date_s; /* Unix seconds that date says */
+    char date[TIME_HTTP_BYTES];
+};
+
+struct rest_session {
+    struct rest_server *server;
+    struct conn *conn;
+    struct rest_session *next, *prev;
+    struct listing *listing; /* a list of keys that is being streamed, or NULL */
+    struct http_parser parser;
+    enum http_phase armed_for; /* what the deadline is about */
+    bool drain_after_listing;  /* the client wants no more answers */
+    size_t body_mark;          /* bytes of the body when the deadline was set */
+    size_t pending_mark;       /* bytes of output, likewise */
+};
+
+/* Lives for the call of a handler. */
+struct exchange {
+    struct rest_server *server;
+    const struct command_context *context;
+    struct rest_session *session;
+    const struct http_request *request;
+    struct http_reply reply;
+};
+
+/* Answers the request: exactly one reply is on reply.out afterwards, or a listing has begun. */
+typedef void rest_handler(struct exchange *exchange);
+
+/* routes.c: finds the handler and calls it, or says that there is none. */
+void rest_dispatch(struct exchange *exchange);
+
+/* session.c: the listing of the session has ended and is gone; the connection goes on. */
+void rest_session_listing_ended(struct rest_session *session);
+
+/* The time for a Date field. */
+struct slice rest_date(struct rest_server *server);
+
+/* A JSON reply of status 200 whose body is server->body; empties it. fields: more header lines, each with CR
+ * LF. */
+void rest_reply_json(struct exchange *exchange, int status, struct slice fields);
+
+#endif

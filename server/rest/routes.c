@@ -1,0 +1,90 @@
+/* routes.c: the paths and what may be done with them: a row each. */
+#include "server/rest/authorization.h"
+#include "server/rest/handlers.h"
+#include "server/rest/problem.h"
+
+struct route {
+    struct slice path;
+    struct slice allow; /* the header line */
+    rest_handler *get, *post, *delete;
+};
+
+#define ROUTE(path_text, methods, ...)                                                                         \
+    {                                                                                                          \
+        {path_text, sizeof(path_text) - 1}, {"Allow: " methods "\r\n", sizeof("Allow: " methods) + 1},         \
+            __VA_ARGS__                                                                                        \
+    }
+
+static const struct route routes[] = {
+    ROUTE("/get", "GET, HEAD, OPTIONS", .get = rest_get),
+    ROUTE("/set", "POST, OPTIONS", .post = rest_set),
+    ROUTE("/delete", "DELETE, OPTIONS", .delete = rest_delete),
+    ROUTE("/keys", "GET, HEAD, OPTIONS", .get = rest_list),
+    ROUTE("/cluster", "GET, HEAD, OPTIONS", .get = rest_cluster),
+    ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health),
+};
+/* "OPTIONS *": of the server in general. */
+static const struct route any_route = ROUTE("*", "GET, HEAD, POST, DELETE, OPTIONS", .get = NULL);
+#undef ROUTE
+
+static const struct route *find(struct slice path) {
+    for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
+        if (slice_equals(path, routes[i].path)) {
+            return &routes[i];
+        }
+    }
+    return slice_equals(path, any_route.path) ? &any_route : NULL;
+}
+
+static rest_handler *handler_of(const struct route *route, llhttp_method_t method) {
+    switch (method) {
+    case HTTP_GET:
+    case HTTP_HEAD:
+        return route->get;
+    case HTTP_POST:
+        return route->post;
+    case HTTP_DELETE:
+        return route->delete;
+    default:
+        return NULL;
+    }
+}
+
+void rest_dispatch(struct exchange *exchange) {
+    const struct http_request *request = exchange->request;
+    if (!rest_is_authorized(exchange)) {
+        rest_problem_with(exchange, ERR_UNAUTHORIZED, NULL,
+                          HTTP_FIELD("WWW-Authenticate: Basic realm=\"kvnode\", Bearer realm=\"kvnode\""));
+        return;
+    }
+    const struct route *route = find(request->path);
+    if (route == NULL) {
+        rest_problem(exchange, ERR_NO_SUCH_PATH, NULL);
+        return;
+    }
+    rest_handler *handler = handler_of(route, request->method);
+    if (handler != NULL) {
+        handler(exchange);
+    } else if (request->method == HTTP_OPTIONS) {
+        http_reply_start(&exchange->reply, 204);
+        http_reply_field(&exchange->reply, route->allow);
+        http_reply_end_without_body(&exchange->reply);
+    } else {
+        rest_problem_with(exchange, ERR_METHOD_NOT_ALLOWED, NULL, route->allow);
+    }
+}
+
+void rest_reply_json(struct exchange *exchange, int status, struct slice fields) {
+    struct buf *body = &exchange->server->body;
+    if (buf_failed(body)) {
+        buf_reset(body);
+        rest_problem(exchange, ERR_NO_MEMORY, NULL);
+        return;
+    }
+    http_reply_start(&exchange->reply, status);
+    http_reply_field(&exchange->reply, HTTP_FIELD("Content-Type: application/json"));
+    http_reply_field(&exchange->reply, fields);
+    http_reply_end_with_length(&exchange->reply, buf_used(body));
+    http_reply_body(&exchange->reply, buf_slice(body));
+    buf_reset(body);
+}

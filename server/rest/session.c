@@ -1,0 +1,274 @@
+#include "server/rest/session.h"
+
+#include "server/rest/exchange.h"
+#include "server/rest/listing.h"
+#include "server/rest/problem.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    WAITING_MS = 75000,
+    HEAD_MS = 10000,
+    BODY_MS = 10000,
+    BODY_PROGRESS_BYTES = 16 << 10,
+    STALL_MS = 60000,
+    KEPT_BUFFER_BYTES = 64 << 10, /* a buffer of the server that grew larger is given back */
+};
+
+#define REFUSAL_BODY                                                                                           \
+    "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,"                              \
+    "\"detail\":\"max number of clients reached\",\"code\":\"ERR\"}\n"
+const char rest_refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                            "Connection: close\r\n"
+                            "Content-Type: application/problem+json\r\n"
+                            "Retry-After: 1\r\n"
+                            "Content-Length: 120\r\n\r\n" REFUSAL_BODY;
+_Static_assert(sizeof(REFUSAL_BODY) - 1 == 120, "the Content-Length above");
+
+static struct loop *loop_of(const struct rest_session *session) { return session->server->context->loop; }
+
+/* --- Time limits --- */
+
+static void set_deadline(struct rest_session *session, int64_t in_ms) {
+    conn_set_deadline(session->conn, loop_monotonic_ms(loop_of(session)) + in_ms);
+    session->pending_mark = buf_used(conn_out(session->conn));
+    session->body_mark = http_parser_body_received(&session->parser);
+    session->armed_for = http_parser_phase(&session->parser);
+}
+
+/* After input or output: a limit for what is due next, unless it stands already. */
+static void arm_deadline(struct rest_session *session) {
+    if (session->listing != NULL) {
+        set_deadline(session, STALL_MS);
+        return;
+    }
+    enum http_phase phase = http_parser_phase(&session->parser);
+    switch (phase) {
+    case HTTP_PHASE_HEAD:
+        if (session->armed_for != phase) {
+            set_deadline(session, HEAD_MS);
+        }
+        return;
+    case HTTP_PHASE_BODY:
+        if (session->armed_for != phase ||
+            http_parser_body_received(&session->parser) - session->body_mark >= BODY_PROGRESS_BYTES) {
+            set_deadline(session, BODY_MS);
+        }
+        return;
+    case HTTP_PHASE_START:
+    case HTTP_PHASE_DONE:
+        set_deadline(session, WAITING_MS);
+    }
+}
+
+/* --- Requests --- */
+
+struct slice rest_date(struct rest_server *server) {
+    int64_t now_s = loop_now_ms(server->context->loop) / 1000;
+    if (now_s != server->date_s) {
+        server->date_s = now_s;
+        time_http(server->date, now_s * 1000);
+    }
+    return slice_of(server->date, sizeof(server->date));
+}
+
+static void forget_large(struct buf *buf) {
+    if (buf->capacity > KEPT_BUFFER_BYTES) {
+        buf_deinit(buf);
+    } else {
+        buf_reset(buf);
+    }
+}
+
+static void answer(struct rest_session *session, const struct http_request *request) {
+    struct rest_server *server = session->server;
+    struct conn *conn = session->conn;
+    struct exchange exchange = {
+        .server = server,
+        .context = server->context,
+        .session = session,
+        .request = request,
+        .reply = {.out = conn_out(conn),
+                  .date = rest_date(server),
+                  .http10 = request->http10,
+                  .keep_alive = request->keep_alive,
+                  .head_only = request->method == HTTP_HEAD},
+    };
+    server->context->stats->http_requests++;
+    rest_dispatch(&exchange);
+    forget_large(&server->params);
+    forget_large(&server->body);
+    if (session->listing != NULL) {
+        conn_pause(conn);
+    } else if (!exchange.reply.keep_alive) {
+        conn_drain(conn, CLOSE_QUIT);
+    }
+}
+
+/* Answers what could not become a request, and closes. */
+static void refuse(struct rest_session *session, enum err err, const char *detail, enum close_reason reason) {
+    struct exchange exchange = {
+        .server = session->server,
+        .context = session->server->context,
+        .session = session,
+        .reply = {.out = conn_out(session->conn), .date = rest_date(session->server)},
+    };
+    session->server->context->stats->protocol_errors++;
+    rest_problem(&exchange, err, detail);
+    conn_drain(session->conn, reason);
+}
+
+/* --- The connection's events --- */
+
+static size_t on_input(struct conn *conn, void *context, struct slice in) {
+    struct rest_session *session = context;
+    size_t used = 0;
+    while (used < in.len && session->listing == NULL && !conn_out_full(conn)) {
+        struct http_request request;
+        size_t n;
+        enum http_parse result = http_parser_feed(&session->parser, slice_skip(in, used), &n, &request);
+        used += n;
+        if (result == HTTP_PARSE_BAD) {
+            const char *reason;
+            enum err err = http_parser_error(&session->parser, &reason);
+            refuse(session, err, reason, CLOSE_PROTOCOL);
+            return in.len;
+        }
+        if (result == HTTP_PARSE_OK) {
+            answer(session, &request);
+            http_parser_next(&session->parser);
+            session->armed_for = HTTP_PHASE_START;
+        } else if (http_parser_take_continue(&session->parser)) {
+            buf_append_slice(conn_out(conn), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+        }
+        if (conn_closed(conn)) {
+            return in.len;
+        }
+    }
+    arm_deadline(session);
+    return used;
+}
+
+static void on_room(struct conn *conn, void *context) {
+    (void)conn;
+    struct rest_session *session = context;
+    if (session->listing != NULL) {
+        listing_go_on(session->listing);
+    }
+    arm_deadline(session);
+}
+
+static void on_end(struct conn *conn, void *context) {
+    struct rest_session *session = context;
+    if (session->listing != NULL) {
+        session->drain_after_listing = true;
+    } else {
+        conn_drain(conn, CLOSE_PEER);
+    }
+}
+
+static void on_deadline(struct conn *conn, void *context) {
+    struct rest_session *session = context;
+    size_t pending = buf_used(conn_out(conn));
+    bool lists = session->listing != NULL && !listing_waits(session->listing);
+    if (pending < session->pending_mark || lists) {
+        set_deadline(session, STALL_MS);
+    } else if (pending > 0 || session->listing != NULL || session->armed_for == HTTP_PHASE_START) {
+        conn_close(conn, CLOSE_TIMEOUT);
+    } else {
+        refuse(session, ERR_REQUEST_TIMEOUT, NULL, CLOSE_TIMEOUT);
+    }
+}
+
+static void on_close(struct conn *conn, void *context, enum close_reason reason) {
+    (void)conn;
+    (void)reason;
+    struct rest_session *session = context;
+    struct rest_server *server = session->server;
+    listing_destroy(&session->listing);
+    http_parser_deinit(&session->parser);
+    if (session->next != NULL) {
+        session->next->prev = session->prev;
+    }
+    if (session->prev != NULL) {
+        session->prev->next = session->next;
+    } else {
+        server->sessions = session->next;
+    }
+    server->context->stats->clients--;
+    server->context->stats->http_clients--;
+    free(session);
+}
+
+void rest_session_listing_ended(struct rest_session *session) {
+    struct conn *conn = session->conn;
+    session->listing = NULL;
+    if (session->drain_after_listing) {
+        conn_drain(conn, CLOSE_QUIT);
+        return;
+    }
+    arm_deadline(session);
+    conn_resume(conn);
+}
+
+static const struct conn_handler handler = {
+    .on_input = on_input,
+    .on_room = on_room,
+    .on_end = on_end,
+    .on_deadline = on_deadline,
+    .on_close = on_close,
+};
+
+/* --- Life --- */
+
+struct rest_server *rest_server_create(struct command_context *context) {
+    struct rest_server *server = calloc(1, sizeof(*server));
+    if (server != NULL) {
+        server->context = context;
+        server->date_s = -1;
+        buf_init(&server->params, LIMIT_HTTP_TARGET_BYTES);
+        buf_init(&server->body, LIMIT_HTTP_BODY_BYTES);
+    }
+    return server;
+}
+
+void rest_server_destroy(struct rest_server **server) {
+    if (*server == NULL) {
+        return;
+    }
+    while ((*server)->sessions != NULL) {
+        conn_close((*server)->sessions->conn, CLOSE_SHUTDOWN);
+    }
+    buf_deinit(&(*server)->params);
+    buf_deinit(&(*server)->body);
+    free(*server);
+    *server = NULL;
+}
+
+void rest_server_accept(void *rest_server, int fd) {
+    struct rest_server *server = rest_server;
+    struct rest_session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        close(fd);
+        return;
+    }
+    session->server = server;
+    http_parser_init(&session->parser);
+    session->conn = conn_adopt(server->context->net, fd, &handler, session, 2 * (size_t)CONN_SCRATCH_BYTES);
+    if (session->conn == NULL) {
+        free(session);
+        close(fd);
+        return;
+    }
+    session->next = server->sessions;
+    if (session->next != NULL) {
+        session->next->prev = session;
+    }
+    server->sessions = session;
+    server->context->stats->http_connections++;
+    server->context->stats->http_clients++;
+    server->context->stats->clients++;
+    arm_deadline(session);
+}

@@ -1,0 +1,179 @@
+#include "server/store/entry.h"
+
+#include "protocol/limits.h"
+
+#include <assert.h>
+
+/* From this size of key and value on there is always room for a deadline, so that setting one never copies
+ * them. */
+enum { DEADLINE_ALWAYS_FROM_BYTES = 1024 };
+
+_Static_assert(LIMIT_KEY_BYTES <= UINT32_MAX && LIMIT_VALUE_BYTES <= UINT32_MAX,
+               "a length has four bytes at most");
+
+/* What decides where everything is. */
+struct layout {
+    unsigned flags; /* but for the mark */
+    size_t key_at;
+    size_t total_bytes;
+};
+
+static unsigned width_for(uint64_t number) {
+    return number <= UINT8_MAX ? 0U : number <= UINT16_MAX ? 1U : number <= UINT32_MAX ? 2U : 3U;
+}
+
+static struct layout layout_of(size_t key_len, const struct entry_fields *fields) {
+    size_t value_len = entry_fields_value_len(fields);
+    unsigned key_width = width_for(key_len);
+    unsigned value_width = width_for(value_len);
+    unsigned version_width = width_for(fields->version);
+    bool deadline = fields->deadline_ms != 0 || key_len + value_len >= DEADLINE_ALWAYS_FROM_BYTES;
+    size_t numbers = ((size_t)1 << key_width) + ((size_t)1 << value_width) + ((size_t)1 << version_width);
+    size_t key_at = ENTRY_NUMBERS_AT + numbers + (deadline ? ENTRY_TIME_BYTES : 0);
+    return (struct layout){
+        .flags = key_width << ENTRY_KEY_WIDTH | value_width << ENTRY_VALUE_WIDTH |
+                 version_width << ENTRY_VERSION_WIDTH | (deadline ? ENTRY_DEADLINE_FIELD : 0U),
+        .key_at = key_at,
+        .total_bytes = ENTRY_FLAGS_BYTES + key_at + key_len + value_len,
+    };
+}
+
+static uint8_t *store_number(uint8_t *at, uint64_t number, unsigned width_log2) {
+    uint8_t one = (uint8_t)number;
+    uint16_t two = (uint16_t)number;
+    uint32_t four = (uint32_t)number;
+    switch (width_log2) {
+    case 0:
+        *at = one;
+        break;
+    case 1:
+        memcpy(at, &two, sizeof(two));
+        break;
+    case 2:
+        memcpy(at, &four, sizeof(four));
+        break;
+    default:
+        memcpy(at, &number, sizeof(number));
+        break;
+    }
+    return at + ((size_t)1 << width_log2);
+}
+
+static uint8_t *store_time(uint8_t *at, int64_t time_ms) {
+    assert(time_ms >= 0 && time_ms >> 48 == 0);
+    memcpy(at, &time_ms, ENTRY_TIME_BYTES);
+    return at + ENTRY_TIME_BYTES;
+}
+
+static void set_mark(struct entry *entry, unsigned mark) {
+    entry->flags = (uint16_t)((entry->flags & ~((unsigned)ENTRY_MARK_MAX << ENTRY_MARK)) | mark << ENTRY_MARK);
+}
+
+/* All but the access bits, the key and the value. */
+static void store_header(struct entry *entry, const struct layout *layout, size_t key_len,
+                         const struct entry_fields *fields, unsigned mark) {
+    entry->flags = (uint16_t)(layout->flags | mark << ENTRY_MARK);
+    store_time(entry->bytes + ENTRY_TIMESTAMP_AT, fields->timestamp_ms);
+    uint8_t *at = store_number(entry->bytes + ENTRY_NUMBERS_AT, key_len, entry_width(entry, ENTRY_KEY_WIDTH));
+    at = store_number(at, entry_fields_value_len(fields), entry_width(entry, ENTRY_VALUE_WIDTH));
+    at = store_number(at, fields->version, entry_width(entry, ENTRY_VERSION_WIDTH));
+    if ((layout->flags & ENTRY_DEADLINE_FIELD) != 0) {
+        store_time(at, fields->deadline_ms);
+    }
+}
+
+/* A value that is where it belongs already is left there: a patch costs what it is long. */
+static void store_value(uint8_t *to, const struct entry_fields *fields) {
+    struct slice value = fields->value, patch = fields->patch;
+    if (value.len > 0 && (const uint8_t *)value.ptr != to) {
+        memmove(to, value.ptr, value.len);
+    }
+    if (patch.len == 0) {
+        return;
+    }
+    if (fields->patch_at > value.len) {
+        memset(to + value.len, 0, fields->patch_at - value.len);
+    }
+    memcpy(to + fields->patch_at, patch.ptr, patch.len);
+}
+
+static struct entry *create(struct slice key, const struct entry_fields *fields, unsigned mark,
+                            uint32_t access) {
+    struct layout layout = layout_of(key.len, fields);
+    struct entry *entry = heap_alloc(heap_class(layout.total_bytes));
+    if (entry == NULL) {
+        return NULL;
+    }
+    store_header(entry, &layout, key.len, fields, mark);
+    entry_set_access(entry, access);
+    uint8_t *to = entry->bytes + layout.key_at;
+    if (key.len > 0) {
+        memcpy(to, key.ptr, key.len);
+    }
+    store_value(to + key.len, fields);
+    return entry;
+}
+
+static struct entry *replace(struct entry *old, const struct entry_fields *fields, unsigned mark) {
+    struct entry *entry = create(entry_key(old), fields, mark, entry_access(old));
+    if (entry != NULL) {
+        entry_destroy(old);
+    }
+    return entry;
+}
+
+static bool points_into(struct slice s, const struct entry *entry, size_t allocated_bytes) {
+    uintptr_t offset = (uintptr_t)s.ptr - (uintptr_t)entry;
+    return s.len > 0 && offset < allocated_bytes;
+}
+
+struct entry *entry_create(struct slice key, const struct entry_fields *fields, unsigned mark) {
+    return create(key, fields, mark, 0);
+}
+
+struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fields, unsigned mark) {
+    struct slice key = entry_key(old);
+    struct layout layout = layout_of(key.len, fields);
+    size_t allocated_bytes = entry_allocated_bytes(old);
+    if (heap_class(layout.total_bytes) != allocated_bytes) {
+        return replace(old, fields, mark);
+    }
+    uint8_t *to = old->bytes + layout.key_at;
+    if (to != (const uint8_t *)key.ptr) {
+        /* Moving the key may trample on a value that is part of this entry. */
+        if (points_into(fields->value, old, allocated_bytes)) {
+            return replace(old, fields, mark);
+        }
+        memmove(to, key.ptr, key.len);
+    }
+    store_value(to + key.len, fields);
+    store_header(old, &layout, key.len, fields, mark);
+    return old;
+}
+
+struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigned mark) {
+    /* Once there, the field stays until the next write: clearing a deadline moves nothing. */
+    if ((old->flags & ENTRY_DEADLINE_FIELD) != 0) {
+        store_time(old->bytes + entry_deadline_at(old), deadline_ms);
+        set_mark(old, mark);
+        return old;
+    }
+    if (deadline_ms == 0) {
+        set_mark(old, mark);
+        return old;
+    }
+    struct entry_fields fields = {.value = entry_value(old),
+                                  .version = entry_version(old),
+                                  .timestamp_ms = entry_timestamp_ms(old),
+                                  .deadline_ms = deadline_ms};
+    struct slice key = entry_key(old);
+    struct layout layout = layout_of(key.len, &fields);
+    if (heap_class(layout.total_bytes) != entry_allocated_bytes(old)) {
+        return replace(old, &fields, mark);
+    }
+    memmove(old->bytes + layout.key_at, key.ptr, key.len + fields.value.len);
+    store_header(old, &layout, key.len, &fields, mark);
+    return old;
+}
+
+void entry_destroy(struct entry *entry) { heap_free(entry); }

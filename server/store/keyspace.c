@@ -1,0 +1,434 @@
+#include "server/store/keyspace_internal.h"
+
+#include "protocol/limits.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+    EXPIRY_TICK_MS = 100,
+    FREE_A_SLICE = 128,
+    RANDOM_TRIES = 32,
+    RANDOM_SAMPLE = 8,
+};
+
+uint64_t keyspace_next_random(struct keyspace *keyspace) {
+    uint64_t x = keyspace->random_state; /* xorshift64* */
+    x ^= x >> 12;
+    x ^= x << 25;
+    x ^= x >> 27;
+    keyspace->random_state = x;
+    return x * 0x2545F4914F6CDD1DULL;
+}
+
+int64_t keyspace_now_ms(const struct keyspace *keyspace) { return loop_now_ms(keyspace->loop); }
+
+bool keyspace_expired(const struct keyspace *keyspace, const struct entry *entry) {
+    return entry_expired(entry, keyspace_now_ms(keyspace));
+}
+
+void keyspace_note_version(struct keyspace *keyspace, uint64_t version) {
+    if (version > keyspace->max_version) {
+        keyspace->max_version = version;
+    }
+}
+
+/* --- Life --- */
+
+/* Of the tables that were flushed. */
+void keyspace_free_flushed(struct keyspace *keyspace, size_t entries) {
+    struct dead_table *dead = keyspace->dead;
+    if (dead != NULL && table_destroy_slice(&dead->table, entries)) {
+        keyspace->dead = dead->next;
+        free(dead);
+    }
+}
+
+static bool free_step(void *context) {
+    struct keyspace *keyspace = context;
+    keyspace_free_flushed(keyspace, FREE_A_SLICE);
+    return keyspace->dead != NULL;
+}
+
+static struct table *new_table(const struct keyspace *keyspace) {
+    struct table *table = table_create(keyspace->secret);
+    for (unsigned i = 0; table != NULL && i < keyspace->pins; i++) {
+        table_pin(table);
+    }
+    return table;
+}
+
+/* Out of memory for a new table: the old one is emptied where it stands, which takes as long as it takes. */
+static void empty_slowly(struct keyspace *keyspace) {
+    struct collection found = {.keyspace = keyspace};
+    while (table_count(keyspace->table) > 0) {
+        found.count =
+            table_sample(keyspace->table, keyspace_next_random(keyspace), found.entries, KEYSPACE_COLLECT_MAX);
+        for (size_t i = 0; i < found.count; i++) {
+            struct slice name = entry_key(found.entries[i]);
+            table_remove(keyspace->table, table_hash(keyspace->table, name), name);
+        }
+    }
+}
+
+void keyspace_empty(struct keyspace *keyspace) {
+    if (table_count(keyspace->table) == 0) {
+        return;
+    }
+    struct dead_table *dead = malloc(sizeof(*dead));
+    struct table *fresh = dead == NULL ? NULL : new_table(keyspace);
+    if (fresh == NULL) {
+        free(dead);
+        empty_slowly(keyspace);
+        return;
+    }
+    table_set_mark(fresh, table_mark(keyspace->table));
+    *dead = (struct dead_table){.table = keyspace->table, .next = keyspace->dead};
+    keyspace->table = fresh;
+    keyspace->dead = dead;
+    task_start(keyspace->loop, &keyspace->free_task);
+}
+
+/* --- Finding and deleting --- */
+
+struct key keyspace_key(const struct keyspace *keyspace, struct slice name) {
+    return (struct key){.name = name, .hash = table_hash(keyspace->table, name)};
+}
+
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key) {
+    table_prefetch_bucket(keyspace->table, key->hash);
+}
+
+void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key) {
+    table_prefetch_entry(keyspace->table, key->hash);
+}
+
+void keyspace_observe(struct keyspace *keyspace, const struct keyspace_observer *observer) {
+    keyspace->observer = observer == NULL ? (struct keyspace_observer){0} : *observer;
+}
+
+void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
+    if (__builtin_expect(keyspace->observer.happened != NULL, 0)) {
+        keyspace->observer.happened(keyspace->observer.context, event, key);
+    }
+}
+
+/* The deletion takes the version after the last one (0: there is none left to take). */
+uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
+    uint64_t last = entry_version(entry);
+    uint64_t version = last == UINT64_MAX ? last : last + 1;
+    history_delete(keyspace->history, key->name, version);
+    table_remove(keyspace->table, key->hash, key->name);
+    if (version > keyspace->floor) {
+        keyspace->floor = version;
+    }
+    keyspace_note_version(keyspace, version);
+    return version;
+}
+
+/* key may lie in the entry itself: then it dies with it. */
+void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
+    keyspace_tell(keyspace, KEYSPACE_EXPIRED, key->name);
+    keyspace_delete_entry(keyspace, key, entry);
+    keyspace->stats.expired++;
+}
+
+struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key) {
+    struct entry *entry = table_find(keyspace->table, key->hash, key->name);
+    if (entry == NULL || __builtin_expect(!keyspace_expired(keyspace, entry) && !keyspace->dropping, 1)) {
+        return entry;
+    }
+    if (keyspace->dropping && entry_mark(entry) != table_mark(keyspace->table)) {
+        table_remove(keyspace->table, key->hash, key->name);
+        return NULL;
+    }
+    if (!keyspace_expired(keyspace, entry)) {
+        return entry;
+    }
+    if (keyspace->owner) {
+        keyspace_delete_expired(keyspace, key, entry);
+    }
+    return NULL;
+}
+
+const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *key) {
+    return keyspace_find_live(keyspace, key);
+}
+
+const struct entry *keyspace_read(struct keyspace *keyspace, const struct key *key) {
+    struct entry *entry = keyspace_find_live(keyspace, key);
+    if (entry != NULL) {
+        keyspace->stats.hits++;
+        if (keyspace->touching) {
+            eviction_touch(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
+        }
+    } else {
+        keyspace->stats.misses++;
+        keyspace_tell(keyspace, KEYSPACE_MISSED, key->name);
+    }
+    return entry;
+}
+
+static bool condition_holds(const struct entry *entry, enum keyspace_condition condition, uint64_t version) {
+    switch (condition) {
+    case KEYSPACE_IF_ABSENT:
+        return entry == NULL;
+    case KEYSPACE_IF_PRESENT:
+        return entry != NULL;
+    case KEYSPACE_IF_VERSION:
+        return entry != NULL && entry_version(entry) == version;
+    case KEYSPACE_ALWAYS:
+        break;
+    }
+    return true;
+}
+
+/* --- Writing --- */
+
+static enum err check_lengths(const struct key *key, const struct keyspace_set *set) {
+    if (key->name.len > LIMIT_KEY_BYTES) {
+        return ERR_KEY_TOO_LONG;
+    }
+    size_t patch_end;
+    if (set->value.len > LIMIT_VALUE_BYTES ||
+        __builtin_add_overflow(set->patch_at, set->patch.len, &patch_end) || patch_end > LIMIT_VALUE_BYTES) {
+        return ERR_VALUE_TOO_LONG;
+    }
+    return ERR_NONE;
+}
+
+enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
+                      struct keyspace_result *result) {
+    enum err err = check_lengths(key, set);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    const struct entry *old = keyspace_find_live(keyspace, key);
+    if (!condition_holds(old, set->condition, set->version)) {
+        return ERR_PRECONDITION;
+    }
+    int64_t now_ms = keyspace_now_ms(keyspace);
+    struct entry_fields fields = {
+        .value = set->value, .timestamp_ms = now_ms, .patch = set->patch, .patch_at = set->patch_at};
+    if (set->deadline == KEYSPACE_DEADLINE_SET) {
+        fields.deadline_ms = set->deadline_ms;
+    } else if (set->deadline == KEYSPACE_DEADLINE_KEEP && old != NULL) {
+        fields.deadline_ms = entry_deadline_ms(old);
+    }
+    uint64_t last = old == NULL ? keyspace->floor : entry_version(old);
+    if (last == UINT64_MAX) {
+        return ERR_VERSIONS_EXHAUSTED;
+    }
+    fields.version = last + 1;
+    keyspace->stats.writes++;
+    if (set->deadline == KEYSPACE_DEADLINE_SET && set->deadline_ms <= now_ms) {
+        if (old != NULL) {
+            keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
+            fields.version = keyspace_delete_entry(keyspace, key, old);
+        }
+    } else {
+        bool is_new = old == NULL;
+        struct entry *entry = table_put(keyspace->table, key->hash, key->name, &fields);
+        if (entry == NULL) {
+            return ERR_NO_MEMORY;
+        }
+        eviction_note_write(&keyspace->eviction, entry, now_ms);
+        keyspace_note_version(keyspace, fields.version);
+        /* From the entry, not from the request: value may have pointed into what was just overwritten. */
+        history_replicate(keyspace->history, key->name, entry_value(entry), fields.version, now_ms,
+                          fields.deadline_ms);
+        if (is_new) {
+            keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
+        }
+        keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
+        if (set->deadline == KEYSPACE_DEADLINE_SET) {
+            keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
+        }
+    }
+    if (result != NULL) {
+        *result = (struct keyspace_result){.version = fields.version, .timestamp_ms = now_ms};
+    }
+    return ERR_NONE;
+}
+
+enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum keyspace_condition condition,
+                         uint64_t version, struct keyspace_result *result) {
+    const struct entry *entry = keyspace_find_live(keyspace, key);
+    if (entry == NULL) {
+        return condition == KEYSPACE_ALWAYS ? ERR_NO_SUCH_KEY : ERR_PRECONDITION;
+    }
+    if (!condition_holds(entry, condition, version)) {
+        return ERR_PRECONDITION;
+    }
+    keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
+    uint64_t taken = keyspace_delete_entry(keyspace, key, entry);
+    keyspace->stats.deletes++;
+    if (result != NULL) {
+        *result = (struct keyspace_result){.version = taken, .timestamp_ms = keyspace_now_ms(keyspace)};
+    }
+    return ERR_NONE;
+}
+
+enum err keyspace_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms) {
+    struct entry *entry = keyspace_find_live(keyspace, key);
+    if (entry == NULL) {
+        return ERR_NO_SUCH_KEY;
+    }
+    if (deadline_ms != 0 && deadline_ms <= keyspace_now_ms(keyspace)) {
+        keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
+        keyspace_delete_entry(keyspace, key, entry);
+        keyspace->stats.deletes++;
+        return ERR_NONE;
+    }
+    if (table_set_deadline(keyspace->table, key->hash, entry, deadline_ms) == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    history_expire(keyspace->history, key->name, deadline_ms);
+    keyspace_tell(keyspace, deadline_ms == 0 ? KEYSPACE_PERSISTED : KEYSPACE_DEADLINE, key->name);
+    return ERR_NONE;
+}
+
+void keyspace_batch_begin(struct keyspace *keyspace) {
+    if (keyspace->batch_depth++ == 0) {
+        history_batch_begin(keyspace->history);
+    }
+}
+
+void keyspace_batch_end(struct keyspace *keyspace) {
+    assert(keyspace->batch_depth > 0);
+    if (--keyspace->batch_depth == 0) {
+        history_batch_end(keyspace->history);
+    }
+}
+
+/* The floor rises to the highest version that any key may have had. */
+void keyspace_flush(struct keyspace *keyspace) {
+    keyspace_tell(keyspace, KEYSPACE_FLUSHED, SLICE(""));
+    if (table_count(keyspace->table) == 0) {
+        return;
+    }
+    keyspace_raise_floor(keyspace, keyspace->max_version);
+    history_flush(keyspace->history, keyspace->floor);
+    keyspace_empty(keyspace);
+}
+
+void keyspace_set_owner(struct keyspace *keyspace, bool owner) {
+    keyspace->owner = owner;
+    task_start(keyspace->loop, &keyspace->evict_task);
+}
+
+void keyspace_set_active_expiry(struct keyspace *keyspace, bool active) { keyspace->passive_expiry = !active; }
+
+/* --- Looking at all of it --- */
+
+size_t keyspace_count(const struct keyspace *keyspace) { return table_count(keyspace->table); }
+size_t keyspace_deadline_count(const struct keyspace *keyspace) {
+    return table_deadline_count(keyspace->table);
+}
+uint64_t keyspace_floor(const struct keyspace *keyspace) { return keyspace->floor; }
+const struct keyspace_stats *keyspace_stats(const struct keyspace *keyspace) { return &keyspace->stats; }
+void keyspace_stats_reset(struct keyspace *keyspace) { keyspace->stats = (struct keyspace_stats){0}; }
+
+size_t keyspace_used_bytes(const struct keyspace *keyspace) {
+    size_t used = table_used_bytes(keyspace->table);
+    for (const struct dead_table *dead = keyspace->dead; dead != NULL; dead = dead->next) {
+        used += table_used_bytes(dead->table);
+    }
+    return used;
+}
+
+struct live_visit {
+    const struct keyspace *keyspace;
+    void (*visit)(void *context, const struct entry *entry);
+    void *context;
+};
+
+static void visit_live(void *context, struct entry *entry) {
+    const struct live_visit *live = context;
+    const struct keyspace *keyspace = live->keyspace;
+    bool dropped = keyspace->dropping && entry_mark(entry) != table_mark(keyspace->table);
+    if (!dropped && !keyspace_expired(keyspace, entry)) {
+        live->visit(live->context, entry);
+    }
+}
+
+uint64_t keyspace_scan(const struct keyspace *keyspace, uint64_t cursor,
+                       void (*visit)(void *context, const struct entry *entry), void *context) {
+    struct live_visit live = {.keyspace = keyspace, .visit = visit, .context = context};
+    return table_scan(keyspace->table, cursor, visit_live, &live);
+}
+
+void keyspace_pin(struct keyspace *keyspace) {
+    keyspace->pins++;
+    table_pin(keyspace->table);
+}
+
+void keyspace_unpin(struct keyspace *keyspace) {
+    assert(keyspace->pins > 0);
+    keyspace->pins--;
+    table_unpin(keyspace->table);
+}
+
+const struct entry *keyspace_random(struct keyspace *keyspace) {
+    for (int i = 0; i < RANDOM_TRIES && table_count(keyspace->table) > 0; i++) {
+        struct entry *sample[RANDOM_SAMPLE];
+        size_t n = table_sample(keyspace->table, keyspace_next_random(keyspace), sample, RANDOM_SAMPLE);
+        struct entry *entry = n == 0 ? NULL : sample[keyspace_next_random(keyspace) % n];
+        if (entry != NULL && !keyspace_expired(keyspace, entry)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+struct keyspace *keyspace_create(struct loop *loop, struct history *history, size_t maxmemory_bytes) {
+    struct keyspace *keyspace = calloc(1, sizeof(*keyspace));
+    if (keyspace == NULL) {
+        return NULL;
+    }
+    *keyspace = (struct keyspace){
+        .loop = loop,
+        .history = history,
+        .maxmemory_bytes = maxmemory_bytes,
+        .touching = true,
+    };
+    if (getrandom(keyspace->secret, sizeof(keyspace->secret), 0) != sizeof(keyspace->secret) ||
+        getrandom(&keyspace->random_state, sizeof(keyspace->random_state), 0) !=
+            sizeof(keyspace->random_state) ||
+        (keyspace->table = table_create(keyspace->secret)) == NULL) {
+        free(keyspace);
+        return NULL;
+    }
+    keyspace->random_state |= 1;
+    eviction_init(&keyspace->eviction, keyspace_next_random(keyspace));
+    keyspace->free_task = (struct task){.step = free_step, .context = keyspace};
+    keyspace->evict_task = (struct task){.step = keyspace_evict_step, .context = keyspace};
+    keyspace->expiry_task = (struct task){.step = keyspace_expiry_step, .context = keyspace};
+    keyspace->drop_task = (struct task){.step = keyspace_drop_step, .context = keyspace};
+    ev_timer_init(&keyspace->expiry_timer, keyspace_on_expiry_tick, EXPIRY_TICK_MS / 1e3, EXPIRY_TICK_MS / 1e3);
+    keyspace->expiry_timer.data = keyspace;
+    ev_timer_start(loop_ev(loop), &keyspace->expiry_timer);
+    return keyspace;
+}
+
+void keyspace_destroy(struct keyspace **keyspace) {
+    struct keyspace *gone = *keyspace;
+    if (gone == NULL) {
+        return;
+    }
+    ev_timer_stop(loop_ev(gone->loop), &gone->expiry_timer);
+    task_stop(gone->loop, &gone->free_task);
+    task_stop(gone->loop, &gone->evict_task);
+    task_stop(gone->loop, &gone->expiry_task);
+    task_stop(gone->loop, &gone->drop_task);
+    while (gone->dead != NULL) {
+        struct dead_table *dead = gone->dead;
+        gone->dead = dead->next;
+        table_destroy(&dead->table);
+        free(dead);
+    }
+    table_destroy(&gone->table);
+    free(gone);
+    *keyspace = NULL;
+}

@@ -1,0 +1,189 @@
+/* keyspace.h: the operations on the store: one place for versions, expiry, limits and the history.
+ *
+ * RESP commands, REST endpoints and replication all come through here. The rules that live here and nowhere
+ * else:
+ *   - a write gives a key version 1 (floor + 1 after deletions), or one more than it had;
+ *   - a deletion (DELETE, expiry, flush) takes a version too and raises the floor to it;
+ *   - every change goes into the history as one absolute line;
+ *   - an expired key is missing; only the owner of the data (a leader) deletes it.
+ * Routing is decided before: the keyspace does what it is told.
+ *
+ * Pointers to entries and slices of them die with the next operation that changes the keyspace.
+ */
+#ifndef KVNODE_SERVER_STORE_KEYSPACE_H
+#define KVNODE_SERVER_STORE_KEYSPACE_H
+
+#include "cluster/history.h"
+#include "protocol/err.h"
+#include "server/net/loop.h"
+#include "server/store/eviction.h"
+#include "server/store/table.h"
+
+struct keyspace;
+
+struct keyspace_stats {
+    uint64_t hits, misses, expired, evicted, writes, deletes;
+};
+
+/* history: where changes are written (the caller's). maxmemory_bytes 0: no limit. NULL: out of memory. */
+struct keyspace *keyspace_create(struct loop *loop, struct history *history, size_t maxmemory_bytes);
+void keyspace_destroy(struct keyspace **keyspace);
+
+/* Leaders own their data: they delete what has expired. Off at first. */
+void keyspace_set_owner(struct keyspace *keyspace, bool owner);
+/* Off: an expired key is deleted when it is met only. On at first. */
+void keyspace_set_active_expiry(struct keyspace *keyspace, bool active);
+
+/* --- The limit of memory, and what goes when it is reached. What counts as used is keyspace_used_bytes:
+ * entries as the allocator rounds them, and the table; not clients' buffers, not the backlog. All of it may be
+ * changed at any time: what is then too much goes in slices. */
+void keyspace_set_maxmemory(struct keyspace *keyspace, size_t bytes); /* 0: no limit */
+size_t keyspace_maxmemory_bytes(const struct keyspace *keyspace);
+void keyspace_set_policy(struct keyspace *keyspace, enum eviction_policy policy); /* noeviction at first */
+enum eviction_policy keyspace_policy(const struct keyspace *keyspace);
+void keyspace_set_maxmemory_samples(struct keyspace *keyspace, unsigned samples); /* 1 to 64; 5 at first */
+unsigned keyspace_maxmemory_samples(const struct keyspace *keyspace);
+void keyspace_set_lfu_log_factor(struct keyspace *keyspace, unsigned factor); /* 10 at first */
+unsigned keyspace_lfu_log_factor(const struct keyspace *keyspace);
+void keyspace_set_lfu_decay_minutes(struct keyspace *keyspace, unsigned minutes); /* 0: none; 1 at first */
+unsigned keyspace_lfu_decay_minutes(const struct keyspace *keyspace);
+
+/* Before a command that may grow the data: evicts what is too much, a bounded number of entries; the rest goes
+ * in the background. ERR_OUT_OF_MEMORY: over the limit, and there is nothing that may go. */
+enum err keyspace_make_room(struct keyspace *keyspace);
+
+/* --- Keys: a key with its hash, so that it is hashed once a request. */
+struct key {
+    struct slice name;
+    uint64_t hash;
+};
+struct key keyspace_key(const struct keyspace *keyspace, struct slice name);
+void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key);
+void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key);
+
+/* --- Reading. NULL: missing or expired. */
+const struct entry *keyspace_read(struct keyspace *keyspace,
+                                  const struct key *key); /* counts a hit or a miss */
+const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *key); /* counts nothing */
+
+/* Whether reading a key is a use of it; it is at first. Returns what it was. */
+bool keyspace_set_touching(struct keyspace *keyspace, bool touching);
+
+/* How long the entry has not been used (not under an lfu policy), and Redis's logarithmic counter of uses, 0 to
+ * 255 (under one). The setters are RESTORE's: false: no such key. */
+int64_t keyspace_idle_ms(const struct keyspace *keyspace, const struct entry *entry);
+unsigned keyspace_frequency(const struct keyspace *keyspace, const struct entry *entry);
+bool keyspace_set_idle_ms(struct keyspace *keyspace, const struct key *key, int64_t idle_ms);
+bool keyspace_set_frequency(struct keyspace *keyspace, const struct key *key, unsigned frequency);
+
+/* --- Writing. */
+enum keyspace_condition {
+    KEYSPACE_ALWAYS,
+    KEYSPACE_IF_ABSENT,  /* NX; If-None-Match: * */
+    KEYSPACE_IF_PRESENT, /* XX; If-Match: * */
+    KEYSPACE_IF_VERSION, /* If-Match: "version": present with just this version */
+};
+
+enum keyspace_deadline {
+    KEYSPACE_DEADLINE_CLEAR,
+    KEYSPACE_DEADLINE_KEEP, /* KEEPTTL */
+    KEYSPACE_DEADLINE_SET,  /* to deadline_ms; one that has passed deletes the key instead */
+};
+
+struct keyspace_set {
+    struct slice value; /* may point into the entry that is overwritten */
+    enum keyspace_condition condition;
+    uint64_t version; /* KEYSPACE_IF_VERSION */
+    enum keyspace_deadline deadline;
+    int64_t deadline_ms; /* absolute Unix ms */
+    struct slice patch;  /* takes the place of value's bytes from patch_at on; zeros before it where value is */
+    size_t patch_at; /* shorter. Where value is the key's own, the rest of it is not copied if it can stay */
+};
+
+struct keyspace_result {
+    uint64_t version;     /* that the write or deletion took */
+    int64_t timestamp_ms; /* of the write */
+};
+
+/* ERR_NONE: done. ERR_PRECONDITION: the condition does not hold, nothing changed. Else ERR_KEY_TOO_LONG,
+ * ERR_VALUE_TOO_LONG, ERR_NO_MEMORY: nothing changed. result may be NULL. The limit of memory is not looked at:
+ * that is keyspace_make_room. */
+enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
+                      struct keyspace_result *result);
+
+/* ERR_NONE, ERR_NO_SUCH_KEY, or ERR_PRECONDITION (KEYSPACE_IF_VERSION: set->version style, in version). */
+enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum keyspace_condition condition,
+                         uint64_t version, struct keyspace_result *result);
+
+/* Sets the absolute deadline (0: persist) of a key that is there; a deadline that has passed deletes it.
+ * ERR_NONE, ERR_NO_SUCH_KEY, ERR_NO_MEMORY. Version and value stay. */
+enum err keyspace_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms);
+
+/* What is written between the two is one BATCH in the history: a follower applies all of it or none. They nest:
+ * the outermost pair counts. Nothing may be left open when control goes back to the loop. */
+void keyspace_batch_begin(struct keyspace *keyspace);
+void keyspace_batch_end(struct keyspace *keyspace);
+
+/* Empties the store at once for every observer; the memory is given back in slices by a background task. */
+void keyspace_flush(struct keyspace *keyspace);
+
+/* --- Being told. One observer hears of every change, whoever made it: a client, expiry, a leader's line. */
+enum keyspace_event {
+    KEYSPACE_NEW,      /* a key is about to be written that was not there; KEYSPACE_WRITTEN follows */
+    KEYSPACE_WRITTEN,  /* its value */
+    KEYSPACE_TIMED,    /* the write that was just told of has a deadline */
+    KEYSPACE_DEADLINE, /* a deadline was set, and nothing else */
+    KEYSPACE_PERSISTED,
+    KEYSPACE_DELETED,
+    KEYSPACE_EXPIRED, /* deleted, because its deadline had passed */
+    KEYSPACE_EVICTED, /* deleted, because memory was short */
+    KEYSPACE_MISSED,  /* a read did not find it */
+    KEYSPACE_FLUSHED, /* all keys; key is empty, and the keys are still there */
+};
+struct keyspace_observer {
+    /* key lives until the return. Must not change the keyspace; of a deletion it may hear just before it. */
+    void (*happened)(void *context, enum keyspace_event event, struct slice key);
+    void *context;
+};
+/* NULL: nobody wants to know, and that costs one test an event. */
+void keyspace_observe(struct keyspace *keyspace, const struct keyspace_observer *observer);
+
+/* --- Looking at all of it. */
+size_t keyspace_count(const struct keyspace *keyspace);          /* expired keys not deleted yet count */
+size_t keyspace_deadline_count(const struct keyspace *keyspace); /* keys with a deadline */
+size_t keyspace_used_bytes(const struct keyspace *keyspace);
+uint64_t keyspace_floor(const struct keyspace *keyspace);
+const struct keyspace_stats *keyspace_stats(const struct keyspace *keyspace);
+void keyspace_stats_reset(struct keyspace *keyspace);
+int64_t keyspace_now_ms(const struct keyspace *keyspace);
+
+/* One bucket or so of the table: table_scan (server/store/table.h) with its guarantee; expired keys are left
+ * out. */
+uint64_t keyspace_scan(const struct keyspace *keyspace, uint64_t cursor,
+                       void (*visit)(void *context, const struct entry *entry), void *context);
+/* While pinned (counted) a scan visits each key exactly once. A flush in between is no harm. */
+void keyspace_pin(struct keyspace *keyspace);
+void keyspace_unpin(struct keyspace *keyspace);
+/* Any key that is not expired, NULL when there is none (or none was found in bounded time). */
+const struct entry *keyspace_random(struct keyspace *keyspace);
+
+/* --- Replication: the state as a leader's lines say it. Versions, timestamps and deadlines are taken as they
+ * are. */
+/* Applies one history line but CLOCK and BATCH; timestamp_ms is the history's clock for a plain line. Nothing
+ * is written to the history. ERR_NONE or ERR_NO_MEMORY. */
+enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
+/* The same if the line is newer than what is stored (a bare line of a peer that knows only the specification):
+ * false when it was not. */
+bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
+/* Applies a REPLICATE line only if the key is missing, as a write of this node's own history. True if it was.
+ */
+bool keyspace_adopt(struct keyspace *keyspace, const struct line *line);
+void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor);
+
+/* A full state arrives: what is neither applied nor touched between begin and end is dropped afterwards, in
+ * slices. A begin without an end (the link broke) drops nothing; a begin during the dropping starts over. */
+void keyspace_full_begin(struct keyspace *keyspace);
+void keyspace_full_end(struct keyspace *keyspace);
+bool keyspace_full_dropping(const struct keyspace *keyspace);
+
+#endif

@@ -1,0 +1,90 @@
+/* keyspace_internal.h: the inside of a keyspace, for the files that make it up:
+ *
+ *   keyspace.c          life, finding, writing, looking at all of it
+ *   keyspace_expiry.c   the sweep for what has expired
+ *   keyspace_limit.c    maxmemory: making room, and what entries remember of their use
+ *   keyspace_replica.c  lines of a leader, and full states
+ */
+#ifndef KVNODE_SERVER_STORE_KEYSPACE_INTERNAL_H
+#define KVNODE_SERVER_STORE_KEYSPACE_INTERNAL_H
+
+#include "server/store/keyspace.h"
+
+#include <ev.h>
+
+enum {
+    KEYSPACE_BUCKETS_A_SLICE = 64,
+    KEYSPACE_COLLECT_MAX =
+        64, /* entries that one look at a bucket may give; the rest is met on the next round */
+};
+
+/* A table that was flushed and is given back in slices. */
+struct dead_table {
+    struct table *table;
+    struct dead_table *next;
+};
+
+struct keyspace {
+    struct loop *loop;
+    struct history *history;
+    struct table *table;
+    uint64_t floor;       /* highest version that a deletion took */
+    uint64_t max_version; /* highest version ever stored: what a flush raises the floor to */
+    size_t maxmemory_bytes;
+    struct eviction eviction;
+    bool touching; /* reads are uses */
+    unsigned pins;
+    unsigned batch_depth;
+    bool owner;
+    bool passive_expiry; /* DEBUG SET-ACTIVE-EXPIRE 0: what has expired goes when it is met, and not before */
+    uint8_t secret[16];
+    uint64_t random_state;
+    struct keyspace_stats stats;
+    struct keyspace_observer observer; /* happened NULL: there is none */
+
+    struct dead_table *dead;
+    struct task free_task;
+
+    struct task evict_task;
+    size_t settled_bytes; /* used when room was last made: what is more now has been written since */
+
+    ev_timer expiry_timer;
+    struct task expiry_task;
+    uint64_t expiry_cursor;
+    size_t expiry_budget; /* buckets left to look at until the next tick */
+
+    struct task drop_task;
+    uint64_t drop_cursor;
+    bool dropping;             /* a state has ended: what has another mark is missing for everybody */
+    unsigned fulls_since_drop; /* states begun since the marks were last all alike */
+};
+
+/* Entries found by a scan, to be changed after it. */
+struct collection {
+    const struct keyspace *keyspace;
+    size_t count;
+    struct entry *entries[KEYSPACE_COLLECT_MAX];
+};
+
+/* xorshift64*: good enough for samples. */
+uint64_t keyspace_next_random(struct keyspace *keyspace);
+bool keyspace_expired(const struct keyspace *keyspace, const struct entry *entry);
+void keyspace_note_version(struct keyspace *keyspace, uint64_t version);
+void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key);
+/* The deletion takes a version, is told to the history, and raises the floor. Returns that version. */
+uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
+/* The same, counted as an expiry. key may lie in the entry itself: then it dies with it. */
+void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
+/* NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
+struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key);
+/* A new table takes the place of the old one, which is freed in slices. */
+void keyspace_empty(struct keyspace *keyspace);
+/* About so many entries of the tables that were flushed. */
+void keyspace_free_flushed(struct keyspace *keyspace, size_t entries);
+/* The steps of the background tasks, and the timer that starts the sweep. */
+bool keyspace_expiry_step(void *context);
+void keyspace_on_expiry_tick(struct ev_loop *ev, ev_timer *timer, int events);
+bool keyspace_evict_step(void *context);
+bool keyspace_drop_step(void *context);
+
+#endif
