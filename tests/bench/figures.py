@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""figures.py: what a cluster of kvnode costs and how long it takes, where there is no peer to compare with.
+
+    tests/bench/figures.py [--keys 1000000] [--rate 20000] [--only discovery,idle,load,sync]
+
+    discovery  from the start of a process until every other node lists it, and until it is healthy
+    idle       resident memory of a node without data
+    load       time and resident memory of loading the keys
+    sync       a follower joins the leader with all these keys while writes go on: how long until it is there, the
+               longest stall of both loops, and whether both hold the same data afterwards"""
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+
+import load
+from load import PacedWriter
+from servers import Cluster, Kvnode, Node, RespError, settled_resident_bytes, wait_until
+
+MB = 1e6
+LIMIT_S = 120.0
+
+
+def milliseconds(values: list[float]) -> str:
+    ordered = sorted(1e3 * value for value in values)
+    return f"median {statistics.median(ordered):.0f} ms, longest {ordered[-1]:.0f} ms of {len(ordered)}"
+
+
+def lists(node: Node, port: int) -> bool:
+    """Whether the node has heard of the one with this Redis port."""
+    return f":{port}@" in node.execute("CLUSTER", "NODES").decode()
+
+
+def figure_discovery(times: int) -> None:
+    heard, healthy = [], []
+    cluster = Cluster(followers=1, log_level="warn")
+    try:
+        cluster.start()
+        for _ in range(times):
+            others = list(cluster.nodes)
+            node = cluster.add_node()
+            started = time.monotonic()
+            node.start()
+            wait_until(lambda: all(lists(other, node.redis) for other in others), LIMIT_S, "the new node is listed")
+            heard.append(time.monotonic() - started)
+            node.wait_healthy()
+            healthy.append(time.monotonic() - started)
+    finally:
+        cluster.close()
+    print(f"discovery: a new node is listed by all others after: {milliseconds(heard)}")
+    print(f"           it is healthy (follows its leader) after: {milliseconds(healthy)}", flush=True)
+
+
+def figure_idle() -> None:
+    cluster = Cluster(followers=1, log_level="warn")
+    try:
+        cluster.start()
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        print(f"idle: resident memory of a leader {leader.resident_bytes() / MB:.1f} MB, of a follower {follower.resident_bytes() / MB:.1f} MB", flush=True)
+    finally:
+        cluster.close()
+
+
+def figure_load(system: Kvnode, keys: int) -> None:
+    leader = system.cluster.leader()
+    empty, cpu = settled_resident_bytes(system), system.cpu_ns()
+    seconds = load.fill(system, keys, 32, load.benchmark_key)
+    cpu_s = (system.cpu_ns() - cpu) / 1e9
+    resident = settled_resident_bytes(system)
+    print(f"load: {keys:,} keys of 16 bytes with values of 32 bytes in {seconds:.2f} s, of which the node was busy {cpu_s:.2f} s")
+    print(f"      resident {resident / MB:.1f} MB, {(resident - empty) / keys:.1f} bytes a key; loop stalls {leader.info()['loop_stall_us']}", flush=True)
+
+
+def longest_stall_us(node: Node) -> int:
+    return int(dict(field.split("=") for field in node.info()["loop_stall_us"].split(","))["max"])
+
+
+def figure_sync(system: Kvnode, rate: int) -> None:
+    """Nodes that cannot forget the stalls of before the sync tell the longest of their lives."""
+    leader = system.cluster.leader()
+    keys = int(leader.execute("DBSIZE"))
+    since = "since the sync began"
+    try:
+        leader.execute("CONFIG", "RESETSTAT")
+    except RespError:
+        since = f"of its life, {longest_stall_us(leader)} us before the sync"
+    writer = PacedWriter(system.port, rate, LIMIT_S, keys=keys)
+    time.sleep(0.5)
+    follower = system.cluster.add_node()
+    started = time.monotonic()
+    follower.start()
+    follower.wait_healthy(LIMIT_S)
+    wait_until(lambda: "state=online" in leader.info().get("slave0", ""), LIMIT_S, "the follower is synced")
+    took = time.monotonic() - started
+    time.sleep(0.5)
+    writer.stop()
+    system.cluster.wait_replicated(timeout=LIMIT_S)
+    equal = leader.digest() == follower.digest()
+    print(f"sync: a follower joined {keys:,} keys with {writer.rate():,.0f} writes/s going on in {took:.2f} s (start of its process included)")
+    print(f"      digests of {follower.execute('DBSIZE'):,} keys {'equal' if equal else 'DIFFER'}; full syncs {leader.count('sync_full')}")
+    print(f"      longest stall of the leader's loop {longest_stall_us(leader)} us ({since}), of the follower's {longest_stall_us(follower)} us", flush=True)
+    if not equal:
+        raise SystemExit(1)
+
+
+FIGURES = ("discovery", "idle", "load", "sync")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--keys", type=int, default=1_000_000)
+    parser.add_argument("--rate", type=int, default=20_000, help="writes a second during the sync")
+    parser.add_argument("--times", type=int, default=5, help="nodes that are started for discovery")
+    parser.add_argument("--only", default=",".join(FIGURES), help="which figures, separated by commas")
+    words = parser.parse_args()
+    wanted = words.only.split(",")
+    if unknown := set(wanted) - set(FIGURES):
+        parser.error(f"no such figure: {', '.join(sorted(unknown))}")
+    if "discovery" in wanted:
+        figure_discovery(words.times)
+    if "idle" in wanted:
+        figure_idle()
+    if "load" in wanted or "sync" in wanted:
+        with Kvnode() as system:
+            figure_load(system, words.keys)
+            if "sync" in wanted:
+                figure_sync(system, words.rate)
+
+
+if __name__ == "__main__":
+    main()

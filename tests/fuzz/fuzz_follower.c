@@ -1,0 +1,147 @@
+/* fuzz_follower.c: whatever lines arrive on a node's replication port, on two links at once, it does not crash,
+ * and some things stay true. A line of the input is said on the first link; one that begins with '>' on the
+ * second; '!' is time (50 ms and a tick for each), '<' closes and opens both. The first byte says whether the
+ * node leads. */
+#include "cluster/follower.h"
+
+#include "tests/sim/model_store.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { LINKS = 2, INPUT_BYTES = 1 << 16 };
+
+/* assert() would vanish with NDEBUG. */
+static void require(bool holds) {
+    if (!holds) {
+        abort();
+    }
+}
+
+struct port {
+    struct model_store store;
+    struct follower follower;
+    struct follower_link links[LINKS];
+    bool open[LINKS];
+    struct buf scratch, out;
+    int64_t now_ms;
+};
+
+static void reopen(struct port *port, size_t i) {
+    follower_link_deinit(&port->links[i], &port->follower);
+    follower_link_init(&port->links[i], port->now_ms);
+    port->open[i] = true;
+}
+
+/* Answers are whole lines of a follower's, and few. */
+static void require_answers(struct port *port) {
+    struct slice rest = buf_slice(&port->out);
+    require(rest.len < 1000);
+    while (rest.len > 0) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        require(end != NULL);
+        size_t n = (size_t)(end - rest.ptr);
+        struct line line;
+        const char *reason;
+        require(line_decode(slice_first(rest, n), &port->scratch, &line, &reason) == LINE_OK);
+        require(line.verb == LINE_SYNC || line.verb == LINE_ACK || line.verb == LINE_ERROR);
+        rest = slice_skip(rest, n + 1);
+    }
+    buf_reset(&port->out);
+}
+
+static void require_invariants(const struct port *port) {
+    const struct follower *follower = &port->follower;
+    for (size_t i = 0; i < LINKS; i++) {
+        const struct follower_link *link = &port->links[i];
+        require(link->batch_left <= link->batch_count);
+        require(link->batch_left > 0 || buf_used(&link->batch) == 0 || !port->open[i]);
+        require(link->batch_left == 0 || link->phase >= FOLLOWER_FULL);
+        require(follower->leader_link != link ||
+                (link->phase >= FOLLOWER_SYNCING && link->leader_id[0] != '\0'));
+    }
+    require(follower->position.history_id != 0 || follower->position.index == 0);
+    require(!follower->leading || port->store.count == 0);
+}
+
+static void say(struct port *port, size_t i, struct slice bytes) {
+    struct follower *follower = &port->follower;
+    uint64_t max_version = port->store.max_version;
+    size_t count = port->store.count;
+    uint64_t malformed = follower->lines_malformed, refused = follower->lines_refused;
+    enum follower_verdict verdict =
+        follower_link_line(&port->links[i], follower, bytes, port->now_ms, 7, &port->scratch, &port->out);
+    if (verdict == FOLLOWER_STEP_DOWN) {
+        require(follower->leading && buf_used(&port->out) == 0);
+        follower_follow(follower, follower->position);
+        verdict =
+            follower_link_line(&port->links[i], follower, bytes, port->now_ms, 7, &port->scratch, &port->out);
+        require(verdict == FOLLOWER_GO_ON);
+    }
+    if (follower->lines_malformed != malformed || follower->lines_refused != refused) {
+        require(verdict == FOLLOWER_CLOSE && port->store.max_version == max_version &&
+                port->store.count == count);
+        struct slice answer = buf_slice(&port->out);
+        require(answer.len > 6 && memcmp(answer.ptr, "ERROR|", 6) == 0);
+    }
+    port->open[i] = verdict != FOLLOWER_CLOSE;
+}
+
+static void tick(struct port *port) {
+    port->now_ms += 50;
+    for (size_t i = 0; i < LINKS; i++) {
+        if (port->open[i] &&
+            follower_link_tick(&port->links[i], &port->follower, port->now_ms, &port->out) == FOLLOWER_CLOSE) {
+            port->open[i] = false;
+        }
+    }
+}
+
+static void event(struct port *port, struct slice bytes) {
+    if (bytes.len > 0 && bytes.ptr[0] == '!') {
+        for (size_t i = 0; i < bytes.len; i++) {
+            tick(port);
+        }
+    } else if (bytes.len > 0 && bytes.ptr[0] == '<') {
+        reopen(port, 0);
+        reopen(port, 1);
+    } else {
+        size_t i = bytes.len > 0 && bytes.ptr[0] == '>';
+        if (!port->open[i]) {
+            reopen(port, i);
+        }
+        say(port, i, slice_skip(bytes, i));
+    }
+    require_answers(port);
+    require_invariants(port);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size == 0 || size > INPUT_BYTES) {
+        return 0;
+    }
+    struct port port = {.now_ms = 1000000, .open = {true, true}};
+    struct follower_store for_follower = model_for_follower(&port.store);
+    buf_init(&port.scratch, 1 << 20);
+    buf_init(&port.out, 1 << 20);
+    follower_init(&port.follower, "me", 0, &for_follower);
+    follower_link_init(&port.links[0], port.now_ms);
+    follower_link_init(&port.links[1], port.now_ms);
+    if (data[0] == 'L') {
+        follower_lead(&port.follower, UINT64_C(0x20000));
+    }
+    struct slice rest = slice_of(data + 1, size - 1);
+    while (rest.len > 0) {
+        const char *end = memchr(rest.ptr, '\n', rest.len);
+        size_t n = end == NULL ? rest.len : (size_t)(end - rest.ptr);
+        event(&port, slice_first(rest, n));
+        rest = slice_skip(rest, end == NULL ? n : n + 1);
+    }
+    for (size_t i = 0; i < LINKS; i++) {
+        follower_link_deinit(&port.links[i], &port.follower);
+    }
+    require(port.follower.leader_link == NULL);
+    model_reset(&port.store);
+    buf_deinit(&port.scratch);
+    buf_deinit(&port.out);
+    return 0;
+}

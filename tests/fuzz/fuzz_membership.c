@@ -1,0 +1,108 @@
+/* Any sequence of datagrams, answers and passing time: membership stays what it promises to be.
+ *
+ * The input is lines. Each is a datagram; behind a '!' it is the answer to WHO of the node that it names,
+ * behind a '?' the id of a node that did not answer, and a '+' with digits lets so many ms pass. */
+#include "cluster/membership.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void require(bool holds) {
+    if (!holds) {
+        abort();
+    }
+}
+
+static void check_members(const struct membership *membership) {
+    size_t n = membership_count(membership), selves = 0;
+    require(n >= 1 && n <= MEMBERSHIP_MAX_MEMBERS);
+    for (size_t i = 0; i < n; i++) {
+        const struct member *member = membership_at(membership, i);
+        require(i == 0 || strcmp(membership_at(membership, i - 1)->id, member->id) < 0);
+        require(membership_find(membership, member->id) == member);
+        require(!member->verified || member->leader);
+        require(member->has_endpoints == (member->api_port != 0 && member->redis_port != 0));
+        require(datagram_valid_node_id(slice_from_text(member->id)));
+        require(datagram_valid_host(slice_from_text(member->host)));
+        selves += member->self;
+        for (size_t j = 0; j < i; j++) {
+            const struct member *other = membership_at(membership, j);
+            require(member->port != other->port || strcmp(member->host, other->host) != 0);
+        }
+    }
+    require(selves == 1);
+}
+
+static void check_groups(const struct membership *membership) {
+    const uint16_t *groups;
+    size_t n = membership_groups(membership, &groups);
+    for (size_t i = 0; i < n; i++) {
+        require(groups[i] <= LIMIT_GROUP);
+        require(i == 0 || groups[i - 1] < groups[i]);
+        const struct member *leader = membership_leader(membership, groups[i]);
+        require(leader == NULL || (leader->alive && leader->verified && leader->group == groups[i]));
+    }
+}
+
+/* What the actions say must add up: who came and has not gone is there. */
+static void check_actions(struct membership *membership, size_t *known) {
+    struct membership_action action;
+    while (membership_next(membership, &action)) {
+        if (action.type == MEMBERSHIP_MEMBER_UP &&
+            action.member.first_heard_ms == action.member.last_heard_ms) {
+            (*known)++;
+        }
+        *known -= action.type == MEMBERSHIP_MEMBER_GONE;
+        require(action.type != MEMBERSHIP_MEMBER_DEAD || !action.member.alive);
+        require(action.type != MEMBERSHIP_VERIFY || (action.member.leader && !action.member.verified));
+    }
+    require(*known == membership_count(membership));
+}
+
+static void feed(struct membership *membership, struct slice line, int64_t *now_ms) {
+    char kind = line.len > 0 ? line.ptr[0] : '\0';
+    struct slice rest = line.len > 0 ? slice_skip(line, 1) : line;
+    struct datagram datagram;
+    if (kind == '+') {
+        int64_t ms = 1; /* every event has a time of its own */
+        for (size_t i = 0; i < rest.len && i < 9 && rest.ptr[i] >= '0' && rest.ptr[i] <= '9'; i++) {
+            ms = ms * 10 + (rest.ptr[i] - '0');
+        }
+        *now_ms += ms;
+        membership_tick(membership, *now_ms);
+    } else if (kind == '?') {
+        char id[LIMIT_NODE_ID_BYTES + 1] = "";
+        memcpy(id, rest.ptr, slice_first(rest, LIMIT_NODE_ID_BYTES).len);
+        membership_verify_failed(membership, id, *now_ms);
+    } else if (datagram_decode(kind == '!' ? rest : line, &datagram) != DATAGRAM_OK) {
+        return;
+    } else if (kind != '!') {
+        membership_hear(membership, &datagram, *now_ms);
+    } else if (datagram.verb == DATAGRAM_ANNOUNCE) {
+        membership_verified(membership, &datagram, *now_ms);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    const struct member self = {
+        .id = "self", .host = "127.0.0.1", .port = 8000, .api_port = 9000, .redis_port = 6379};
+    struct membership *membership = membership_create(&self, 1);
+    require(membership != NULL);
+    int64_t now_ms = 1;
+    size_t known = 1;
+    membership_start(membership, now_ms);
+    for (struct slice left = slice_of(data, size); left.len > 0;) {
+        const char *lf = memchr(left.ptr, '\n', left.len);
+        size_t len = lf != NULL ? (size_t)(lf - left.ptr) : left.len;
+        now_ms++;
+        feed(membership, slice_first(left, len), &now_ms);
+        check_actions(membership, &known);
+        check_members(membership);
+        check_groups(membership);
+        left = slice_skip(left, lf != NULL ? len + 1 : len);
+    }
+    membership_destroy(&membership);
+    return 0;
+}

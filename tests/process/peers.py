@@ -1,0 +1,147 @@
+"""peers.py: nodes that a test plays itself, line by line; and slots and ring, computed without kvnode's code.
+
+    with FakeFollower(cluster) as fake:
+        fake.announce()                      # as the specification has it: no ENDPOINTS, no WHO
+        link = fake.accept()                 # the group's leader dials
+        link.read_line()                     # b"LEAD|..."
+
+A fake leader is a LineConnection to a follower's port; lead() says LEAD for it.
+"""
+from __future__ import annotations
+
+import binascii
+import bisect
+import hashlib
+import re
+import time
+from datetime import datetime
+from typing import Iterable, Optional, Sequence, Union
+
+from harness import HOST, Cluster, LineConnection, LineServer, Node, RespClient, free_port
+
+SLOTS = 16384
+VIRTUAL_NODES = 150
+
+LEAD = re.compile(rb"^LEAD\|([A-Za-z0-9_-]{1,40})\|(\d+)\|([0-9a-f]{16})\|(\d+)$")
+CLOCK = re.compile(rb"^CLOCK\|\d+$")
+
+
+class FakeFollower:
+    """A follower of a group that a test plays. With endpoints it is no spec-only peer: it is waited for."""
+
+    def __init__(self, cluster: Cluster, node_id: str = "fake0001", group: int = 0, endpoints: bool = False):
+        self.node_id = node_id
+        self.group = group
+        self.endpoints = endpoints
+        self.port = free_port()
+        self._server = LineServer(self.port)
+        self._discovery = cluster.discovery()
+
+    def __enter__(self) -> "FakeFollower":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._server.close()
+        self._discovery.close()
+
+    def announce(self) -> None:
+        self._discovery.send(f"ANNOUNCE|{self.node_id}|{HOST}|{self.port}|{self.group}|false")
+        if self.endpoints:
+            self._discovery.send(f"ENDPOINTS|{self.node_id}|1|1")
+
+    def accept(self, timeout: float = 10.0) -> LineConnection:
+        return self._server.accept(timeout)
+
+    def accept_and_sync(self, history: Union[bytes, str] = b"-", index: int = 0) -> tuple[LineConnection, bytes, int]:
+        """Takes the leader's call, and answers its LEAD with SYNC; returns the link, the history's id and its index."""
+        link = self.accept()
+        said = LEAD.match(link.read_line())
+        assert said is not None, "LEAD comes first"
+        text = history.decode() if isinstance(history, bytes) else history
+        link.send_line(f"SYNC|{self.node_id}|{text}|{index}")
+        return link, said[3], int(said[4])
+
+
+def lead(
+    node: Node, history: str, index: int = 0, node_id: str = "fakelead", group: int = 0
+) -> tuple[LineConnection, bytes]:
+    """A fake leader's link to a node, after its LEAD; returns it and what the node answered."""
+    link = LineConnection(node.port)
+    link.send_line(f"LEAD|{node_id}|{group}|{history}|{index}")
+    return link, link.read_line()
+
+
+def history_id(at_ms: Optional[int] = None, random: int = 0) -> str:
+    """48 bits of creation time in ms and 16 random ones, in hex."""
+    return f"{(time.time_ns() // 1_000_000 if at_ms is None else at_ms) << 16 | random:016x}"
+
+
+def without_clock(lines: Iterable[bytes]) -> list[bytes]:
+    """What a peer that does not know CLOCK, and ignores it, reads."""
+    return [line for line in lines if not CLOCK.match(line)]
+
+
+def unix_ms(timestamp: str) -> int:
+    """Of the RFC 3339 that the REST API writes."""
+    whole, ms = timestamp.removesuffix("Z").split(".")
+    return int(datetime.fromisoformat(whole + "+00:00").timestamp()) * 1000 + int(ms)
+
+
+# --- writing much --------------------------------------------------------------------------------------------------
+
+
+def pipeline_all(client: RespClient, commands: Sequence[Sequence[Union[bytes, str, int]]], depth: int = 1000) -> None:
+    """All commands, `depth` at a time; every one must succeed."""
+    for start in range(0, len(commands), depth):
+        for reply in client.pipeline(commands[start : start + depth]):
+            assert not isinstance(reply, Exception), reply
+
+
+def fill(node: Node, count: int, prefix: str = "key", value: str = "value of ") -> None:
+    """count keys, written to one node that owns them all."""
+    with node.resp() as client:
+        pipeline_all(client, [("SET", f"{prefix}{i}", f"{value}{i}") for i in range(count)])
+
+
+# --- slots and ring, computed a second time (DESIGN.md 6) ----------------------------------------------------------
+
+
+def key_slot(key: Union[str, bytes]) -> int:
+    """CRC16/XMODEM of the key, or of its hash tag, modulo 16384."""
+    data = key.encode() if isinstance(key, str) else key
+    tag = re.search(rb"\{(.*?)\}", data, re.DOTALL)
+    return binascii.crc_hqx(tag[1] if tag and tag[1] else data, 0) % SLOTS
+
+
+def ring_owners(groups: Iterable[int]) -> list[int]:
+    """The group of each slot."""
+    points = sorted(
+        (int.from_bytes(hashlib.sha256(f"group:{group}:vnode:{i}".encode()).digest()[:8], "big"), group)
+        for group in groups
+        for i in range(VIRTUAL_NODES)
+    )
+    positions = [position for position, _ in points]
+    return [points[bisect.bisect_left(positions, slot << 50) % len(points)][1] for slot in range(SLOTS)]
+
+
+def slot_map(client: RespClient) -> list[Optional[int]]:
+    """CLUSTER SLOTS as the RESP port of each slot's leader."""
+    owners: list[Optional[int]] = [None] * SLOTS
+    for first, last, leader, *_ in client.execute("CLUSTER", "SLOTS"):
+        for slot in range(first, last + 1):
+            assert owners[slot] is None, f"slot {slot} twice"
+            owners[slot] = leader[1]
+    return owners
+
+
+def keys_of_all_slots() -> list[str]:
+    """One key for each slot, in the order of the slots."""
+    keys: dict[int, str] = {}
+    number = 0
+    while len(keys) < SLOTS:
+        keys.setdefault(key_slot(f"k{number}"), f"k{number}")
+        number += 1
+    return [keys[slot] for slot in range(SLOTS)]

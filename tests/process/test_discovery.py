@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# ctest: timeout=240
+"""Discovery as the specification has it, byte for byte, and the three datagrams that kvnode adds (DESIGN.md 5)."""
+import time
+
+from harness import SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, main, wait_until
+
+# What a busy machine may add to a time that a node keeps.
+SLACK_S = 0.5 if SANITIZE else 0.1
+# WHO is asked for the last time 3.875 s after the start, and answered within 0.2 s.
+WHO_IS_OVER_S = 4.3
+
+
+class Announcements(ClusterTestCase):
+    def one_leader(self) -> tuple[Cluster, DiscoverySocket]:
+        """A leader with the specification's node id, healthy, and an ear on its discovery port since before its start."""
+        cluster = self.make_cluster(groups=1, followers=0, id="a1b2c3d4")
+        ear = cluster.discovery()
+        self.addCleanup(ear.close)
+        cluster.start()
+        return cluster, ear
+
+    def test_the_first_words_of_a_node(self) -> None:
+        cluster, ear = self.one_leader()
+        said = [datagram.data for datagram in ear.drain()]
+        self.assertIn(b"WHO", said)
+        self.assertIn(b"ANNOUNCE|a1b2c3d4|127.0.0.1|%d|0|true" % cluster.leader().port, said)
+
+    def test_announce_every_five_seconds_byte_for_byte(self) -> None:
+        cluster, ear = self.one_leader()
+        node = cluster.leader()
+        announce = b"ANNOUNCE|a1b2c3d4|127.0.0.1|%d|0|true" % node.port
+        endpoints = b"ENDPOINTS|a1b2c3d4|%d|%d" % (node.api, node.redis)
+
+        # A node that has just started asks WHO a few times more, and is answered by itself too: first that is over.
+        heard = [ear.wait_for(b"", 6)]
+        while time.monotonic() - heard[0].at < WHO_IS_OVER_S:
+            ear.wait_for(b"", 6)
+        ear.drain()
+        heard = [ear.wait_for(b"", 6)]
+        while len(heard) < 8:
+            heard.append(ear.wait_for(b"", 6))
+        self.assertEqual([datagram.data for datagram in heard], [announce, endpoints] * 4)
+        gaps = [later.at - earlier.at for earlier, later in zip(heard[0::2], heard[2::2])]
+        for gap in gaps:
+            self.assertGreaterEqual(gap, 4.5 - SLACK_S, gaps)
+            self.assertLessEqual(gap, 5.0 + SLACK_S, gaps)
+        self.assertGreater(max(gaps) - min(gaps), 0.005, "a jitter keeps nodes from speaking in chorus")
+
+    def test_a_follower_announces_itself_as_one(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        with cluster.discovery() as ear:
+            follower = cluster.followers()[0].start(id="f", group=7)
+            heard = ear.wait_for(b"ANNOUNCE|f|")
+            self.assertEqual(heard.data, b"ANNOUNCE|f|127.0.0.1|%d|7|false" % follower.port)
+
+    def test_a_node_makes_up_an_id_of_eight_hex_digits(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=0)
+        with cluster.discovery() as ear:
+            cluster.leader().start()
+            self.assertRegex(ear.wait_for(b"ANNOUNCE|").data, rb"^ANNOUNCE\|[0-9a-f]{8}\|127\.0\.0\.1\|\d+\|0\|true$")
+
+    def test_who_is_answered_within_200_ms(self) -> None:
+        _, ear = self.one_leader()
+        # Once could be an announcement that was due anyway; five times are answers.
+        for _ in range(5):
+            ear.drain()
+            asked = time.monotonic()
+            ear.send("WHO")
+            announce = ear.wait_for(b"ANNOUNCE|a1b2c3d4|", 1)
+            self.assertLessEqual(announce.at - asked, 0.2 + SLACK_S)
+            ear.wait_for(b"ENDPOINTS|a1b2c3d4|", 1)
+
+    def test_leave_on_sigterm(self) -> None:
+        cluster, ear = self.one_leader()
+        ear.drain()
+        cluster.leader().stop()
+        self.assertEqual(ear.wait_for(b"LEAVE", 1).data, b"LEAVE|a1b2c3d4")
+
+
+class Membership(ClusterTestCase):
+    def test_a_new_node_is_known_within_a_second(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=1)
+        newcomer = cluster.add_node()
+        newcomer.start()
+        for node in cluster.nodes[:2]:
+            wait_until(lambda: newcomer.port in node.known_nodes(), 3 if SANITIZE else 1, f"the newcomer on {node.name}")
+        everyone = {node.port for node in cluster.nodes}
+        wait_until(lambda: newcomer.known_nodes() == everyone, 3 if SANITIZE else 1, "everyone on the newcomer")
+
+    def test_a_node_that_leaves_is_gone_at_once(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=2)
+        leaver = cluster.followers()[1]
+        leaver.stop()
+        for node in cluster.nodes[:2]:
+            wait_until(lambda: leaver.port not in node.known_nodes(), 1, f"{node.name} has heard LEAVE")
+            self.assertEqual(node.known_nodes(alive=False), set(), "it left; it did not die")
+
+    def test_a_killed_node_is_dead_after_30_s(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=2)
+        killed = cluster.followers()[1]
+        watchers = cluster.nodes[:2]
+        with cluster.discovery() as ear:
+            start = b"ANNOUNCE|%s|" % self.id_of(killed)
+            last_heard = ear.wait_for(start, 7).at
+            killed.kill()
+            for node in watchers:
+                wait_until(lambda: killed.port in node.known_nodes(alive=False), 35, f"{node.name} has noticed")
+                self.assertNotIn(killed.port, node.known_nodes())
+            silence = time.monotonic() - last_heard
+            self.assertGreaterEqual(silence, 30 - SLACK_S)
+            self.assertLessEqual(silence, 32 + SLACK_S)
+            self.assertNotIn(b"LEAVE", b"".join(datagram.data for datagram in ear.drain()))
+
+        # It comes back with another id: who announces the same host and port replaces the dead one.
+        killed.start()
+        for node in watchers:
+            wait_until(lambda: killed.port in node.known_nodes(), 2, f"{node.name} has it back")
+            self.assertEqual(node.known_nodes(alive=False), set())
+
+    def test_a_peer_that_knows_only_the_specification_is_a_member(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        with cluster.discovery() as peer:
+            peer.send("ANNOUNCE|0a0b0c0d|127.0.0.1|19999|0|false")
+            wait_until(lambda: 19999 in cluster.leader().known_nodes(), 2, "the peer is known")
+
+    def test_datagrams_that_are_no_datagrams_change_nothing(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=1)
+        before = cluster.leader().known_nodes()
+        garbage = [
+            b"", b"\x00", b"\xff" * 1400, b"ANNOUNCE", b"ANNOUNCE|", b"ANNOUNCE|x|127.0.0.1|0|0|true",
+            b"ANNOUNCE|x|127.0.0.1|65536|0|true", b"ANNOUNCE|x|127.0.0.1|8100|16384|true",
+            b"ANNOUNCE|x|127.0.0.1|8100|0|yes", b"ANNOUNCE|x y|127.0.0.1|8100|0|true",
+            b"ANNOUNCE|x|127.0.0.1|8100|0|true|more", b"ANNOUNCE|" + b"x" * 41 + b"|127.0.0.1|8100|0|true",
+            b"ANNOUNCE|x|127.0.0.1|8100|0|true" + b" " * 2000, b"LEAVE|nobody", b"GOSSIP|of|the|future",
+        ]
+        with cluster.discovery() as peer:
+            for datagram in garbage:
+                peer.send(datagram)
+            # Datagrams are read in order: when the last, good one has been understood, the others have been too.
+            peer.send("ANNOUNCE|good|127.0.0.1|19998|0|false")
+        for node in cluster.nodes:
+            wait_until(lambda: 19998 in node.known_nodes(), 2, "the good datagram")
+            self.assertEqual(node.known_nodes(), before | {19998})
+
+    def test_clusters_on_other_ports_do_not_meet(self) -> None:
+        one = self.start_cluster(groups=1, followers=0)
+        other = self.start_cluster(groups=1, followers=0)
+        with one.discovery() as ear:
+            ear.send("WHO")
+            ear.wait_for(b"ANNOUNCE|", 2)
+        self.assertEqual(one.leader().known_nodes(), {one.leader().port})
+        self.assertEqual(other.leader().known_nodes(), {other.leader().port})
+
+    @staticmethod
+    def id_of(node) -> bytes:
+        return node.http("GET", "/health").json()["node"].encode()
+
+
+if __name__ == "__main__":
+    main()

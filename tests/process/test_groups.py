@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+# ctest: timeout=240
+"""Many groups, many followers (the sizes of the specification), and how any node leads to a key's owner (DESIGN.md 6, 7)."""
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from harness import SANITIZE, Cluster, ClusterTestCase, Node, RespClient, RespError, main, wait_until
+from peers import SLOTS, key_slot, keys_of_all_slots, pipeline_all, ring_owners, slot_map
+
+PATIENCE_S = 90 if SANITIZE else 30
+KEYS = 20_000 if SANITIZE else 100_000
+
+
+def run(*command: str) -> str:
+    """A client program's standard output; it must succeed."""
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert ended.returncode == 0, (command, ended)
+    return ended.stdout
+
+
+def wait_ring(cluster: Cluster, groups: int) -> None:
+    """Until every node has every group in its ring, and knows where its leader answers."""
+
+    def has_all(node: Node) -> bool:
+        with node.resp() as client:
+            return client.info()["groups_in_ring"] == str(groups) and None not in slot_map(client)
+
+    for node in cluster.nodes:
+        wait_until(lambda: has_all(node), PATIENCE_S, f"{node.name} has {groups} groups")
+
+
+class Sizes(ClusterTestCase):
+    def load(self, cluster: Cluster) -> dict[int, list[str]]:
+        """KEYS keys, each written to the leader that the slot map names; returns them by that leader's RESP port."""
+        with cluster.nodes[0].resp() as client:
+            owners = slot_map(client)
+        shares: dict[int, list[str]] = {}
+        for i in range(KEYS):
+            shares.setdefault(owners[key_slot(f"key:{i}")], []).append(f"key:{i}")
+        for port, keys in shares.items():
+            with RespClient(port) as client:
+                pipeline_all(client, [("SET", key, f"value of {key}") for key in keys])
+        return shares
+
+    def check(self, node: Node, keys: list[str]) -> None:
+        """It has these keys with their values, and no others."""
+        self.assertEqual(node.execute("DBSIZE"), len(keys), node)
+        with node.resp() as client:
+            for start in range(0, len(keys), 1000):
+                some = keys[start : start + 1000]
+                wanted = [f"value of {key}".encode() for key in some]
+                self.assertEqual(client.pipeline(("GET", key) for key in some), wanted)
+
+    def test_ten_groups_of_one_leader(self) -> None:
+        cluster = self.start_cluster(groups=10, followers=0)
+        wait_ring(cluster, 10)
+        shares = self.load(cluster)
+        self.assertEqual(set(shares), {node.redis for node in cluster.nodes}, "every group has its part")
+        for node in cluster.nodes:
+            self.check(node, shares[node.redis])
+        self.assertEqual(sum(node.http("GET", "/health").json()["keys"] for node in cluster.nodes), KEYS)
+
+    def test_one_leader_with_five_followers(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=5)
+        wait_ring(cluster, 1)
+        shares = self.load(cluster)
+        leader = cluster.leader()
+        self.assertEqual(list(shares), [leader.redis])
+        wait_until(lambda: leader.count("followers_online") == 5, PATIENCE_S, "five links")
+        cluster.wait_same_data(timeout=PATIENCE_S)
+        cluster.wait_replicated(timeout=PATIENCE_S)
+        for node in cluster.nodes:
+            self.check(node, shares[leader.redis])
+        info = leader.info()
+        for i in range(5):
+            self.assertIn("state=online", info[f"follower{i}"])
+
+
+class Routing(ClusterTestCase):
+    def two_groups(self, followers: int = 0) -> Cluster:
+        cluster = self.start_cluster(groups=2, followers=followers)
+        wait_ring(cluster, 2)
+        return cluster
+
+    def foreign_key(self, prefix: str) -> str:
+        """A key that group 1 owns."""
+        owners = ring_owners([0, 1])
+        return next(f"{prefix}{i}" for i in range(SLOTS) if owners[key_slot(f"{prefix}{i}")] == 1)
+
+    def test_the_slot_map_is_the_ring_and_moved_says_the_same(self) -> None:
+        for groups, followers in ((2, 1), (3, 0)):
+            with self.subTest(groups=groups):
+                cluster = self.start_cluster(groups=groups, followers=followers)
+                wait_ring(cluster, groups)
+                keys = keys_of_all_slots()
+                leaders = [cluster.leader(group).redis for group in range(groups)]
+                expected = [leaders[group] for group in ring_owners(range(groups))]
+                for node in cluster.nodes:
+                    with node.resp() as client:
+                        self.assertEqual(slot_map(client), expected, node)
+                        said = []
+                        for start in range(0, SLOTS, 1024):
+                            said += client.pipeline(("SET", key, "") for key in keys[start : start + 1024])
+                        for slot, (owner, reply) in enumerate(zip(expected, said)):
+                            wanted = "OK" if owner == node.redis else RespError(f"MOVED {slot} 127.0.0.1:{owner}")
+                            self.assertEqual(reply, wanted, (node, slot))
+                self.assertEqual(sum(cluster.leader(group).execute("DBSIZE") for group in range(groups)), SLOTS)
+                for node in cluster.nodes:
+                    owned = sum(owner == leaders[node.group] for owner in expected)
+                    self.assertEqual(node.cluster()["slots_owned"], owned)
+                    self.assertEqual(node.count("slots_owned"), owned)
+                cluster.wait_same_data()
+
+    def test_keyslot_as_redis_publishes_it(self) -> None:
+        node = self.start_cluster(groups=1, followers=0).leader()
+        for key, slot in (("123456789", 0x31C3), ("foo", 12182), ("{user1000}.following", 3443), ("foo{}{bar}", 8363)):
+            self.assertEqual(node.execute("CLUSTER", "KEYSLOT", key), slot)
+            self.assertEqual(key_slot(key), slot)
+
+    def test_redis_cli_follows_moved(self) -> None:
+        cluster = self.two_groups(followers=1)
+        key = self.foreign_key("cli")
+        owner = cluster.leader(1)
+        for i, node in enumerate(cluster.nodes):
+            redis_cli = ("redis-cli", "-c", "-h", "127.0.0.1", "-p", str(node.redis))
+            self.assertEqual(run(*redis_cli, "set", key, f"by {node.name}").splitlines()[-1], "OK")
+            self.assertEqual(owner.execute("GET", key), f"by {node.name}".encode())
+            self.assertEqual(run(*redis_cli, "get", key).splitlines()[-1], f"by {node.name}")
+            self.assertEqual(owner.http("GET", f"/get?key={key}").json()["version"], i + 1)
+
+    def test_curl_follows_307_with_method_and_body(self) -> None:
+        cluster = self.two_groups(followers=1)
+        key = self.foreign_key("curl")
+        owner = cluster.leader(1)
+        json_type, raw_type = ("-H", "Content-Type: application/json"), ("-H", "Content-Type: application/octet-stream")
+        with tempfile.TemporaryDirectory() as directory:
+            blob = Path(directory, "blob")
+            blob.write_bytes(bytes(range(256)) * 4096)  # so large that curl says Expect: 100-continue
+            for node in cluster.nodes:
+                base = f"http://127.0.0.1:{node.api}"
+                body = f'{{"key":"{key}","value":"by {node.name}"}}'
+                written = run("curl", "-sSL", "-X", "POST", f"{base}/set", *json_type, "-d", body)
+                self.assertIn(f'"key":"{key}"', written)
+                self.assertEqual(owner.get(key), f"by {node.name}")
+                self.assertIn(f"by {node.name}", run("curl", "-sSL", f"{base}/get?key={key}"))
+                run("curl", "-sSL", *raw_type, "--data-binary", f"@{blob}", f"{base}/set?key={key}")
+                self.assertEqual(owner.execute("GET", key), blob.read_bytes())
+                self.assertIn('"deleted":true', run("curl", "-sSL", "-X", "DELETE", f"{base}/delete?key={key}"))
+                self.assertIsNone(owner.get(key))
+
+    def test_without_a_live_leader_a_slot_is_down(self) -> None:
+        cluster = self.two_groups(followers=1)
+        key = self.foreign_key("down")
+        cluster.leader(1).set(key, "1")
+        cluster.wait_same_data(group=1)
+        cluster.leader(1).stop()
+        follower = cluster.followers(1)[0]
+        for node in (cluster.leader(0), follower):
+            wait_until(lambda: 1 not in node.known_leaders(), what="the leader is gone")
+            with self.assertRaises(RespError) as error:
+                node.execute("SET", key, "2")
+            self.assertEqual(str(error.exception), "CLUSTERDOWN Hash slot not served")
+            answer = node.http("POST", "/set", {"key": key, "value": "2"})
+            self.assertEqual((answer.status, answer.json()["code"]), (503, "CLUSTERDOWN"))
+            self.assertIn("retry-after", answer.headers)
+        self.assertEqual(follower.get(key), "1", "a follower still answers reads")
+        cluster.leader(1).start().wait_healthy()
+        redirected = {"key": key, "value": "2"}
+        wait_until(lambda: cluster.leader(0).http("POST", "/set", redirected).status == 307, what="served again")
+        self.assertEqual(cluster.leader(1).set(key, "2")["version"], 2)
+
+    def test_a_group_that_joins_late_is_warned_about(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        cluster.leader().set("stored", "before")
+        cluster.add_node(group=1, leader=True).start().wait_healthy()
+        wait_ring(cluster, 2)
+        self.assertRegex(cluster.leader().log(), r"level=warn event=keys-out-of-reach .*keys=1")
+
+
+if __name__ == "__main__":
+    for tool in ("redis-cli", "curl"):
+        assert shutil.which(tool), f"{tool} is needed: tools/install-dependencies.sh"
+    main()

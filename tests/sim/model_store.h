@@ -1,0 +1,310 @@
+/* model_store.h: the data of a node as replication sees it, as simple as can be: what the deciders are tested
+ * with. The rules of versions and floor are the keyspace's (server/store/keyspace.h).
+ *
+ * 16 buckets of linked entries; a scan goes bucket by bucket, so a key that is there from start to end is met.
+ */
+#ifndef KVNODE_TESTS_SIM_MODEL_STORE_H
+#define KVNODE_TESTS_SIM_MODEL_STORE_H
+
+#include "cluster/follower.h"
+#include "cluster/leader.h"
+
+#include <stdlib.h>
+
+enum { MODEL_BUCKETS = 16 };
+
+struct model_entry {
+    struct model_entry *next;
+    uint64_t version;
+    int64_t timestamp_ms, deadline_ms;
+    uint64_t mark;
+    size_t key_len, value_len;
+    char bytes[]; /* key, value */
+};
+
+struct model_store {
+    struct model_entry *buckets[MODEL_BUCKETS];
+    size_t count;
+    uint64_t floor, max_version;
+    uint64_t mark;           /* of what is put now: raised by each state that begins */
+    uint64_t whole_mark;     /* the mark when no state was under way last */
+    int64_t now_ms;          /* of the owner's writes; set by the test */
+    struct history *history; /* NULL: changes are written nowhere */
+    enum err fail_next;      /* what the next apply answers instead of applying */
+    size_t begun;            /* states */
+    /* Told every state a key comes to have; may be NULL. */
+    void (*on_put)(void *context, const struct model_store *store, const struct model_entry *entry);
+    void *context;
+};
+
+static inline struct slice model_key(const struct model_entry *entry) {
+    return slice_of(entry->bytes, entry->key_len);
+}
+
+static inline struct slice model_value(const struct model_entry *entry) {
+    return slice_of(entry->bytes + entry->key_len, entry->value_len);
+}
+
+static inline struct model_entry **model_at(struct model_store *store, struct slice key) {
+    unsigned hash = 5381;
+    for (size_t i = 0; i < key.len; i++) {
+        hash = hash * 33 + (unsigned char)key.ptr[i];
+    }
+    struct model_entry **at = &store->buckets[hash % MODEL_BUCKETS];
+    while (*at != NULL && !slice_equals(model_key(*at), key)) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static inline struct model_entry *model_find(struct model_store *store, struct slice key) {
+    return *model_at(store, key);
+}
+
+static inline void model_raise_floor(struct model_store *store, uint64_t floor) {
+    store->floor = floor > store->floor ? floor : store->floor;
+    store->max_version = floor > store->max_version ? floor : store->max_version;
+}
+
+static inline bool model_remove(struct model_store *store, struct slice key) {
+    struct model_entry **at = model_at(store, key), *gone = *at;
+    if (gone == NULL) {
+        return false;
+    }
+    *at = gone->next;
+    store->count--;
+    free(gone);
+    return true;
+}
+
+static inline void model_put(struct model_store *store, struct slice key, struct slice value, uint64_t version,
+                             int64_t timestamp_ms, int64_t deadline_ms) {
+    struct model_entry *entry = malloc(sizeof(*entry) + key.len + value.len);
+    if (entry == NULL) {
+        abort();
+    }
+    *entry = (struct model_entry){.version = version,
+                                  .timestamp_ms = timestamp_ms,
+                                  .deadline_ms = deadline_ms,
+                                  .mark = store->mark,
+                                  .key_len = key.len,
+                                  .value_len = value.len};
+    if (key.len > 0) {
+        memcpy(entry->bytes, key.ptr, key.len);
+    }
+    if (value.len > 0) {
+        memcpy(entry->bytes + key.len, value.ptr, value.len);
+    }
+    model_remove(store, key);
+    struct model_entry **at = model_at(store, model_key(entry));
+    entry->next = *at;
+    *at = entry;
+    store->count++;
+    store->max_version = version > store->max_version ? version : store->max_version;
+    if (store->on_put != NULL) {
+        store->on_put(store->context, store, entry);
+    }
+}
+
+static inline void model_clear(struct model_store *store) {
+    for (size_t b = 0; b < MODEL_BUCKETS; b++) {
+        while (store->buckets[b] != NULL) {
+            model_remove(store, model_key(store->buckets[b]));
+        }
+    }
+}
+
+/* Another life of the node: nothing is left. */
+static inline void model_reset(struct model_store *store) {
+    model_clear(store);
+    store->floor = store->max_version = store->mark = store->whole_mark = 0;
+}
+
+/* --- What an owner does --- */
+
+static inline void model_set(struct model_store *store, struct slice key, struct slice value,
+                             int64_t deadline_ms) {
+    const struct model_entry *old = model_find(store, key);
+    uint64_t version = (old == NULL ? store->floor : old->version) + 1;
+    model_put(store, key, value, version, store->now_ms, deadline_ms);
+    history_replicate(store->history, key, value, version, store->now_ms, deadline_ms);
+}
+
+static inline bool model_delete(struct model_store *store, struct slice key) {
+    const struct model_entry *old = model_find(store, key);
+    if (old == NULL) {
+        return false;
+    }
+    uint64_t version = old->version + 1;
+    history_delete(store->history, key, version);
+    model_remove(store, key);
+    model_raise_floor(store, version);
+    return true;
+}
+
+static inline bool model_expire(struct model_store *store, struct slice key, int64_t deadline_ms) {
+    struct model_entry *old = model_find(store, key);
+    if (old == NULL) {
+        return false;
+    }
+    old->deadline_ms = deadline_ms;
+    old->mark = store->mark;
+    history_expire(store->history, key, deadline_ms);
+    return true;
+}
+
+static inline void model_flush(struct model_store *store) {
+    model_raise_floor(store, store->max_version);
+    history_flush(store->history, store->floor);
+    model_clear(store);
+}
+
+/* --- What replication does --- */
+
+static inline enum err model_apply(void *context, const struct line *line, int64_t timestamp_ms) {
+    struct model_store *store = context;
+    if (store->fail_next != ERR_NONE) {
+        enum err err = store->fail_next;
+        store->fail_next = ERR_NONE;
+        return err;
+    }
+    struct model_entry *entry;
+    switch (line->verb) {
+    case LINE_REPLICATE:
+        model_put(store, line->key, line->value, line->version,
+                  line->escaped ? line->timestamp_ms : timestamp_ms, line->deadline_ms);
+        break;
+    case LINE_DELETE:
+        model_remove(store, line->key);
+        model_raise_floor(store, line->version);
+        break;
+    case LINE_EXPIRE:
+        entry = model_find(store, line->key);
+        if (entry != NULL) {
+            entry->deadline_ms = line->deadline_ms;
+            entry->mark = store->mark;
+        }
+        break;
+    case LINE_FLUSH:
+        model_raise_floor(store, line->version);
+        model_clear(store);
+        break;
+    default:
+        abort(); /* the deciders keep everything else from the data */
+    }
+    return ERR_NONE;
+}
+
+static inline bool model_apply_if_newer(void *context, const struct line *line, int64_t timestamp_ms) {
+    struct model_store *store = context;
+    const struct model_entry *entry = model_find(store, line->key);
+    if (entry != NULL && line->version <= entry->version) {
+        return false;
+    }
+    return model_apply(store, line, timestamp_ms) == ERR_NONE;
+}
+
+static inline bool model_adopt(void *context, const struct line *line) {
+    struct model_store *store = context;
+    if (model_find(store, line->key) != NULL) {
+        return false;
+    }
+    uint64_t version = line->version > store->floor ? line->version : store->floor + 1;
+    int64_t timestamp_ms = line->escaped ? line->timestamp_ms : store->now_ms;
+    model_put(store, line->key, line->value, version, timestamp_ms, line->deadline_ms);
+    history_replicate(store->history, line->key, line->value, version, timestamp_ms, line->deadline_ms);
+    return true;
+}
+
+static inline uint64_t model_floor(void *context) {
+    const struct model_store *store = context;
+    return store->floor;
+}
+
+static inline uint64_t model_scan(void *context, uint64_t cursor, bool plain, struct buf *out,
+                                  uint64_t *count) {
+    struct model_store *store = context;
+    for (const struct model_entry *entry = store->buckets[cursor]; entry != NULL; entry = entry->next) {
+        (plain ? line_replicate : line_replicate_x)(out, model_key(entry), model_value(entry), entry->version,
+                                                    entry->timestamp_ms, entry->deadline_ms);
+        ++*count;
+    }
+    return (cursor + 1) % MODEL_BUCKETS;
+}
+
+static inline void model_full_begin(void *context) {
+    struct model_store *store = context;
+    store->mark++;
+    store->begun++;
+}
+
+static inline void model_full_end(void *context, uint64_t floor) {
+    struct model_store *store = context;
+    model_raise_floor(store, floor);
+    for (size_t b = 0; b < MODEL_BUCKETS; b++) {
+        struct model_entry **at = &store->buckets[b];
+        while (*at != NULL) {
+            struct model_entry *entry = *at;
+            if (entry->mark == store->mark) {
+                at = &entry->next;
+            } else {
+                *at = entry->next;
+                free(entry);
+                store->count--;
+            }
+        }
+    }
+    store->whole_mark = store->mark;
+}
+
+static inline void model_pull_drop(void *context) {
+    struct model_store *store = context;
+    model_clear(store);
+    store->whole_mark = store->mark;
+}
+
+static inline struct follower_store model_for_follower(struct model_store *store) {
+    return (struct follower_store){.context = store,
+                                   .apply = model_apply,
+                                   .apply_if_newer = model_apply_if_newer,
+                                   .full_begin = model_full_begin,
+                                   .full_end = model_full_end};
+}
+
+static inline struct leader_store model_for_leader(struct model_store *store) {
+    return (struct leader_store){.context = store,
+                                 .scan = model_scan,
+                                 .floor = model_floor,
+                                 .apply = model_apply,
+                                 .adopt = model_adopt,
+                                 .pull_begin = model_full_begin,
+                                 .pull_end = model_full_end,
+                                 .pull_drop = model_pull_drop};
+}
+
+/* A state has begun and not ended. */
+static inline bool model_incomplete(const struct model_store *store) {
+    return store->mark != store->whole_mark;
+}
+
+static inline bool model_same_entry(const struct model_entry *a, const struct model_entry *b) {
+    return a != NULL && b != NULL && a->version == b->version && a->timestamp_ms == b->timestamp_ms &&
+           a->deadline_ms == b->deadline_ms && slice_equals(model_value(a), model_value(b));
+}
+
+/* Keys, values, versions, timestamps, deadlines. */
+static inline bool model_equal(struct model_store *a, struct model_store *b) {
+    if (a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < MODEL_BUCKETS; i++) {
+        for (const struct model_entry *entry = a->buckets[i]; entry != NULL; entry = entry->next) {
+            if (!model_same_entry(entry, model_find(b, model_key(entry)))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+#endif

@@ -1,0 +1,665 @@
+/* A group's life under faults, in virtual time. A failure names its seed; SEED=n repeats it. */
+#include "tests/sim/replication_world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+/* What happens in a life. */
+enum kind {
+    LINKS,       /* links break, stall and are slow, followers sleep or start anew; FLUSH, batches */
+    RESTARTS,    /* and the leader starts anew; strangers write to followers that have no leader */
+    TWO_LEADERS, /* a partition with a leader on both sides, which heals */
+    KINDS,
+};
+
+enum {
+    SEEDS_A_KIND = 40,
+    LIFE_MS = 40000,
+    QUIET_WITHIN_MS = 120000,
+    LASTING_KEYS = 40, /* k0 and on, never deleted: of these none may ever be lost */
+    BARE_KEYS = 10,    /* the last of them are written by strangers only */
+    FLEETING_KEYS = 15,
+    WRITES = 1 << 15, /* remembered; a power of two */
+    KEY_BYTES = 24,
+};
+
+struct life {
+    struct world world;
+    enum kind kind;
+    uint64_t seed;
+    bool held[LASTING_KEYS]; /* by some node */
+    uint64_t value_count;
+    uint64_t writes[WRITES][2]; /* history, key, version -> value, each hashed */
+    size_t leader_restarts, adopted, pulls, fulls, partials, bare_applied, bare_refused;
+};
+
+static void key_of(char *to, const char *kind, size_t number) {
+    snprintf(to, KEY_BYTES, "%s%zu", kind, number);
+}
+
+static void fail_life(const struct life *life, const char *what, const char *which) {
+    static const char *const kinds[] = {"links", "restarts", "two leaders"};
+    fail_msg("%s %s (%s, SEED=%llu, at %lld ms)", what, which, kinds[life->kind],
+             (unsigned long long)life->seed, (long long)life->world.now_ms);
+}
+
+/* --- What must hold at any time --- */
+
+static uint64_t hash_of(uint64_t hash, struct slice s) {
+    for (size_t i = 0; i < s.len; i++) {
+        hash = (hash ^ (unsigned char)s.ptr[i]) * UINT64_C(0x100000001B3);
+    }
+    return (hash ^ hash >> 29) * UINT64_C(0xBF58476D1CE4E5B9);
+}
+
+/* A version of a key never repeats with another value in a history. */
+static void on_put(void *context, const struct model_store *store, const struct model_entry *entry) {
+    struct life *life = context;
+    const struct node *node = NULL;
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        node = store == &life->world.nodes[i].store ? &life->world.nodes[i] : node;
+    }
+    if (!is_serving(node)) {
+        return;
+    }
+    uint64_t id = history_id(node->history), version = entry->version;
+    uint64_t what = hash_of(14695981039346656037u, slice_of(&id, sizeof(id)));
+    what = hash_of(hash_of(what, slice_of(&version, sizeof(version))), model_key(entry));
+    uint64_t value = hash_of(14695981039346656037u, model_value(entry));
+    size_t i = what & (WRITES - 1);
+    while (life->writes[i][0] != 0 && life->writes[i][0] != what) {
+        i = (i + 1) & (WRITES - 1);
+    }
+    if (life->writes[i][0] == what && life->writes[i][1] != value) {
+        fail_life(life, "a version is repeated with another value, of", entry->bytes);
+    }
+    life->writes[i][0] = what;
+    life->writes[i][1] = value;
+}
+
+/* Not what has come with a state that is not whole yet over older data: that node is taken to be where it was.
+ */
+static bool holds_for_good(struct node *node, const struct model_entry *entry) {
+    return entry != NULL && (entry->mark <= node->store.whole_mark || node->follower.own_history);
+}
+
+static void check_held(struct life *life) {
+    for (size_t k = 0; k < LASTING_KEYS; k++) {
+        char key[KEY_BYTES];
+        bool somewhere = false;
+        key_of(key, "k", k);
+        for (size_t i = 0; i < WORLD_NODES; i++) {
+            struct node *node = &life->world.nodes[i];
+            const struct model_entry *entry = model_find(&node->store, slice_from_text(key));
+            somewhere |= entry != NULL;
+            life->held[k] |= holds_for_good(node, entry);
+        }
+        if (life->held[k] && !somewhere) {
+            fail_life(life, "nobody has any more the key", key);
+        }
+    }
+}
+
+/* What only this node had is gone with it. */
+static void forget_held_by(struct life *life, const struct node *gone) {
+    for (size_t k = 0; k < LASTING_KEYS; k++) {
+        char key[KEY_BYTES];
+        key_of(key, "k", k);
+        life->held[k] = false;
+        for (size_t i = 0; i < WORLD_NODES; i++) {
+            struct node *node = &life->world.nodes[i];
+            life->held[k] |=
+                node != gone && holds_for_good(node, model_find(&node->store, slice_from_text(key)));
+        }
+    }
+}
+
+/* Both keys of a batch or none, unless a state is on its way. */
+static void check_batches(const struct life *life) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        struct node *node = (struct node *)&life->world.nodes[i];
+        const struct model_entry *x = model_find(&node->store, SLICE("x"));
+        const struct model_entry *y = model_find(&node->store, SLICE("y"));
+        if (model_incomplete(&node->store)) {
+            continue;
+        }
+        if ((x == NULL) != (y == NULL) || (x != NULL && !slice_equals(model_value(x), model_value(y)))) {
+            fail_life(life, "a batch was applied in part by", node->id);
+        }
+    }
+}
+
+static void check_bounds(const struct life *life) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        if (history_backlog_bytes(life->world.nodes[i].history) > life->world.limit_bytes) {
+            fail_life(life, "the backlog's limit is not kept by", life->world.nodes[i].id);
+        }
+    }
+}
+
+/* --- The workload --- */
+
+static struct slice some_value(struct life *life, char *to, size_t size) {
+    static const char *const tails[] = {"", "|", "%", "\n", "a|b", "\r", "%41"};
+    size_t tail = random_below(&life->world.random, sizeof(tails) / sizeof(tails[0]));
+    size_t fill = random_below(&life->world.random, size - 40);
+    int n = snprintf(to, size, "%llu%s", (unsigned long long)++life->value_count, tails[tail]);
+    memset(to + n, 'x', fill); /* so that states and lines are of several slices */
+    return slice_of(to, (size_t)n + fill);
+}
+
+static void write_batch(struct life *life, struct node *leader) {
+    char value[60];
+    struct slice same = some_value(life, value, sizeof(value));
+    history_batch_begin(leader->history);
+    if (chance(&life->world, 2000)) {
+        model_delete(&leader->store, SLICE("x"));
+        model_delete(&leader->store, SLICE("y"));
+    } else {
+        model_set(&leader->store, SLICE("x"), same, 0);
+        model_set(&leader->store, SLICE("y"), same, 0);
+    }
+    history_batch_end(leader->history);
+}
+
+static void write_something(struct life *life, struct node *leader) {
+    struct random *random = &life->world.random;
+    struct model_store *store = &leader->store;
+    char lasting[KEY_BYTES], fleeting[KEY_BYTES], value[100];
+    key_of(lasting, "k", random_below(random, LASTING_KEYS - BARE_KEYS));
+    key_of(fleeting, random_below(random, 2) == 0 ? "f" : "f|\n", random_below(random, FLEETING_KEYS));
+    struct slice key = slice_from_text(fleeting);
+    int64_t deadline_ms = store->now_ms + (int64_t)random_below(random, 5000);
+    switch (random_below(random, 10)) {
+    case 0:
+    case 1:
+        model_set(store, key, some_value(life, value, sizeof(value)), 0);
+        break;
+    case 2:
+        model_set(store, key, some_value(life, value, sizeof(value)), deadline_ms);
+        break;
+    case 3:
+    case 4:
+        model_delete(store, key);
+        break;
+    case 5:
+        model_expire(store, key, random_below(random, 2) == 0 ? 0 : deadline_ms);
+        break;
+    case 6:
+        write_batch(life, leader);
+        break;
+    case 7:
+        if (life->kind == LINKS && chance(&life->world, 300)) {
+            model_flush(store);
+        }
+        break;
+    default:
+        model_set(store, slice_from_text(lasting), some_value(life, value, sizeof(value)), 0);
+    }
+}
+
+/* Only a leader deletes what has expired. */
+static void sweep(struct node *leader) {
+    for (size_t i = 0; i < FLEETING_KEYS * 2; i++) {
+        char key[KEY_BYTES];
+        key_of(key, i % 2 == 0 ? "f" : "f|\n", i / 2);
+        const struct model_entry *entry = model_find(&leader->store, slice_from_text(key));
+        if (entry != NULL && entry->deadline_ms != 0 && entry->deadline_ms <= leader->store.now_ms) {
+            model_delete(&leader->store, slice_from_text(key));
+        }
+    }
+}
+
+static void work(struct life *life, size_t in_10000) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        struct node *node = &life->world.nodes[i];
+        if (is_serving(node) && life->world.now_ms >= node->asleep_until_ms) {
+            while (chance(&life->world, in_10000)) {
+                write_something(life, node);
+            }
+            if (life->world.now_ms % 100 == 0) {
+                sweep(node);
+            }
+        }
+    }
+}
+
+/* A peer that knows only the specification writes to any node: a follower without a leader takes it if it is
+ * newer, everybody else refuses. */
+static void stranger_writes(struct life *life) {
+    struct world *world = &life->world;
+    struct node *node = &world->nodes[random_below(&world->random, WORLD_NODES)];
+    char key[KEY_BYTES], value[100];
+    key_of(key, "k", LASTING_KEYS - 1 - random_below(&world->random, BARE_KEYS));
+    struct slice new_value = some_value(life, value, sizeof(value));
+    uint64_t version = 1 + random_below(&world->random, 20);
+    const struct model_entry *old = model_find(&node->store, slice_from_text(key));
+    bool may = !node->leads && !follower_linked(&node->follower);
+    bool newer = old == NULL || version > old->version;
+    uint64_t index = node->follower.position.index;
+    struct buf line, answer;
+    struct follower_link link;
+    bool asked;
+    buf_init(&line, SIZE_MAX);
+    buf_init(&answer, SIZE_MAX);
+    follower_link_init(&link, clock_of(world, node));
+    line_replicate(&line, slice_from_text(key), new_value, version, clock_of(world, node), 0);
+    bool open =
+        follower_hears(world, node, &link, slice_first(buf_slice(&line), buf_used(&line) - 1), &answer, &asked);
+    const struct model_entry *now = model_find(&node->store, slice_from_text(key));
+    bool applied = now != NULL && slice_equals(model_value(now), new_value);
+    assert_true(open == may && (buf_used(&answer) > 0) == !may);
+    assert_true(applied == (may && newer));
+    assert_true(applied || node->follower.position.index == index);
+    life->bare_applied += applied;
+    life->bare_refused += !open;
+    follower_link_deinit(&link, &node->follower);
+    buf_deinit(&line);
+    buf_deinit(&answer);
+}
+
+/* --- Faults --- */
+
+static void restart(struct life *life, struct node *node) {
+    struct world *world = &life->world;
+    life->pulls += node->leader.pulls;
+    life->adopted += node->leader.adopted;
+    life->fulls += node->leader.full_syncs;
+    life->partials += node->leader.partial_syncs;
+    forget_held_by(life, node);
+    life->leader_restarts += node->leads;
+    node_restart(world, node, node->leads);
+    node->store.on_put = on_put;
+    node->store.context = life;
+}
+
+static void part(struct world *world, size_t a, size_t b, bool parted) {
+    world->parted[a][b] = world->parted[b][a] = parted;
+}
+
+/* Every 100 ms. */
+static void misfortune(struct life *life) {
+    struct world *world = &life->world;
+    struct random *random = &world->random;
+    struct connection *connection = &world->connections[random_below(random, 8)];
+    size_t a = random_below(random, WORLD_NODES), b = random_below(random, WORLD_NODES);
+    if (chance(world, 1000) && connection->leader_open && connection->leader_learns_ms == 0) {
+        cut(world, connection);
+    }
+    if (chance(world, 200) && !world->nodes[a].leads) {
+        world->nodes[a].asleep_until_ms = world->now_ms + 100 + (int64_t)random_below(random, 8000);
+    }
+    if (life->kind == TWO_LEADERS) {
+        return;
+    }
+    if (chance(world, 200)) {
+        part(world, a, b, true);
+    }
+    if (chance(world, 400)) {
+        part(world, a, b, false);
+    }
+    if (chance(world, 70) && !world->nodes[b].leads) {
+        restart(life, &world->nodes[b]);
+    }
+    if (life->kind == RESTARTS) {
+        if (chance(world, 100)) {
+            restart(life, &world->nodes[0]);
+        }
+        if (chance(world, 500)) {
+            stranger_writes(life);
+        }
+    }
+}
+
+/* Nodes 1 and 3 on one side, 0 and 2 on the other; 1 is started as a leader there. */
+static void two_leaders(struct life *life) {
+    struct world *world = &life->world;
+    bool parted = world->now_ms == 1000000 + LIFE_MS / 4;
+    if (parted || world->now_ms == 1000000 + LIFE_MS / 2) {
+        for (size_t a = 0; a < WORLD_NODES; a += 2) {
+            for (size_t b = 1; b < WORLD_NODES; b += 2) {
+                part(world, a, b, parted);
+            }
+        }
+    }
+    if (parted) {
+        world->nodes[1].leads = true;
+        restart(life, &world->nodes[1]);
+    }
+}
+
+/* --- A life --- */
+
+static void live(struct life *life) {
+    struct world *world = &life->world;
+    size_t busy = random_below(&world->random, 3) == 0 ? 7000 : 1500;
+    for (int64_t end_ms = world->now_ms + LIFE_MS; world->now_ms < end_ms;) {
+        world_step(world);
+        work(life, busy);
+        if (life->kind == TWO_LEADERS) {
+            two_leaders(life);
+        }
+        if (life->kind == LINKS) {
+            check_batches(life);
+        } else {
+            check_held(life);
+        }
+        if (world->now_ms % 100 == 0) {
+            misfortune(life);
+            check_bounds(life);
+        }
+    }
+}
+
+static void calm_down(struct life *life) {
+    struct world *world = &life->world;
+    memset(world->parted, 0, sizeof(world->parted));
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        world->nodes[i].asleep_until_ms = 0;
+    }
+    int64_t end_ms = world->now_ms + QUIET_WITHIN_MS;
+    while (!world_is_quiet(world)) {
+        world_step(world);
+        if (life->kind != LINKS) {
+            check_held(life);
+        }
+        if (world->now_ms >= end_ms) {
+            for (size_t i = 0; i < WORLD_NODES; i++) {
+                struct node *node = &world->nodes[i];
+                printf("%s leads=%d phase=%d history=%016llx@%llu follows=%016llx@%llu\n", node->id,
+                       node->leads, node->leader.phase, (unsigned long long)history_id(node->history),
+                       (unsigned long long)history_index(node->history),
+                       (unsigned long long)node->follower.position.history_id,
+                       (unsigned long long)node->follower.position.index);
+            }
+            fail_life(life, "there is no", "quiet");
+        }
+    }
+}
+
+static void check_end(struct life *life) {
+    struct world *world = &life->world;
+    struct node *leader = world_leader(world);
+    assert_ptr_equal(leader, &world->nodes[0]); /* of two, the older history */
+    for (size_t i = 1; i < WORLD_NODES; i++) {
+        if (!model_equal(&leader->store, &world->nodes[i].store)) {
+            fail_life(life, "another data than the leader has", world->nodes[i].id);
+        }
+        if (world->nodes[i].store.floor < leader->store.floor) {
+            fail_life(life, "a lower floor than the leader has", world->nodes[i].id);
+        }
+    }
+    for (size_t k = 0; k < LASTING_KEYS && life->kind != LINKS; k++) {
+        char key[KEY_BYTES];
+        key_of(key, "k", k);
+        if (life->held[k] != (model_find(&leader->store, slice_from_text(key)) != NULL)) {
+            fail_life(life, "lost at the end:", key);
+        }
+    }
+}
+
+static void run_life(struct life *life, enum kind kind, uint64_t seed) {
+    life->kind = kind;
+    life->seed = seed;
+    life->value_count = 0;
+    memset(life->held, 0, sizeof(life->held));
+    memset(life->writes, 0, sizeof(life->writes));
+    struct random random = {seed};
+    size_t limit_bytes = (size_t)1000 << random_below(&random, 6);
+    world_init(&life->world, seed, limit_bytes < 4096 ? 8192 : limit_bytes);
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        life->world.nodes[i].store.on_put = on_put;
+        life->world.nodes[i].store.context = life;
+    }
+    live(life);
+    calm_down(life);
+    check_end(life);
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        const struct leader *leader = &life->world.nodes[i].leader;
+        life->pulls += leader->pulls;
+        life->adopted += leader->adopted;
+        life->fulls += leader->full_syncs;
+        life->partials += leader->partial_syncs;
+    }
+    world_deinit(&life->world);
+}
+
+/* Runs the seeds of a kind and adds up what was met in them, into the life. */
+static struct life *run_lives(enum kind kind) {
+    struct life *life = calloc(1, sizeof(*life));
+    assert_non_null(life);
+    const char *wanted = getenv("SEED");
+    if (wanted != NULL) {
+        run_life(life, kind, strtoull(wanted, NULL, 10));
+        return life;
+    }
+    struct random random = random_start("lives");
+    for (int i = 0; i < SEEDS_A_KIND; i++) {
+        run_life(life, kind, random_u64(&random));
+    }
+    /* The faults are met, and not only one way out of them. */
+    assert_true(life->partials > SEEDS_A_KIND && life->fulls > SEEDS_A_KIND);
+    return life;
+}
+
+static void test_links_that_break_stall_and_fall_behind(void **state) {
+    (void)state;
+    struct life *life = run_lives(LINKS);
+    assert_int_equal(life->pulls, 0);
+    free(life);
+}
+
+static void test_any_node_may_start_anew(void **state) {
+    (void)state;
+    struct life *life = run_lives(RESTARTS);
+    assert_true(getenv("SEED") != NULL ||
+                (life->leader_restarts > 0 && life->pulls > life->leader_restarts / 2 && life->adopted > 0 &&
+                 life->bare_applied > 0 && life->bare_refused > 0));
+    free(life);
+}
+
+static void test_two_leaders_become_one_and_no_key_is_lost(void **state) {
+    (void)state;
+    struct life *life = run_lives(TWO_LEADERS);
+    assert_true(getenv("SEED") != NULL || life->adopted > 0);
+    free(life);
+}
+
+/* --- Single scenes --- */
+
+struct scene {
+    struct world world;
+};
+
+static int scene_setup(void **state) {
+    static struct scene scene;
+    world_init(&scene.world, 1, 1 << 16);
+    scene.world.rate = WORLD_WIRE_BYTES;
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        memset(scene.world.nodes[i].knows_sync, 1, sizeof(scene.world.nodes[i].knows_sync));
+    }
+    *state = &scene;
+    return 0;
+}
+
+static int scene_teardown(void **state) {
+    world_deinit(&((struct scene *)*state)->world);
+    return 0;
+}
+
+static void run_until_quiet(struct world *world) {
+    for (int64_t end_ms = world->now_ms + 30000; !world_is_quiet(world); world_step(world)) {
+        assert_true(world->now_ms < end_ms);
+    }
+}
+
+static void write_keys(struct node *leader, size_t count, size_t value_bytes) {
+    static char value[10000];
+    memset(value, 'v', sizeof(value));
+    for (size_t i = 0; i < count; i++) {
+        char key[KEY_BYTES];
+        key_of(key, "k", i);
+        model_set(&leader->store, slice_from_text(key), slice_of(value, value_bytes), 0);
+    }
+}
+
+static void cut_all(struct world *world) {
+    for (size_t i = 0; i < WORLD_CONNECTIONS; i++) {
+        if (world->connections[i].leader_open) {
+            cut(world, &world->connections[i]);
+        }
+    }
+    for (int64_t end_ms = world->now_ms + 300; world->now_ms < end_ms;) {
+        world_step(world);
+    }
+}
+
+static void test_a_short_absence_ends_in_a_partial_sync_a_long_one_in_a_full_sync(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct leader *leader = &world->nodes[0].leader;
+    run_until_quiet(world);
+    assert_int_equal(leader->full_syncs, WORLD_NODES - 1);
+    for (int i = 0; i < 20; i++) {
+        cut_all(world);
+        write_keys(&world->nodes[0], 10, 100);
+        run_until_quiet(world);
+    }
+    assert_int_equal(leader->full_syncs, WORLD_NODES - 1);
+    assert_true(leader->partial_syncs >= 20 * (WORLD_NODES - 1));
+    assert_int_equal(leader->partial_refused, 0);
+    cut_all(world);
+    write_keys(&world->nodes[0], 100, 1000);
+    run_until_quiet(world);
+    assert_int_equal(leader->full_syncs, 2 * (WORLD_NODES - 1));
+    assert_int_equal(leader->partial_refused, WORLD_NODES - 1);
+    assert_true(model_equal(&world->nodes[0].store, &world->nodes[1].store));
+}
+
+static void test_a_follower_serves_its_old_data_during_a_full_sync(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct model_store *store = &world->nodes[1].store;
+    write_keys(&world->nodes[0], 100, 100);
+    run_until_quiet(world);
+    world->nodes[1].asleep_until_ms = world->now_ms + 2000;
+    for (size_t i = 0; i < 100; i += 2) {
+        char key[KEY_BYTES];
+        key_of(key, "k", i);
+        model_delete(&world->nodes[0].store, slice_from_text(key));
+    }
+    write_keys(&world->nodes[0], 50, 2000); /* past the backlog */
+    size_t begun = store->begun, steps = 0;
+    for (; store->begun == begun || model_incomplete(store); steps += model_incomplete(store)) {
+        assert_true(store->count >= 100);
+        world_step(world);
+    }
+    assert_true(steps > 10);
+    run_until_quiet(world);
+    assert_int_equal(store->count, 75);
+    assert_true(model_equal(&world->nodes[0].store, store));
+}
+
+static void test_the_group_survives_the_restart_of_its_leader(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    write_keys(&world->nodes[0], 100, 100);
+    run_until_quiet(world);
+    world->nodes[1].asleep_until_ms = world->now_ms + 1000;
+    write_keys(&world->nodes[0], 120, 50); /* one of three followers lags behind */
+    while (!(world->nodes[2].store.count == 120 && world->nodes[3].store.count == 120)) {
+        world_step(world);
+    }
+    node_restart(world, &world->nodes[0], true);
+    while (!is_serving(&world->nodes[0])) {
+        world_step(world);
+    }
+    assert_int_equal(world->nodes[0].store.count, 120); /* before it serves, and the most advanced state */
+    assert_int_equal(model_find(&world->nodes[0].store, SLICE("k5"))->version, 2);
+    run_until_quiet(world);
+    assert_true(model_equal(&world->nodes[0].store, &world->nodes[1].store));
+    assert_int_equal(world->nodes[0].leader.pulls, 1);
+}
+
+/* Late: after the leader has served as an empty one, without a write, and with one. */
+static void come_late(struct world *world, bool written) {
+    run_until_quiet(world);
+    write_keys(&world->nodes[0], 30, 100);
+    run_until_quiet(world);
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        part(world, 1, i, i != 1);
+        if (i != 1) {
+            node_restart(world, &world->nodes[i], i == 0);
+        }
+    }
+    for (int64_t end_ms = world->now_ms + 8000; world->now_ms < end_ms;) {
+        world_step(world);
+    }
+    assert_true(is_serving(&world->nodes[0]));
+    assert_int_equal(world->nodes[0].store.count, 0);
+    if (written) {
+        model_set(&world->nodes[0].store, SLICE("k3"), SLICE("new"), 0);
+    }
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        part(world, 1, i, false);
+    }
+    for (int64_t end_ms = world->now_ms + 1000; world->now_ms < end_ms;) {
+        world_step(world);
+    }
+    run_until_quiet(world);
+    assert_int_equal(world->nodes[0].store.count, 30);
+    struct slice k3 = model_value(model_find(&world->nodes[0].store, SLICE("k3")));
+    assert_int_equal(slice_equals(k3, SLICE("new")), written);
+    assert_int_equal(world->nodes[0].leader.adopted, written ? 29 : 0);
+    for (size_t i = 1; i < WORLD_NODES; i++) {
+        assert_true(model_equal(&world->nodes[0].store, &world->nodes[i].store));
+    }
+}
+
+static void test_data_that_turns_up_after_an_empty_leader_has_begun_to_serve(void **state) {
+    come_late(&((struct scene *)*state)->world, false);
+}
+
+static void test_data_that_turns_up_after_an_empty_leader_has_written(void **state) {
+    come_late(&((struct scene *)*state)->world, true);
+}
+
+/* The leader is away; node 1 starts anew and a stranger writes one line to it. It must not become the group's
+ * whole data when the leader comes back. */
+static void test_one_bare_line_does_not_outweigh_the_data_of_the_group(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct node *node = &world->nodes[1];
+    struct follower_link link;
+    struct buf answer;
+    bool asked;
+    write_keys(&world->nodes[0], 30, 100);
+    run_until_quiet(world);
+    world->nodes[0].asleep_until_ms = world->now_ms + 1000;
+    node_restart(world, node, false);
+    buf_init(&answer, SIZE_MAX);
+    follower_link_init(&link, clock_of(world, node));
+    assert_true(follower_hears(world, node, &link, SLICE("REPLICATE|k3|bare|1"), &answer, &asked));
+    assert_true(follower_hears(world, node, &link, SLICE("REPLICATE|user1|Alice|1"), &answer, &asked));
+    follower_link_deinit(&link, &node->follower);
+    assert_int_equal(buf_used(&answer), 0);
+    node_restart(world, &world->nodes[0], true);
+    run_until_quiet(world);
+    assert_int_equal(world->nodes[0].store.count, 31);
+    assert_int_equal(model_value(model_find(&world->nodes[0].store, SLICE("k3"))).len, 100);
+    assert_true(model_equal(&world->nodes[0].store, &node->store));
+}
+
+int main(void) {
+#define SCENE(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
+    const struct CMUnitTest tests[] = {
+        SCENE(test_a_short_absence_ends_in_a_partial_sync_a_long_one_in_a_full_sync),
+        SCENE(test_a_follower_serves_its_old_data_during_a_full_sync),
+        SCENE(test_the_group_survives_the_restart_of_its_leader),
+        SCENE(test_data_that_turns_up_after_an_empty_leader_has_begun_to_serve),
+        SCENE(test_data_that_turns_up_after_an_empty_leader_has_written),
+        SCENE(test_one_bare_line_does_not_outweigh_the_data_of_the_group),
+        cmocka_unit_test(test_links_that_break_stall_and_fall_behind),
+        cmocka_unit_test(test_any_node_may_start_anew),
+        cmocka_unit_test(test_two_leaders_become_one_and_no_key_is_lost),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,280 @@
+/* resp_fixture.h: a RESP client on one end of a socket pair, a session with a real loop, keyspace, membership
+ * and routing on the other. The tests read as transcripts: what is sent, what is answered. Replication alone is
+ * played (below). For one program each: it has the node, and functions in place of those of
+ * server/peers/replication.c. */
+#ifndef KVNODE_TESTS_UNIT_RESP_FIXTURE_H
+#define KVNODE_TESTS_UNIT_RESP_FIXTURE_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "server/commands/command_table.h"
+#include "server/commands/telemetry.h"
+#include "server/resp/session.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* --- Replication as the tests want it
+ * ----------------------------------------------------------------------------- */
+
+struct replication {
+    enum replication_role role;
+    uint64_t acknowledged; /* by the only follower */
+    bool asked;
+};
+
+const char *replication_role_name(enum replication_role role) {
+    static const char *const names[] = {"starting", "leader", "follower", "demoted"};
+    return names[role];
+}
+
+void replication_status(const struct replication *replication, struct replication_status *out) {
+    *out = (struct replication_status){
+        .role = replication->role,
+        .history_id = 0x18c2f3a4b5c60001,
+        .index = 42,
+        .leader_host = "10.0.0.1",
+        .leader_redis_port = 6379,
+        .link_up = true,
+        .last_line_age_ms = 1500,
+        .follower_count = 1,
+        .online_count = 1,
+    };
+}
+
+bool replication_follower_at(const struct replication *replication, size_t i,
+                             struct replication_follower *out) {
+    if (replication->role != REPLICATION_LEADER || i > 0) {
+        return false;
+    }
+    *out = (struct replication_follower){
+        .node_id = "follower1",
+        .host = "10.0.0.2",
+        .port = 8001,
+        .redis_port = 6380,
+        .state = "online",
+        .acked_index = 40,
+        .lag_lines = 2,
+        .lag_ms = 3,
+        .ack_age_ms = 1200,
+    };
+    return true;
+}
+
+size_t replication_acknowledged(const struct replication *replication, uint64_t index) {
+    return index <= replication->acknowledged ? 1 : 0;
+}
+
+void replication_ask_followers(struct replication *replication) { replication->asked = true; }
+
+enum err replication_ready(const struct replication *replication) {
+    return replication->role == REPLICATION_STARTING ? ERR_LOADING : ERR_NONE;
+}
+
+/* --- The node and the client
+ * -------------------------------------------------------------------------------------- */
+
+static struct {
+    struct loop *loop;
+    struct net *net;
+    struct history *history;
+    struct keyspace *keyspace;
+    struct membership *membership;
+    struct routing routing;
+    struct replication replication;
+    struct discovery_stats discovery;
+    struct options options;
+    struct server_stats stats;
+    struct settings settings;
+    struct telemetry *telemetry;
+    size_t max_clients;
+    bool stopped;
+    struct log log;
+    struct command_context context;
+    struct resp_server *server;
+    int client;
+    struct buf received;
+} node;
+
+static inline void connect_client(void) {
+    int ends[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
+    node.client = ends[0];
+    resp_server_accept(node.server, ends[1]);
+}
+
+static inline void on_stop(void *context) {
+    assert_ptr_equal(context, &node);
+    node.stopped = true;
+}
+
+static inline int set_up(void **state) {
+    (void)state;
+    memset(&node, 0, sizeof(node));
+    struct member self = {.id = "self0001",
+                          .host = "127.0.0.1",
+                          .port = 8000,
+                          .api_port = 9000,
+                          .redis_port = 6379,
+                          .group = 0,
+                          .leader = true,
+                          .self = true,
+                          .alive = true,
+                          .has_endpoints = true};
+    node.loop = loop_create();
+    node.net = net_create(node.loop);
+    node.history = history_create(1, 1 << 20);
+    node.keyspace = keyspace_create(node.loop, node.history, 0);
+    node.membership = membership_create(&self, 1);
+    assert_non_null(node.keyspace);
+    keyspace_set_owner(node.keyspace, true);
+    membership_join_group(node.membership, 0);
+    routing_init(&node.routing, node.membership);
+    assert_true(routing_rebuild(&node.routing));
+    routing_set_self_leader(&node.routing, true);
+    node.replication.role = REPLICATION_LEADER;
+    node.options = (struct options){.port = 8000,
+                                    .api_port = 9000,
+                                    .redis_port = 6379,
+                                    .max_clients = 100,
+                                    .maxmemory_policy = "noeviction",
+                                    .bind = "127.0.0.1",
+                                    .id = "self0001"};
+    settings_init(&node.settings);
+    node.telemetry = telemetry_create();
+    node.max_clients = 100;
+    node.context = (struct command_context){.loop = node.loop,
+                                            .net = node.net,
+                                            .keyspace = node.keyspace,
+                                            .routing = &node.routing,
+                                            .membership = node.membership,
+                                            .replication = &node.replication,
+                                            .discovery = &node.discovery,
+                                            .history = node.history,
+                                            .options = &node.options,
+                                            .log = &node.log,
+                                            .stats = &node.stats,
+                                            .settings = &node.settings,
+                                            .telemetry = node.telemetry,
+                                            .max_clients = &node.max_clients,
+                                            .stop = on_stop,
+                                            .node = &node};
+    node.server = resp_server_create(&node.context);
+    buf_init(&node.received, SIZE_MAX);
+    connect_client();
+    return 0;
+}
+
+static inline void turn(void) { ev_run(loop_ev(node.loop), EVRUN_NOWAIT); }
+
+static inline int tear_down(void **state) {
+    (void)state;
+    close(node.client);
+    for (int i = 0; i < 10; i++) {
+        turn();
+    }
+    assert_int_equal(node.stats.resp_clients, 0);
+    net_destroy(&node.net);
+    resp_server_destroy(&node.server);
+    telemetry_destroy(&node.telemetry);
+    keyspace_destroy(&node.keyspace);
+    history_destroy(&node.history);
+    membership_destroy(&node.membership);
+    loop_destroy(&node.loop);
+    buf_deinit(&node.received);
+    return 0;
+}
+
+static inline int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Takes what has come; false: the server has closed the connection. */
+static inline bool receive(void) {
+    char *to = buf_reserve(&node.received, 65536);
+    ssize_t n = recv(node.client, to, 65536, 0);
+    if (n > 0) {
+        buf_commit(&node.received, (size_t)n);
+    }
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/* Turns the loop until n bytes have come, or the connection is closed, for at most 5 s. */
+static inline bool receive_bytes(size_t n) {
+    int64_t until_ms = now_ms() + 5000;
+    bool open = true;
+    while (open && buf_used(&node.received) < n && now_ms() < until_ms) {
+        turn();
+        open = receive();
+    }
+    return open;
+}
+
+static inline void send_bytes(struct slice bytes) {
+    while (bytes.len > 0) {
+        ssize_t n = send(node.client, bytes.ptr, bytes.len, MSG_NOSIGNAL);
+        if (n > 0) {
+            bytes = slice_skip(bytes, (size_t)n);
+        } else {
+            turn();
+        }
+    }
+}
+
+static inline void expect_bytes(struct slice expected) {
+    receive_bytes(expected.len);
+    turn();
+    receive();
+    struct slice got = buf_slice(&node.received);
+    if (!slice_equals(got, expected)) {
+        fail_msg("got \"%.*s\", expected \"%.*s\"", (int)got.len, got.ptr, (int)expected.len, expected.ptr);
+    }
+    buf_reset(&node.received);
+}
+
+/* Sends a line (inline commands) and expects the whole of the reply. */
+static inline void check(const char *line, const char *expected) {
+    send_bytes(slice_from_text(line));
+    send_bytes(SLICE("\r\n"));
+    expect_bytes(slice_from_text(expected));
+}
+
+/* The same where the reply has a NUL in it. */
+static inline void check_bytes(const char *line, struct slice expected) {
+    send_bytes(slice_from_text(line));
+    send_bytes(SLICE("\r\n"));
+    expect_bytes(expected);
+}
+
+static inline void expect_closed(void) { assert_false(receive_bytes(SIZE_MAX)); }
+
+/* The reply has this in it. */
+static inline void check_contains(const char *line, const char *part) {
+    send_bytes(slice_from_text(line));
+    send_bytes(SLICE("\r\nECHO end-of-reply\r\n"));
+    static const char end[] = "$12\r\nend-of-reply\r\n";
+    int64_t until_ms = now_ms() + 5000;
+    do {
+        receive_bytes(buf_used(&node.received) + 1);
+        buf_append_byte(&node.received, '\0');
+        buf_truncate(&node.received, buf_used(&node.received) - 1);
+    } while (strstr(buf_slice(&node.received).ptr, end) == NULL && now_ms() < until_ms);
+    if (strstr(buf_slice(&node.received).ptr, part) == NULL) {
+        fail_msg("%s: no \"%s\" in \"%s\"", line, part, buf_slice(&node.received).ptr);
+    }
+    buf_reset(&node.received);
+}
+
+#endif

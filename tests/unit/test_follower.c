@@ -1,0 +1,520 @@
+/* Transcripts: what is said to a follower, what it answers, what it then holds. */
+#include "cluster/follower.h"
+
+#include "tests/sim/model_store.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define A      UINT64_C(0x0000000000020000)
+#define A_TEXT "0000000000020000"
+#define B_TEXT "0000000000010000" /* older than A */
+#define C_TEXT "0000000000030000" /* younger */
+
+static struct model_store store;
+static struct follower follower;
+static struct follower_link first, second;
+static struct buf scratch, out;
+static int64_t now_ms;
+
+static int setup(void **state) {
+    (void)state;
+    struct follower_store for_follower = model_for_follower(&store);
+    now_ms = 1000000;
+    buf_init(&scratch, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    follower_init(&follower, "me", 0, &for_follower);
+    follower_link_init(&first, now_ms);
+    follower_link_init(&second, now_ms);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    follower_link_deinit(&first, &follower);
+    follower_link_deinit(&second, &follower);
+    buf_deinit(&scratch);
+    buf_deinit(&out);
+    model_reset(&store);
+    store = (struct model_store){0};
+    return 0;
+}
+
+/* Lines, each with its LF; stops at the first verdict but GO_ON. */
+static enum follower_verdict say_on(struct follower_link *link, const char *lines) {
+    enum follower_verdict verdict = FOLLOWER_GO_ON;
+    while (*lines != '\0' && verdict == FOLLOWER_GO_ON) {
+        const char *end = strchr(lines, '\n');
+        struct slice bytes = slice_of(lines, (size_t)(end - lines));
+        verdict = follower_link_line(link, &follower, bytes, now_ms, 7, &scratch, &out);
+        lines = end + 1;
+    }
+    return verdict;
+}
+
+static void say(const char *lines) { assert_int_equal(say_on(&first, lines), FOLLOWER_GO_ON); }
+
+static void answered(const char *expected) {
+    buf_append_byte(&out, '\0');
+    assert_string_equal(buf_slice(&out).ptr, expected);
+    buf_reset(&out);
+}
+
+static void refused(struct follower_link *link, const char *line, const char *answer) {
+    assert_int_equal(say_on(link, line), FOLLOWER_CLOSE);
+    answered(answer);
+}
+
+/* The connection is gone, and another one stands. */
+static void reconnect(struct follower_link *link) {
+    follower_link_deinit(link, &follower);
+    follower_link_init(link, now_ms);
+}
+
+static enum follower_verdict after(int64_t ms) {
+    now_ms += ms;
+    return follower_link_tick(&first, &follower, now_ms, &out);
+}
+
+static void holds(const char *key, const char *value, uint64_t version, int64_t timestamp_ms) {
+    const struct model_entry *entry = model_find(&store, slice_from_text(key));
+    assert_non_null(entry);
+    assert_true(slice_equals(model_value(entry), slice_from_text(value)));
+    assert_int_equal(entry->version, version);
+    assert_int_equal(entry->timestamp_ms, timestamp_ms);
+}
+
+static void lacks(const char *key) { assert_null(model_find(&store, slice_from_text(key))); }
+
+static void is_at(uint64_t history_id, uint64_t index) {
+    assert_int_equal(follower.position.history_id, history_id);
+    assert_int_equal(follower.position.index, index);
+}
+
+/* The first link is the leader's, history A, nothing in it. */
+static void follow_a(void) {
+    say("LEAD|boss|0|" A_TEXT "|0\n");
+    answered("SYNC|me|-|0\n");
+    say("FULL|" A_TEXT "|0|0\nEND|0|0\n");
+}
+
+static void test_a_new_follower_gets_the_state_and_then_the_stream(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|7\n");
+    answered("SYNC|me|-|0\n");
+    assert_true(follower_linked(&follower));
+    say("FULL|" A_TEXT "|7|3\nREPLICATEX|k|v|2|500|0\nCLOCK|600\nREPLICATE|live|x|4\nEND|1|9\n");
+    holds("k", "v", 2, 500);
+    holds("live", "x", 4, 600);
+    is_at(A, 9);
+    assert_int_equal(store.floor, 3);
+    say("REPLICATE|k|w|3\nDELETE|live|5\nEXPIREX|k|9000\nCLOCK|700\nREPLICATE|z|a|b|6\n");
+    holds("k", "w", 3, 600);
+    assert_int_equal(model_find(&store, SLICE("k"))->deadline_ms, 9000);
+    holds("z", "a|b", 6, 700);
+    lacks("live");
+    assert_int_equal(store.floor, 5);
+    is_at(A, 14);
+    say("FLUSH|8\n");
+    assert_int_equal(store.count, 0);
+    assert_int_equal(store.floor, 8);
+    say("PING|15\n");
+    answered("ACK|15\n");
+}
+
+static void test_it_goes_on_where_it_was(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nREPLICATE|k|v|1\n");
+    reconnect(&first);
+    assert_false(follower_linked(&follower));
+    say("LEAD|boss|0|" A_TEXT "|3\n");
+    answered("SYNC|me|" A_TEXT "|2\n");
+    say("CONTINUE|" A_TEXT "|2\nREPLICATE|k|w|2\n"); /* the clock of the history is remembered */
+    holds("k", "w", 2, 500);
+    is_at(A, 3);
+    assert_int_equal(follower.partial_syncs, 1);
+}
+
+static void test_it_serves_its_old_data_until_end(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nREPLICATE|old|1|1\nREPLICATE|both|1|1\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|90\nFULL|" A_TEXT "|90|5\n");
+    holds("old", "1", 1, 500);
+    say("REPLICATEX|both|2|9|600|0\n");
+    holds("both", "2", 9, 600);
+    holds("old", "1", 1, 500);
+    is_at(A, 3); /* it could still go on from there */
+    say("END|1|90\n");
+    lacks("old");
+    holds("both", "2", 9, 600);
+    is_at(A, 90);
+}
+
+static void test_it_acknowledges_every_100_ms_while_lines_arrive(void **state) {
+    (void)state;
+    follow_a();
+    say("DELETE|k|1\n");
+    after(50);
+    answered("");
+    after(50);
+    answered("ACK|1\n");
+    after(1000);
+    answered("");
+    say("LATER|from a future version\nDELETE|k|2\n");
+    after(0);
+    answered("ACK|2\n");
+    assert_int_equal(follower.lines_unknown, 1);
+}
+
+static void test_it_acknowledges_while_a_state_or_a_long_line_arrives(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|0\nFULL|" A_TEXT "|0|0\n");
+    buf_reset(&out);
+    assert_int_equal(after(100), FOLLOWER_GO_ON);
+    answered("ACK|0\n");
+    say("END|0|0\n");
+    for (int i = 0; i < 10; i++) { /* ten seconds of one line */
+        assert_int_equal(after(1000), FOLLOWER_GO_ON);
+        follower_link_bytes(&first, now_ms);
+    }
+    answered("ACK|0\nACK|0\nACK|0\nACK|0\nACK|0\n"); /* so that the leader keeps the link */
+}
+
+static void test_a_silent_leader_is_left(void **state) {
+    (void)state;
+    follow_a();
+    assert_int_equal(after(LINK_TIMEOUT_MS - 1), FOLLOWER_GO_ON);
+    assert_int_equal(after(1), FOLLOWER_CLOSE);
+}
+
+static void test_a_batch_applies_all_or_none(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nBATCH|3\nREPLICATE|a|1|1\nREPLICATE|b|1|1\n");
+    assert_int_equal(store.count, 0);
+    is_at(A, 1);
+    reconnect(&first); /* in the middle */
+    assert_int_equal(store.count, 0);
+    say("LEAD|boss|0|" A_TEXT "|5\n");
+    answered("SYNC|me|" A_TEXT "|1\n");
+    say("CONTINUE|" A_TEXT "|1\nBATCH|3\nREPLICATE|a|1|1\nREPLICATE|b|1|1\nREPLICATEX|c%7C|1|1|9|0\n");
+    holds("a", "1", 1, 500);
+    holds("b", "1", 1, 500);
+    holds("c|", "1", 1, 9);
+    is_at(A, 5);
+}
+
+static void test_a_batch_holds_changes_only(void **state) {
+    (void)state;
+    const char *const lines[] = {"CLOCK|5\n", "BATCH|1\n", "PING|1\n", "WHO\n", "END|1|1\n"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        reconnect(&first);
+        say("LEAD|boss|0|" A_TEXT "|0\nFULL|" A_TEXT "|0|0\nEND|0|0\nBATCH|2\nREPLICATE|a|1|1\n");
+        buf_reset(&out);
+        refused(&first, lines[i], "ERROR|a BATCH holds changes only\n");
+        assert_int_equal(store.count, 0);
+    }
+}
+
+static void test_a_malformed_line_changes_nothing(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nREPLICATE|k|v|1\n");
+    refused(&first, "REPLICATE|k|w|x\n", "ERROR|bad version\n");
+    reconnect(&second);
+    refused(&second, "REPLICATEX|k|%|2|0|0\n", "ERROR|bad escape\n");
+    holds("k", "v", 1, 500);
+    is_at(A, 2);
+    assert_int_equal(follower.lines_malformed, 2);
+}
+
+static void test_lines_out_of_place_close_the_link(void **state) {
+    (void)state;
+    static const struct {
+        const char *before, *line, *answer;
+    } cases[] = {
+        {"", "PING|1\n", "ERROR|LEAD or REPLICATE is expected first\n"},
+        {"", "END|0|0\n", "ERROR|LEAD or REPLICATE is expected first\n"},
+        {"", "FLUSH|1\n", "ERROR|not allowed without LEAD\n"},
+        {"", "BATCH|1\n", "ERROR|not allowed without LEAD\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\n", "LEAD|boss|0|" A_TEXT "|0\n", "ERROR|LEAD must be the first line\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\n", "END|0|0\n", "ERROR|END without FULL\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\n", "CONTINUE|" A_TEXT "|1\n",
+         "ERROR|CONTINUE from where this node is not\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\n", "ACK|1\n", "ERROR|a leader does not say that\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\nFULL|" A_TEXT "|0|0\n", "PULL\n", "ERROR|PULL after FULL\n"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        reconnect(&first);
+        say(cases[i].before);
+        buf_reset(&out);
+        refused(&first, cases[i].line, cases[i].answer);
+        follower_follow(&follower, (struct position){0});
+    }
+}
+
+static void test_a_ping_that_names_another_index_leads_to_a_full_sync(void **state) {
+    (void)state;
+    follow_a();
+    say("DELETE|k|1\n");
+    refused(&first, "PING|5\n", "ERROR|PING names another index than this node has counted\n");
+    is_at(A, 1); /* what it has may be the last copy: it does not deny it */
+    reconnect(&first);
+    say("LEAD|other|0|" C_TEXT "|0\n");
+    answered("SYNC|me|" A_TEXT "|1\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|5\n"); /* but whoever has all of that history has to send it again */
+    answered("SYNC|me|-|0\n");
+    say("FULL|" A_TEXT "|5|0\nEND|0|5\nPING|5\n");
+    answered("ACK|5\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|5\n");
+    answered("SYNC|me|" A_TEXT "|5\n");
+}
+
+/* The state of B lies over the data of A@2: the lines of A behind 2 do not take it away. */
+static void test_what_another_leader_began_to_send_is_not_continued(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nREPLICATE|k|a|1\n");
+    reconnect(&first);
+    say("LEAD|other|0|" B_TEXT "|50\n");
+    answered("SYNC|me|" A_TEXT "|2\n");
+    say("FULL|" B_TEXT "|50|0\nREPLICATEX|k|b|1|400|0\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|3\n");
+    answered("SYNC|me|-|0\n");
+}
+
+/* Who was empty and has part of a state must not deny it: it may be all that is left. */
+static void test_part_of_a_state_is_data(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|50\nFULL|" A_TEXT "|50|0\nREPLICATEX|k|v|1|400|0\n");
+    buf_reset(&out);
+    reconnect(&first);
+    say("LEAD|heir|0|" C_TEXT "|0\n"); /* no place in A: another node at any place of A may lack it */
+    answered("SYNC|me|0000000000010007|0\n");
+    assert_int_equal(say_on(&first, "PULL\n"), FOLLOWER_SEND_STATE);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|50\n"); /* who has all of it need not be given the part */
+    answered("SYNC|me|-|0\n");
+}
+
+static void test_a_bare_line_is_applied_if_it_is_newer(void **state) {
+    (void)state;
+    say("REPLICATE|user1|Alice|1\n");
+    holds("user1", "Alice", 1, now_ms);
+    say("REPLICATE|user1|Bob|1\nREPLICATE|user1|Bob|3\nREPLICATE|user1|Carol|2\n");
+    holds("user1", "Bob", 3, now_ms);
+    say("CLOCK|500\nREPLICATEX|a%7C|b|1|400|0\nREPLICATE|user2|Dan|1\nDELETE|user1|3\n");
+    holds("a|", "b", 1, 400);
+    holds("user2", "Dan", 1, 500);
+    holds("user1", "Bob", 3, 1000000);
+    say("DELETE|user1|4\n");
+    lacks("user1");
+    answered("");
+}
+
+static void test_bare_lines_make_a_history_of_their_own(void **state) {
+    (void)state;
+    say("REPLICATE|user1|Alice|1\nREPLICATE|user1|Alice|1\nREPLICATE|user2|Bob|1\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" B_TEXT "|0\n"); /* older than any leader's: it is never the most advanced of a group */
+    answered("SYNC|me|0000000000010007|2\n");
+}
+
+static void test_bare_lines_on_top_of_a_leaders_data_are_ahead_of_it(void **state) {
+    (void)state;
+    follow_a();
+    reconnect(&first);
+    say("REPLICATE|user1|Alice|1\n");
+    is_at(history_make_id(now_ms, 7), 1);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|0\nFULL|" A_TEXT "|0|0\nEND|0|0\n");
+    is_at(A, 0);
+    reconnect(&first);
+    now_ms++;
+    say("REPLICATE|user1|Alice|1\n"); /* another history, not the one before */
+    is_at(history_make_id(now_ms, 7), 1);
+}
+
+/* The leader whose state broke off has all that this node had then, but not what came after. */
+static void test_a_bare_line_on_top_of_part_of_a_state_is_not_denied(void **state) {
+    (void)state;
+    say("REPLICATE|user1|Alice|1\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|50\nFULL|" A_TEXT "|50|0\nREPLICATEX|k|v|1|400|0\n");
+    reconnect(&first);
+    say("REPLICATE|user2|Bob|1\n");
+    buf_reset(&out);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|50\n");
+    answered("SYNC|me|0000000000010007|2\n");
+}
+
+static void test_strangers_are_refused_while_a_leader_is_linked_and_by_a_leader(void **state) {
+    (void)state;
+    follow_a();
+    refused(&second, "REPLICATE|k|v|1\n",
+            "ERROR|this node follows a live leader: it takes changes only from it\n");
+    reconnect(&second);
+    follower_lead(&follower, A);
+    refused(&second, "REPLICATE|k|v|1\n",
+            "ERROR|this node is the leader of its group: it takes no changes from others\n");
+    assert_int_equal(store.count, 0);
+    assert_int_equal(follower.lines_refused, 2);
+}
+
+/* A bare link that was there before the leader's is no way around it. */
+static void test_a_bare_link_ends_when_a_leader_comes(void **state) {
+    (void)state;
+    assert_int_equal(say_on(&second, "REPLICATE|k|v|1\n"), FOLLOWER_GO_ON);
+    say("LEAD|boss|0|" A_TEXT "|0\n");
+    buf_reset(&out);
+    refused(&second, "REPLICATE|k|w|2\n",
+            "ERROR|this node follows a live leader: it takes changes only from it\n");
+    holds("k", "v", 1, now_ms);
+}
+
+static void test_a_leader_of_another_group_is_refused(void **state) {
+    (void)state;
+    refused(&first, "LEAD|boss|1|" A_TEXT "|0\n", "ERROR|wrong group: node me is in group 0\n");
+    reconnect(&first);
+    refused(&first, "LEAD|me|0|" A_TEXT "|0\n", "ERROR|that is this node's own id\n");
+    assert_false(follower_linked(&follower));
+}
+
+static void test_of_two_leaders_it_follows_the_older_history(void **state) {
+    (void)state;
+    follow_a();
+    refused(&second, "LEAD|young|0|" C_TEXT "|0\n", "ERROR|two leaders: node me follows boss\n");
+    assert_ptr_equal(follower.leader_link, &first);
+    reconnect(&second);
+    assert_int_equal(say_on(&second, "LEAD|old|0|" B_TEXT "|0\n"), FOLLOWER_GO_ON);
+    answered("SYNC|me|" A_TEXT "|0\n");
+    assert_ptr_equal(follower.leader_link, &second);
+    /* The link that has lost its place says nothing more here, and ends even if it keeps silent. */
+    assert_int_equal(after(0), FOLLOWER_CLOSE);
+    refused(&first, "REPLICATE|k|v|1\n", "ERROR|another link has taken this one's place\n");
+    follower_link_deinit(&first, &follower);
+    assert_ptr_equal(follower.leader_link, &second);
+    assert_int_equal(store.count, 0);
+}
+
+/* The rest of its batch would be applied, and counted in the place of the new link's lines. */
+static void test_a_link_that_loses_its_place_in_a_batch_does_not_end_it(void **state) {
+    (void)state;
+    follow_a();
+    say("BATCH|2\nREPLICATE|a|1|1\n");
+    assert_int_equal(say_on(&second, "LEAD|boss|0|" A_TEXT "|3\nCONTINUE|" A_TEXT "|0\n"), FOLLOWER_GO_ON);
+    answered("SYNC|me|" A_TEXT "|0\n");
+    refused(&first, "REPLICATE|b|1|1\n", "ERROR|another link has taken this one's place\n");
+    assert_int_equal(store.count, 0);
+    is_at(A, 0);
+}
+
+static void test_a_leader_that_comes_back_takes_its_own_place(void **state) {
+    (void)state;
+    follow_a();
+    assert_int_equal(say_on(&second, "LEAD|boss|0|" C_TEXT "|0\n"), FOLLOWER_GO_ON);
+    answered("SYNC|me|" A_TEXT "|0\n");
+    assert_ptr_equal(follower.leader_link, &second);
+}
+
+static void test_a_silent_leader_is_no_hindrance_to_another(void **state) {
+    (void)state;
+    follow_a();
+    now_ms += LINK_TIMEOUT_MS;
+    assert_int_equal(say_on(&second, "LEAD|young|0|" C_TEXT "|0\n"), FOLLOWER_GO_ON);
+    assert_ptr_equal(follower.leader_link, &second);
+}
+
+static void test_of_two_leaders_the_younger_steps_down(void **state) {
+    (void)state;
+    follower_lead(&follower, A);
+    refused(&first, "LEAD|young|0|" C_TEXT "|0\n",
+            "ERROR|two leaders: node me leads group 0 with the older history " A_TEXT "\n");
+    reconnect(&first);
+    assert_int_equal(say_on(&first, "LEAD|old|0|" B_TEXT "|9\n"), FOLLOWER_STEP_DOWN);
+    answered("");
+    follower_follow(&follower, (struct position){A, 12});
+    say("LEAD|old|0|" B_TEXT "|9\n");
+    answered("SYNC|me|" A_TEXT "|12\n");
+    assert_int_equal(say_on(&first, "PULL\n"), FOLLOWER_SEND_STATE);
+    say("PING|9\n"); /* while its state is on its way */
+    answered("ACK|0\n");
+    say("FULL|" B_TEXT "|9|0\nEND|0|9\n");
+    is_at(UINT64_C(0x10000), 9);
+}
+
+/* The leader took this node for one that knows only the specification, and has not read its SYNC yet. */
+static void test_a_stream_before_full_or_continue_is_not_applied(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|9\nREPLICATE|k|v|1\nCLOCK|5\nBATCH|2\nFLUSH|3\n");
+    assert_int_equal(store.count, 0);
+    assert_int_equal(store.floor, 0);
+    assert_int_equal(first.batch_left, 0);
+    is_at(0, 0);
+}
+
+static void test_who_is_answered_on_any_link(void **state) {
+    (void)state;
+    assert_int_equal(say_on(&first, "WHO\n"), FOLLOWER_FACTS);
+    follow_a();
+    assert_int_equal(say_on(&first, "WHO\n"), FOLLOWER_FACTS);
+    assert_int_equal(say_on(&first, "ERROR|no\n"), FOLLOWER_CLOSE);
+}
+
+static void test_out_of_memory_closes_and_the_line_is_said_again(void **state) {
+    (void)state;
+    follow_a();
+    store.fail_next = ERR_NO_MEMORY;
+    refused(&first, "REPLICATE|k|v|1\n", "ERROR|out of memory\n");
+    is_at(A, 0);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|2\nCONTINUE|" A_TEXT "|0\nBATCH|1\n");
+    buf_reset(&out);
+    store.fail_next = ERR_NO_MEMORY;
+    refused(&first, "REPLICATE|k|v|1\n", "ERROR|out of memory\n");
+    is_at(A, 0);
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_new_follower_gets_the_state_and_then_the_stream),
+        TEST(test_it_goes_on_where_it_was),
+        TEST(test_it_serves_its_old_data_until_end),
+        TEST(test_it_acknowledges_every_100_ms_while_lines_arrive),
+        TEST(test_it_acknowledges_while_a_state_or_a_long_line_arrives),
+        TEST(test_a_silent_leader_is_left),
+        TEST(test_a_batch_applies_all_or_none),
+        TEST(test_a_batch_holds_changes_only),
+        TEST(test_a_malformed_line_changes_nothing),
+        TEST(test_lines_out_of_place_close_the_link),
+        TEST(test_a_ping_that_names_another_index_leads_to_a_full_sync),
+        TEST(test_what_another_leader_began_to_send_is_not_continued),
+        TEST(test_part_of_a_state_is_data),
+        TEST(test_a_bare_line_is_applied_if_it_is_newer),
+        TEST(test_bare_lines_make_a_history_of_their_own),
+        TEST(test_bare_lines_on_top_of_a_leaders_data_are_ahead_of_it),
+        TEST(test_a_bare_line_on_top_of_part_of_a_state_is_not_denied),
+        TEST(test_strangers_are_refused_while_a_leader_is_linked_and_by_a_leader),
+        TEST(test_a_bare_link_ends_when_a_leader_comes),
+        TEST(test_a_leader_of_another_group_is_refused),
+        TEST(test_of_two_leaders_it_follows_the_older_history),
+        TEST(test_a_link_that_loses_its_place_in_a_batch_does_not_end_it),
+        TEST(test_a_leader_that_comes_back_takes_its_own_place),
+        TEST(test_a_silent_leader_is_no_hindrance_to_another),
+        TEST(test_of_two_leaders_the_younger_steps_down),
+        TEST(test_a_stream_before_full_or_continue_is_not_applied),
+        TEST(test_who_is_answered_on_any_link),
+        TEST(test_out_of_memory_closes_and_the_line_is_said_again),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

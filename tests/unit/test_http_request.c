@@ -1,0 +1,389 @@
+/* Each request whole, byte by byte, and split at every point: the same results. */
+#include "protocol/http_request.h"
+
+#include "protocol/limits.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* What a parser made of some bytes, as text: a line for each request, then what came last. */
+struct outcome {
+    struct buf text;
+    bool bad;
+    enum err err;
+};
+
+static void note(struct outcome *outcome, const struct http_request *r) {
+    struct buf *out = &outcome->text;
+    buf_printf(out, "%s %.*s|%.*s|%.*s %s %s", llhttp_method_name(r->method), (int)r->target.len, r->target.ptr,
+               (int)r->path.len, r->path.ptr, (int)r->query.len, r->query.ptr, r->http10 ? "1.0" : "1.1",
+               r->keep_alive ? "keep" : "close");
+    if (r->has_content_type) {
+        buf_printf(out, " type=%.*s", (int)r->content_type.len, r->content_type.ptr);
+    }
+    const struct http_list *lists[] = {&r->accept, &r->if_match, &r->if_none_match};
+    const char *names[] = {"accept", "if-match", "if-none-match"};
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t j = 0; j < lists[i]->count; j++) {
+            buf_printf(out, " %s=%.*s", names[i], (int)lists[i]->lines[j].len, lists[i]->lines[j].ptr);
+        }
+    }
+    buf_append_text(out, " body=");
+    buf_append_slice(out, r->body);
+    buf_append_text(out, "\n");
+}
+
+/* Feeds bytes in pieces that end at the given points, and at the end. Each piece is a copy of its own, as long
+ * as itself, so that a sanitizer sees a look at what is not there any more. */
+static struct outcome run(struct slice bytes, size_t cut, size_t piece) {
+    struct outcome outcome = {.bad = false};
+    buf_init(&outcome.text, 16 << 20);
+    struct http_parser parser;
+    http_parser_init(&parser);
+    for (size_t at = 0; at < bytes.len && !outcome.bad;) {
+        size_t n = at < cut ? cut - at : bytes.len - at;
+        n = piece > 0 && piece < n ? piece : n;
+        char *copy = malloc(n);
+        memcpy(copy, bytes.ptr + at, n);
+        for (size_t done = 0; done < n && !outcome.bad;) {
+            struct http_request request;
+            size_t used = 0;
+            enum http_parse result =
+                http_parser_feed(&parser, slice_of(copy + done, n - done), &used, &request);
+            done += used;
+            if (result == HTTP_PARSE_OK) {
+                assert_true(used > 0);
+                note(&outcome, &request);
+                http_parser_next(&parser);
+            } else if (result == HTTP_PARSE_BAD) {
+                const char *reason;
+                outcome.bad = true;
+                outcome.err = http_parser_error(&parser, &reason);
+                assert_non_null(reason);
+                buf_printf(&outcome.text, "BAD %d", err_http_status(outcome.err));
+            } else {
+                assert_int_equal(done, n);
+            }
+        }
+        free(copy);
+        at += n;
+    }
+    if (!outcome.bad && http_parser_phase(&parser) != HTTP_PHASE_START) {
+        buf_append_text(&outcome.text, http_parser_phase(&parser) == HTTP_PHASE_HEAD ? "HEAD" : "BODY");
+    }
+    http_parser_deinit(&parser);
+    return outcome;
+}
+
+static void expect(struct slice bytes, const char *expected, size_t cut, size_t piece) {
+    struct outcome outcome = run(bytes, cut, piece);
+    buf_append_byte(&outcome.text, '\0');
+    if (strcmp(buf_slice(&outcome.text).ptr, expected) != 0) {
+        print_message("cut at %zu, pieces of %zu: %.200s\n", cut, piece, bytes.ptr);
+    }
+    assert_string_equal(buf_slice(&outcome.text).ptr, expected);
+    buf_deinit(&outcome.text);
+}
+
+static void expect_however_split(const char *text, const char *expected) {
+    struct slice bytes = slice_from_text(text);
+    expect(bytes, expected, 0, 0);
+    expect(bytes, expected, 0, 1);
+    for (size_t cut = 1; cut < bytes.len; cut++) {
+        expect(bytes, expected, cut, 0);
+    }
+}
+
+#define HOST "Host: a\r\n"
+
+static void test_requests_that_are_fine(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"GET /get?key=a%20b HTTP/1.1\r\n" HOST "\r\n", "GET /get?key=a%20b|/get|key=a%20b 1.1 keep body=\n"},
+        {"GET / HTTP/1.0\r\n\r\n", "GET /|/| 1.0 close body=\n"},
+        {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET /|/| 1.0 keep body=\n"},
+        {"GET / HTTP/1.1\r\n" HOST "connection: foo, CLOSE\r\n\r\n", "GET /|/| 1.1 close body=\n"},
+        {"HEAD /x HTTP/1.1\r\nHost:\r\n\r\n", "HEAD /x|/x| 1.1 keep body=\n"},
+        {"OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "OPTIONS *|*| 1.1 keep body=\n"},
+        {"GET http://h:1/p?q HTTP/1.1\r\n" HOST "\r\n", "GET /p?q|/p|q 1.1 keep body=\n"},
+        {"GET HTTP://h?q HTTP/1.1\r\n" HOST "\r\n", "GET ?q|/|q 1.1 keep body=\n"},
+        {"GET /a?b?c=d&e HTTP/1.1\r\n" HOST "\r\n", "GET /a?b?c=d&e|/a|b?c=d&e 1.1 keep body=\n"},
+        {"POST /s HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Type: \t a/b; c \r\n\r\nhello",
+         "POST /s|/s| 1.1 keep type=a/b; c body=hello\n"},
+        {"POST /s HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", "POST /s|/s| 1.1 keep body=\n"},
+        {"POST /s HTTP/1.1\r\n" HOST "transfer-encoding: Chunked\r\n\r\n"
+         "3;name=value\r\nabc\r\n00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n",
+         "POST /s|/s| 1.1 keep body=abc0123456789\n"},
+        {"POST /s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "POST /s|/s| 1.1 keep body=\n"},
+        /* A trailer is no header. */
+        {"POST /s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nIf-Match: *\r\n\r\n",
+         "POST /s|/s| 1.1 keep body=\n"},
+        {"GET / HTTP/1.1\r\n" HOST
+         "If-None-Match: \"1\"\r\nIf-Match: *\r\nIF-NONE-MATCH: \"2\"\r\nAccept: */*\r\n\r\n",
+         "GET /|/| 1.1 keep accept=*/* if-match=* if-none-match=\"1\" if-none-match=\"2\" body=\n"},
+        /* Upgrade is ignored. */
+        {"GET / HTTP/1.1\r\n" HOST "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "GET /|/| 1.1 keep body=\n"},
+        {"POST / HTTP/1.1\r\n" HOST "Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 1\r\n\r\nx",
+         "POST /|/| 1.1 keep body=x\n"},
+        /* Pipelined, with empty lines before. */
+        {"\r\n\r\nGET /1 HTTP/1.1\r\n" HOST "\r\nPOST /2 HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab\r\n"
+         "POST /3 HTTP/1.1\r\n" HOST
+         "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\nGET /4 HTTP/1.1\r\n" HOST "\r\n",
+         "GET /1|/1| 1.1 keep body=\nPOST /2|/2| 1.1 keep body=ab\nPOST /3|/3| 1.1 keep body=x\n"
+         "GET /4|/4| 1.1 keep body=\n"},
+        /* Not whole yet. */
+        {"GET / HTTP/1.1\r\n" HOST, "HEAD"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nab", "BODY"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", "BODY"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        expect_however_split(cases[i][0], cases[i][1]);
+    }
+}
+
+static void test_what_two_parsers_could_read_differently(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5, 5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: +5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: -5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 0x5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 5 5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length : 5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Content Length: 5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST " Content-Length: 5\r\n\r\nhello", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: identity\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding:\x0b"
+         "chunked\r\n\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "BAD 400"},
+        /* Line ends. */
+        {"GET / HTTP/1.1\n"
+         "Host: a\r\n\r\n",
+         "BAD 400"},
+        {"GET / HTTP/1.1\r\nHost: a\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\nHost: a\r\n\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\nHost: a\rX: b\r\n\r\n", "BAD 400"},
+        {"\nGET / HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"\rGET / HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        /* Folded lines, and lines without a name. */
+        {"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\nHost: a\r\n\tb\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST ": b\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST "nothing\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST "a(b): c\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST "a: b\x01"
+         "c\r\n\r\n",
+         "BAD 400"},
+        /* Chunks. */
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\r\rhello\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5 \r\nhello\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n\r\nhello\r\n0\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        /* Host. */
+        {"GET / HTTP/1.1\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n", "BAD 400"},
+        /* The request line. */
+        {"GET  / HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET /  HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET /x#y HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET x HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET /\x01 HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET /\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / HTTP/0.9\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / HTTP/2.0\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / HTTP/1.2\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / RTSP/1.0\r\n" HOST "\r\n", "BAD 505"},
+        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "BAD 505"},
+        {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", "BAD 501"},
+        {"BREW /pot HTTP/1.1\r\n" HOST "\r\n", "BAD 501"},
+        {"get / HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"*1\r\n$4\r\nPING\r\n", "BAD 400"},
+        {"\x16\x03\x01", "BAD 400"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        expect_however_split(cases[i][0], cases[i][1]);
+    }
+}
+
+/* before, then n bytes of filler, then after: whole, and in pieces. */
+static void expect_filled(const char *before, char filler, size_t n, const char *after, const char *expected) {
+    struct buf text;
+    buf_init(&text, 4 << 20);
+    buf_append_text(&text, before);
+    memset(buf_reserve(&text, n), filler, n);
+    buf_commit(&text, n);
+    buf_append_text(&text, after);
+    const size_t pieces[] = {0, 1, 7, 4096, 65535, 65536};
+    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+        struct outcome outcome = run(buf_slice(&text), 0, pieces[i]);
+        struct slice got = buf_slice(&outcome.text);
+        if (strcmp(expected, "OK") == 0) {
+            assert_false(outcome.bad);
+            assert_true(got.len > 0 && got.ptr[got.len - 1] == '\n');
+        } else {
+            assert_true(slice_equals(got, slice_from_text(expected)));
+        }
+        buf_deinit(&outcome.text);
+    }
+    buf_deinit(&text);
+}
+
+static void test_limits(void **state) {
+    (void)state;
+    const size_t limit = LIMIT_HTTP_TARGET_BYTES;
+    expect_filled("GET /", 'x', limit - 1, " HTTP/1.1\r\n" HOST "\r\n", "OK");
+    expect_filled("GET /", 'x', limit, " HTTP/1.1\r\n" HOST "\r\n", "BAD 414");
+    expect_filled("GET /", 'x', 2 * limit, " HTTP/1.1\r\n" HOST "\r\n", "BAD 414");
+    expect_filled("GET /", 'x', 2 * limit, "", "BAD 414");
+
+    const size_t around = strlen(HOST "X: \r\n\r\n");
+    expect_filled("GET / HTTP/1.1\r\n" HOST "X: ", 'x', LIMIT_HTTP_HEADER_BYTES - around, "\r\n\r\n", "OK");
+    expect_filled("GET / HTTP/1.1\r\n" HOST "X: ", 'x', LIMIT_HTTP_HEADER_BYTES - around + 1, "\r\n\r\n",
+                  "BAD 431");
+    expect_filled("GET / HTTP/1.1\r\n" HOST "X: ", 'x', 3 * LIMIT_HTTP_HEADER_BYTES, "", "BAD 431");
+    expect_filled("GET / HTTP/1.1\r\n" HOST, 'X', 3 * LIMIT_HTTP_HEADER_BYTES, "", "BAD 431");
+    /* Both at their limits at once. */
+    expect_filled("GET / HTTP/1.1\r\n" HOST
+                  "Accept: a\r\nAccept: a\r\nAccept: a\r\nAccept: a\r\nAccept: a\r\nAccept: a\r\nAccept: a\r\n"
+                  "Accept: a\r\nAccept: ",
+                  'x', 1, "\r\n\r\n", "BAD 431");
+
+    expect_filled("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1;", 'x',
+                  LIMIT_HTTP_HEADER_BYTES, "", "BAD 400");
+    expect_filled("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1;", 'x', 65000,
+                  "\r\nb\r\n0\r\n\r\n", "OK");
+    expect_filled("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nT: ", 'x',
+                  LIMIT_HTTP_HEADER_BYTES, "\r\n\r\n", "BAD 400");
+    /* 0x40000000 is the limit of a body: more is refused before a byte of it has come. */
+    expect_however_split("POST / HTTP/1.1\r\n" HOST "Content-Length: 1073741824\r\n\r\n", "BODY");
+    expect_however_split("POST / HTTP/1.1\r\n" HOST "Content-Length: 1073741825\r\n\r\n", "BAD 413");
+    expect_however_split("POST / HTTP/1.1\r\n" HOST "Content-Length: 18446744073709551615\r\n\r\n", "BAD 413");
+    expect_however_split("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n40000001\r\n",
+                         "BAD 413");
+    expect_however_split("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n40000000\r\n",
+                         "BAD 413");
+}
+
+static void test_a_large_body(void **state) {
+    (void)state;
+    expect_filled("POST / HTTP/1.1\r\n" HOST "Content-Length: 300000\r\n\r\n", 'x', 300000, "", "OK");
+    expect_filled("POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n493e0\r\n", 'x', 300000,
+                  "\r\n0\r\n\r\n", "OK");
+}
+
+/* Whether the client is told to go on, after all of text was fed in one piece or in bytes. */
+static bool continues(const char *text, bool in_bytes) {
+    struct http_parser parser;
+    http_parser_init(&parser);
+    bool asked = false;
+    size_t n = strlen(text);
+    for (size_t at = 0; at < n;) {
+        size_t used;
+        struct http_request request;
+        enum http_parse result =
+            http_parser_feed(&parser, slice_of(text + at, in_bytes ? 1 : n - at), &used, &request);
+        at += used;
+        if (result == HTTP_PARSE_MORE) {
+            asked |= http_parser_take_continue(&parser);
+            assert_false(http_parser_take_continue(&parser));
+        }
+        if (result != HTTP_PARSE_MORE) {
+            break;
+        }
+    }
+    http_parser_deinit(&parser);
+    return asked;
+}
+
+static void test_expect_continue(void **state) {
+    (void)state;
+    const char *head = "POST / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n";
+    assert_true(continues(head, false));
+    assert_true(continues(head, true));
+    /* The body is there already: it was not waited for. */
+    assert_false(
+        continues("POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", false));
+    assert_false(
+        continues("POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\na", false));
+    /* "[...] MUST ignore that expectation" in HTTP/1.0 (RFC 9110, 10.1.1). */
+    assert_false(continues("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false));
+    assert_false(continues("POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n", false));
+    /* It is refused instead. */
+    assert_false(continues(
+        "POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 9999999999\r\n\r\n", false));
+}
+
+static void test_a_request_that_comes_whole_is_not_copied(void **state) {
+    (void)state;
+    const char text[] = "POST /p HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nab";
+    struct http_parser parser;
+    struct http_request request;
+    size_t used;
+    http_parser_init(&parser);
+    assert_int_equal(http_parser_feed(&parser, SLICE(text), &used, &request), HTTP_PARSE_OK);
+    assert_int_equal(used, strlen(text));
+    assert_ptr_equal(request.path.ptr, text + 5);
+    assert_ptr_equal(request.body.ptr, text + sizeof(text) - 3);
+    assert_null(parser.head.data);
+    assert_null(parser.body.data);
+    http_parser_deinit(&parser);
+}
+
+static void test_an_idle_parser_is_small(void **state) {
+    (void)state;
+    assert_true(sizeof(struct http_parser) <= 300);
+    struct http_parser parser;
+    struct http_request request;
+    size_t used;
+    http_parser_init(&parser);
+    http_parser_feed(&parser, SLICE("POST / HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\na"), &used, &request);
+    assert_non_null(parser.head.data);
+    assert_int_equal(http_parser_body_received(&parser), 1);
+    assert_int_equal(http_parser_feed(&parser, SLICE("b"), &used, &request), HTTP_PARSE_OK);
+    http_parser_next(&parser);
+    assert_null(parser.head.data);
+    assert_null(parser.body.data);
+    http_parser_deinit(&parser);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_requests_that_are_fine),
+        cmocka_unit_test(test_what_two_parsers_could_read_differently),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_a_large_body),
+        cmocka_unit_test(test_expect_continue),
+        cmocka_unit_test(test_a_request_that_comes_whole_is_not_copied),
+        cmocka_unit_test(test_an_idle_parser_is_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

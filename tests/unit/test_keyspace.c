@@ -1,0 +1,429 @@
+/* The operations on the store: versions, the floor, conditions, deadlines, flush, states, and what the history
+ * says of it. */
+#include "tests/unit/keyspace_fixture.h"
+
+#include <stdio.h>
+
+static bool run_until(struct fixture *f, bool (*done)(void *fixture)) {
+    return loop_fixture_until(f->loop, done, f);
+}
+
+/* --- Short forms. */
+
+static struct key key_of(struct fixture *f, const char *name) {
+    return keyspace_key(f->keyspace, slice_from_text(name));
+}
+
+static uint64_t set(struct fixture *f, const char *name, const char *value) {
+    struct key key = key_of(f, name);
+    struct keyspace_result result;
+    assert_int_equal(
+        keyspace_set(f->keyspace, &key, &(struct keyspace_set){.value = slice_from_text(value)}, &result),
+        ERR_NONE);
+    return result.version;
+}
+
+static void set_until(struct fixture *f, const char *name, int64_t deadline_ms) {
+    struct key key = key_of(f, name);
+    struct keyspace_set request = {
+        .value = SLICE("v"), .deadline = KEYSPACE_DEADLINE_SET, .deadline_ms = deadline_ms};
+    assert_int_equal(keyspace_set(f->keyspace, &key, &request, NULL), ERR_NONE);
+}
+
+static const struct entry *peek(struct fixture *f, const char *name) {
+    struct key key = key_of(f, name);
+    return keyspace_peek(f->keyspace, &key);
+}
+
+static uint64_t version_of(struct fixture *f, const char *name) {
+    const struct entry *entry = peek(f, name);
+    return entry == NULL ? 0 : entry_version(entry);
+}
+
+static uint64_t delete_key(struct fixture *f, const char *name) {
+    struct key key = key_of(f, name);
+    struct keyspace_result result;
+    assert_int_equal(keyspace_delete(f->keyspace, &key, KEYSPACE_ALWAYS, 0, &result), ERR_NONE);
+    return result.version;
+}
+
+static bool is_clock(struct slice line) { return line.len > 6 && memcmp(line.ptr, "CLOCK|", 6) == 0; }
+
+/* What the history says since it was asked last, CLOCK lines left out. */
+static const char *said(struct fixture *f) {
+    struct slice bytes;
+    size_t n = 0;
+    assert_true(history_peek(f->history, &f->cursor, &bytes));
+    history_advance(&f->cursor, bytes.len);
+    while (bytes.len > 0) {
+        size_t len = (size_t)((const char *)memchr(bytes.ptr, '\n', bytes.len) - bytes.ptr) + 1;
+        if (!is_clock(slice_first(bytes, len))) {
+            assert_true(n + len < sizeof(f->text));
+            memcpy(f->text + n, bytes.ptr, len);
+            n += len;
+        }
+        bytes = slice_skip(bytes, len);
+    }
+    f->text[n] = '\0';
+    return f->text;
+}
+
+static enum err apply(struct fixture *f, const char *text) {
+    struct buf scratch;
+    struct line line;
+    const char *reason = "";
+    buf_init(&scratch, 4096);
+    assert_int_equal(line_decode(slice_from_text(text), &scratch, &line, &reason), LINE_OK);
+    enum err err = keyspace_apply(f->keyspace, &line, 1234);
+    buf_deinit(&scratch);
+    return err;
+}
+
+static bool apply_if_newer(struct fixture *f, const char *text, bool adopt) {
+    struct buf scratch;
+    struct line line;
+    const char *reason = "";
+    buf_init(&scratch, 4096);
+    assert_int_equal(line_decode(slice_from_text(text), &scratch, &line, &reason), LINE_OK);
+    bool done = adopt ? keyspace_adopt(f->keyspace, &line) : keyspace_apply_if_newer(f->keyspace, &line, 1234);
+    buf_deinit(&scratch);
+    return done;
+}
+
+/* --- Versions --- */
+
+static void versions_count_the_writes_of_a_key(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(set(f, "a", "1"), 1);
+    assert_int_equal(set(f, "a", "2"), 2);
+    assert_int_equal(set(f, "b", "1"), 1);
+    assert_string_equal(said(f), "REPLICATE|a|1|1\nREPLICATE|a|2|2\nREPLICATE|b|1|1\n");
+}
+
+static void a_version_never_repeats_after_a_deletion(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "1");
+    set(f, "a", "2");
+    assert_int_equal(delete_key(f, "a"), 3);
+    assert_int_equal(keyspace_floor(f->keyspace), 3);
+    assert_int_equal(set(f, "a", "3"), 4);
+    assert_int_equal(set(f, "new", "1"), 4); /* floor + 1 */
+    assert_string_equal(said(f),
+                        "REPLICATE|a|1|1\nREPLICATE|a|2|2\nDELETE|a|3\nREPLICATE|a|3|4\nREPLICATE|new|1|4\n");
+}
+
+static void a_flush_raises_the_floor_over_every_version(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "1");
+    set(f, "a", "2");
+    set(f, "b", "1");
+    said(f);
+    keyspace_flush(f->keyspace);
+    assert_int_equal(keyspace_count(f->keyspace), 0);
+    assert_null(peek(f, "a"));
+    assert_string_equal(said(f), "FLUSH|2\n");
+    assert_int_equal(set(f, "b", "2"), 3);
+    said(f);
+    keyspace_flush(f->keyspace);
+    keyspace_flush(f->keyspace); /* nothing to empty: nothing to say */
+    assert_string_equal(said(f), "FLUSH|3\n");
+}
+
+static void the_last_version_is_an_error_not_a_zero(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(apply(f, "REPLICATE|a|1|18446744073709551615"), ERR_NONE);
+    struct key key = key_of(f, "a");
+    struct keyspace_set request = {.value = SLICE("x")};
+    assert_int_equal(keyspace_set(f->keyspace, &key, &request, NULL), ERR_VERSIONS_EXHAUSTED);
+    assert_int_equal(version_of(f, "a"), UINT64_MAX);
+}
+
+/* --- Conditions --- */
+
+static void conditions_hold_or_change_nothing(void **state) {
+    struct fixture *f = *state;
+    struct key a = key_of(f, "a");
+    struct keyspace_set request = {.value = SLICE("1"), .condition = KEYSPACE_IF_PRESENT};
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_PRECONDITION);
+    request.condition = KEYSPACE_IF_VERSION;
+    request.version = 0;
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_PRECONDITION);
+    request.condition = KEYSPACE_IF_ABSENT;
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_NONE);
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_PRECONDITION);
+    request.condition = KEYSPACE_IF_VERSION;
+    request.version = 2;
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_PRECONDITION);
+    request.version = 1;
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_NONE);
+    assert_int_equal(version_of(f, "a"), 2);
+    assert_int_equal(keyspace_delete(f->keyspace, &a, KEYSPACE_IF_VERSION, 1, NULL), ERR_PRECONDITION);
+    assert_int_equal(keyspace_delete(f->keyspace, &a, KEYSPACE_IF_VERSION, 2, NULL), ERR_NONE);
+    assert_int_equal(keyspace_delete(f->keyspace, &a, KEYSPACE_ALWAYS, 0, NULL), ERR_NO_SUCH_KEY);
+    assert_string_equal(said(f), "REPLICATE|a|1|1\nREPLICATE|a|1|2\nDELETE|a|3\n");
+}
+
+static void a_value_may_be_written_over_itself(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "0123456789");
+    struct key a = key_of(f, "a");
+    struct slice value = entry_value(keyspace_peek(f->keyspace, &a));
+    struct keyspace_set request = {.value = slice_skip(value, 4)};
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_NONE);
+    assert_true(slice_equals(entry_value(peek(f, "a")), SLICE("456789")));
+    assert_string_equal(said(f), "REPLICATE|a|0123456789|1\nREPLICATE|a|456789|2\n");
+}
+
+/* --- Deadlines --- */
+
+static bool a_is_gone(void *fixture) {
+    struct fixture *f = fixture;
+    return peek(f, "a") == NULL;
+}
+static bool store_is_empty(void *fixture) {
+    struct fixture *f = fixture;
+    return keyspace_count(f->keyspace) == 0;
+}
+
+static void a_key_expires_for_its_owner_by_a_deletion(void **state) {
+    struct fixture *f = *state;
+    int64_t deadline_ms = keyspace_now_ms(f->keyspace) + 30;
+    char expected[128];
+    set_until(f, "a", deadline_ms);
+    assert_int_equal(keyspace_deadline_count(f->keyspace), 1);
+    assert_true(run_until(f, a_is_gone));
+    assert_true(keyspace_now_ms(f->keyspace) >= deadline_ms);
+    assert_int_equal(keyspace_count(f->keyspace), 0);
+    assert_int_equal(keyspace_stats(f->keyspace)->expired, 1);
+    snprintf(expected, sizeof(expected), "REPLICATEX|a|v|1|%lld|%lld\nDELETE|a|2\n",
+             (long long)(deadline_ms - 30), (long long)deadline_ms);
+    assert_string_equal(said(f), expected);
+}
+
+static void the_sweep_finds_what_nobody_asks_for(void **state) {
+    struct fixture *f = *state;
+    int64_t deadline_ms = keyspace_now_ms(f->keyspace) + 20;
+    for (int i = 0; i < 5000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "key:%d", i);
+        set_until(f, name, deadline_ms);
+    }
+    assert_true(run_until(f, store_is_empty));
+    assert_int_equal(keyspace_stats(f->keyspace)->expired, 5000);
+}
+
+static bool deadline_has_passed(void *fixture) {
+    struct fixture *f = fixture;
+    return peek(f, "a") == NULL;
+}
+
+static void a_follower_hides_what_has_expired_and_waits(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_owner(f->keyspace, false);
+    set_until(f, "a", keyspace_now_ms(f->keyspace) + 20);
+    said(f);
+    assert_true(run_until(f, deadline_has_passed));
+    assert_int_equal(keyspace_count(f->keyspace), 1);
+    assert_string_equal(said(f), "");
+    assert_int_equal(apply(f, "DELETE|a|2"), ERR_NONE);
+    assert_int_equal(keyspace_count(f->keyspace), 0);
+}
+
+static void deadlines_are_set_kept_and_cleared(void **state) {
+    struct fixture *f = *state;
+    int64_t deadline_ms = keyspace_now_ms(f->keyspace) + 100000;
+    struct key a = key_of(f, "a");
+    assert_int_equal(keyspace_expire(f->keyspace, &a, deadline_ms), ERR_NO_SUCH_KEY);
+    set(f, "a", "1");
+    assert_int_equal(keyspace_expire(f->keyspace, &a, deadline_ms), ERR_NONE);
+    assert_int_equal(version_of(f, "a"), 1);
+    struct keyspace_set request = {.value = SLICE("2"), .deadline = KEYSPACE_DEADLINE_KEEP};
+    assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_NONE);
+    assert_int_equal(entry_deadline_ms(peek(f, "a")), deadline_ms);
+    assert_int_equal(keyspace_expire(f->keyspace, &a, 0), ERR_NONE);
+    assert_int_equal(entry_deadline_ms(peek(f, "a")), 0);
+    assert_int_equal(keyspace_expire(f->keyspace, &a, 1), ERR_NONE); /* it has passed: a deletion */
+    assert_null(peek(f, "a"));
+    set(f, "b", "1");
+    set_until(f, "b", 1); /* likewise */
+    assert_null(peek(f, "b"));
+    assert_int_equal(keyspace_deadline_count(f->keyspace), 0);
+}
+
+/* --- Replication --- */
+
+static void lines_are_applied_as_they_say(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_owner(f->keyspace, false);
+    assert_int_equal(apply(f, "REPLICATE|a|x|7"), ERR_NONE);
+    assert_int_equal(version_of(f, "a"), 7);
+    assert_int_equal(entry_timestamp_ms(peek(f, "a")), 1234);
+    assert_int_equal(apply(f, "REPLICATEX|b%7C|y|3|55|281474976710655"), ERR_NONE);
+    assert_int_equal(entry_timestamp_ms(peek(f, "b|")), 55);
+    assert_int_equal(entry_deadline_ms(peek(f, "b|")), 281474976710655);
+    assert_int_equal(apply(f, "EXPIREX|b%7C|0"), ERR_NONE);
+    assert_int_equal(entry_deadline_ms(peek(f, "b|")), 0);
+    assert_int_equal(apply(f, "EXPIREX|missing|5"), ERR_NONE);
+    assert_int_equal(apply(f, "DELETE|a|8"), ERR_NONE);
+    assert_null(peek(f, "a"));
+    assert_int_equal(keyspace_floor(f->keyspace), 8);
+    assert_int_equal(apply(f, "FLUSH|9"), ERR_NONE);
+    assert_int_equal(keyspace_count(f->keyspace), 0);
+    assert_int_equal(keyspace_floor(f->keyspace), 9);
+    assert_string_equal(said(f), "");
+}
+
+static void a_bare_line_counts_only_when_it_is_newer(void **state) {
+    struct fixture *f = *state;
+    assert_true(apply_if_newer(f, "REPLICATE|a|one|1", false));
+    assert_false(apply_if_newer(f, "REPLICATE|a|other|1", false));
+    assert_true(apply_if_newer(f, "REPLICATE|a|two|2", false));
+    assert_false(apply_if_newer(f, "DELETE|a|2", false));
+    assert_true(slice_equals(entry_value(peek(f, "a")), SLICE("two")));
+    assert_true(apply_if_newer(f, "DELETE|a|3", false));
+    assert_null(peek(f, "a"));
+}
+
+static void only_missing_keys_are_adopted_as_writes(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "mine");
+    set(f, "gone", "x");
+    delete_key(f, "gone"); /* floor 2 */
+    said(f);
+    assert_false(apply_if_newer(f, "REPLICATEX|a|theirs|9|55|0", true));
+    assert_true(apply_if_newer(f, "REPLICATEX|b|theirs|9|55|0", true));
+    assert_true(apply_if_newer(f, "REPLICATEX|c|theirs|1|55|0", true)); /* 1 may have been taken: floor + 1 */
+    assert_int_equal(version_of(f, "b"), 9);
+    assert_int_equal(version_of(f, "c"), 3);
+    assert_string_equal(said(f), "REPLICATEX|b|theirs|9|55|0\nREPLICATEX|c|theirs|3|55|0\n");
+}
+
+static void count_visit(void *context, const struct entry *entry) {
+    (void)entry;
+    *(size_t *)context += 1;
+}
+
+static bool dropping_is_over(void *fixture) {
+    struct fixture *f = fixture;
+    return !keyspace_full_dropping(f->keyspace);
+}
+
+static void a_full_state_drops_what_it_did_not_touch(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_owner(f->keyspace, false);
+    for (int i = 0; i < 3000; i++) {
+        char line[64];
+        snprintf(line, sizeof(line), "REPLICATE|key:%d|old|1", i);
+        apply(f, line);
+    }
+    for (int broken = 0; broken < 40; broken++) { /* states that break off drop nothing, however many */
+        keyspace_full_begin(f->keyspace);
+    }
+    assert_int_equal(keyspace_count(f->keyspace), 3000);
+    keyspace_full_begin(f->keyspace);
+    for (int i = 0; i < 3000; i += 3) {
+        char line[64];
+        snprintf(line, sizeof(line), "REPLICATE|key:%d|new|2", i);
+        apply(f, line);
+    }
+    apply(f, "EXPIREX|key:1|281474976710655"); /* touched, not sent */
+    assert_int_equal(keyspace_count(f->keyspace), 3000);
+    keyspace_full_end(f->keyspace);
+    size_t met = 0;
+    uint64_t cursor = 0;
+    do { /* before they are dropped: nobody meets them any more */
+        cursor = keyspace_scan(f->keyspace, cursor, count_visit, &met);
+    } while (cursor != 0);
+    assert_int_equal(met, 1001);
+    assert_null(peek(f, "key:4"));
+    apply(f, "REPLICATE|key:2|after|3"); /* after END: stays */
+    assert_true(run_until(f, dropping_is_over));
+    assert_int_equal(keyspace_count(f->keyspace), 1002);
+    assert_int_equal(version_of(f, "key:3"), 2);
+    assert_int_equal(version_of(f, "key:1"), 1);
+    assert_int_equal(version_of(f, "key:2"), 3);
+    assert_null(peek(f, "key:4"));
+}
+
+/* --- Looking at all of it --- */
+
+static void a_pinned_scan_meets_each_key_once_across_a_flush_too(void **state) {
+    struct fixture *f = *state;
+    for (int i = 0; i < 2000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "key:%d", i);
+        set(f, name, "v");
+    }
+    size_t met = 0;
+    uint64_t cursor = 0;
+    keyspace_pin(f->keyspace);
+    do {
+        cursor = keyspace_scan(f->keyspace, cursor, count_visit, &met);
+    } while (cursor != 0);
+    assert_int_equal(met, 2000);
+    cursor = keyspace_scan(f->keyspace, 0, count_visit, &met);
+    keyspace_flush(f->keyspace);
+    while (cursor != 0) { /* ends */
+        cursor = keyspace_scan(f->keyspace, cursor, count_visit, &met);
+    }
+    keyspace_unpin(f->keyspace);
+    assert_null(keyspace_random(f->keyspace));
+    set(f, "only", "v");
+    const struct entry *any = keyspace_random(f->keyspace);
+    assert_non_null(any);
+    assert_true(slice_equals(entry_key(any), SLICE("only")));
+}
+
+static bool memory_is_back(void *fixture) {
+    struct fixture *f = fixture;
+    return keyspace_used_bytes(f->keyspace) < 64 << 10;
+}
+
+static void a_flush_gives_the_memory_back_in_the_background(void **state) {
+    struct fixture *f = *state;
+    for (int i = 0; i < 20000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "key:%d", i);
+        set(f, name, "0123456789abcdef0123456789abcdef");
+    }
+    assert_true(keyspace_used_bytes(f->keyspace) > 1 << 20);
+    keyspace_flush(f->keyspace);
+    assert_true(run_until(f, memory_is_back));
+}
+
+static void hits_and_misses_are_counted_by_reads_only(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "1");
+    struct key a = key_of(f, "a"), b = key_of(f, "b");
+    keyspace_read(f->keyspace, &a);
+    keyspace_read(f->keyspace, &b);
+    keyspace_peek(f->keyspace, &b);
+    assert_int_equal(keyspace_stats(f->keyspace)->hits, 1);
+    assert_int_equal(keyspace_stats(f->keyspace)->misses, 1);
+    assert_int_equal(keyspace_stats(f->keyspace)->writes, 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(versions_count_the_writes_of_a_key),
+        TEST(a_version_never_repeats_after_a_deletion),
+        TEST(a_flush_raises_the_floor_over_every_version),
+        TEST(the_last_version_is_an_error_not_a_zero),
+        TEST(conditions_hold_or_change_nothing),
+        TEST(a_value_may_be_written_over_itself),
+        TEST(a_key_expires_for_its_owner_by_a_deletion),
+        TEST(the_sweep_finds_what_nobody_asks_for),
+        TEST(a_follower_hides_what_has_expired_and_waits),
+        TEST(deadlines_are_set_kept_and_cleared),
+        TEST(lines_are_applied_as_they_say),
+        TEST(a_bare_line_counts_only_when_it_is_newer),
+        TEST(only_missing_keys_are_adopted_as_writes),
+        TEST(a_full_state_drops_what_it_did_not_touch),
+        TEST(a_pinned_scan_meets_each_key_once_across_a_flush_too),
+        TEST(a_flush_gives_the_memory_back_in_the_background),
+        TEST(hits_and_misses_are_counted_by_reads_only),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

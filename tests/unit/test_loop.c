@@ -1,0 +1,275 @@
+#include "server/net/loop.h"
+
+#include "tests/unit/loop_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+static struct loop *loop;
+static char transcript[256]; /* what happened, a letter each */
+
+static void note(char letter) {
+    size_t n = strlen(transcript);
+    assert_true(n + 1 < sizeof(transcript));
+    transcript[n] = letter;
+    transcript[n + 1] = '\0';
+}
+
+static int setup(void **state) {
+    (void)state;
+    transcript[0] = '\0';
+    loop = loop_create();
+    return loop == NULL ? -1 : 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    loop_destroy(&loop);
+    return loop == NULL ? 0 : -1;
+}
+
+static void iterate(void) { ev_run(loop_ev(loop), EVRUN_NOWAIT); }
+
+static void spin_us(uint64_t us) {
+    uint64_t until_us = loop_monotonic_us() + us;
+    while (loop_monotonic_us() < until_us) {
+    }
+}
+
+/* --- hooks */
+
+struct noting_hook {
+    struct loop_hook hook;
+    char letter;
+    bool leaves;                /* removes itself when it runs */
+    struct noting_hook *victim; /* removes that one */
+};
+
+static void run_noting(void *context) {
+    struct noting_hook *self = context;
+    note(self->letter);
+    if (self->leaves) {
+        loop_remove_flush_hook(loop, &self->hook);
+    }
+    if (self->victim != NULL) {
+        loop_remove_flush_hook(loop, &self->victim->hook);
+    }
+}
+
+static void test_hooks_run_newest_first(void **state) {
+    (void)state;
+    struct noting_hook a = {.letter = 'a'}, b = {.letter = 'b'}, w = {.letter = 'w'};
+    a.hook = (struct loop_hook){.run = run_noting, .context = &a};
+    b.hook = (struct loop_hook){.run = run_noting, .context = &b};
+    w.hook = (struct loop_hook){.run = run_noting, .context = &w};
+    loop_add_flush_hook(loop, &a.hook);
+    loop_add_flush_hook(loop, &b.hook);
+    loop_add_wake_hook(loop, &w.hook);
+    iterate();
+    iterate();
+    assert_string_equal(transcript, "bawbaw"); /* flush before the poll, wake after it */
+    loop_remove_wake_hook(loop, &w.hook);
+    loop_remove_flush_hook(loop, &a.hook);
+    iterate();
+    assert_string_equal(transcript, "bawbawb");
+}
+
+static void test_hooks_may_go_while_they_run(void **state) {
+    (void)state;
+    struct noting_hook hooks[4] = {
+        {.letter = 'a'}, {.letter = 'b'}, {.letter = 'c'}, {.letter = 'd', .leaves = true}};
+    for (int i = 0; i < 4; i++) {
+        hooks[i].hook = (struct loop_hook){.run = run_noting, .context = &hooks[i]};
+        loop_add_flush_hook(loop, &hooks[i].hook);
+    }
+    hooks[2].victim = &hooks[1]; /* the next in turn */
+    iterate();
+    assert_string_equal(transcript, "dca");
+    hooks[2].victim = NULL;
+    iterate();
+    assert_string_equal(transcript, "dcaca");
+}
+
+/* --- tasks */
+
+struct counting_task {
+    struct task task;
+    int steps, last; /* the step that returns false */
+    uint64_t step_us;
+    char letter;
+};
+
+static bool step_counting(void *context) {
+    struct counting_task *self = context;
+    if (self->letter != '\0') {
+        note(self->letter);
+    }
+    spin_us(self->step_us);
+    return ++self->steps != self->last;
+}
+
+static void test_task_runs_until_it_is_done(void **state) {
+    (void)state;
+    struct counting_task one = {.last = 5};
+    one.task = (struct task){.step = step_counting, .context = &one};
+    task_start(loop, &one.task);
+    task_start(loop, &one.task); /* nothing */
+    assert_true(task_active(&one.task));
+    iterate();
+    assert_int_equal(one.steps, 5);
+    assert_false(task_active(&one.task));
+    iterate();
+    assert_int_equal(one.steps, 5);
+    task_stop(loop, &one.task); /* nothing */
+}
+
+static void test_tasks_take_turns_within_the_budget(void **state) {
+    (void)state;
+    struct counting_task a = {.letter = 'a', .step_us = LOOP_TASK_BUDGET_US + 1};
+    struct counting_task b = {.letter = 'b', .step_us = LOOP_TASK_BUDGET_US + 1};
+    a.task = (struct task){.step = step_counting, .context = &a};
+    b.task = (struct task){.step = step_counting, .context = &b};
+    task_start(loop, &a.task);
+    task_start(loop, &b.task);
+    for (int i = 0; i < 4; i++) {
+        iterate(); /* a step eats the whole budget: one an iteration, in turn */
+    }
+    assert_string_equal(transcript, "abab");
+    task_stop(loop, &a.task);
+    iterate();
+    assert_string_equal(transcript, "ababb");
+    task_stop(loop, &b.task);
+}
+
+static bool step_free_itself(void *context) {
+    struct task *self = context;
+    task_stop(loop, self);
+    free(self);
+    note('f');
+    return true; /* whatever it says */
+}
+
+static bool step_start_again(void *context) {
+    struct counting_task *self = context;
+    note('r');
+    task_stop(loop, &self->task);
+    if (++self->steps < 3) {
+        task_start(loop, &self->task);
+    }
+    return false;
+}
+
+static void test_task_may_stop_in_its_own_step(void **state) {
+    (void)state;
+    struct task *freed = calloc(1, sizeof(*freed));
+    assert_non_null(freed);
+    *freed = (struct task){.step = step_free_itself, .context = freed};
+    task_start(loop, freed);
+    iterate();
+    assert_string_equal(transcript, "f");
+
+    struct counting_task again = {0};
+    again.task = (struct task){.step = step_start_again, .context = &again};
+    task_start(loop, &again.task);
+    loop_fixture_settle(loop);
+    assert_string_equal(transcript, "frrr");
+    assert_false(task_active(&again.task));
+}
+
+static void stop_by_timer(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev;
+    (void)timer;
+    (void)events;
+    loop_stop(loop);
+}
+
+static uint64_t iterations_in_50_ms(void) {
+    ev_timer timer;
+    ev_timer_init(&timer, stop_by_timer, 0.05, 0.0);
+    ev_timer_start(loop_ev(loop), &timer);
+    loop_stalls_reset(loop);
+    loop_run(loop);
+    return loop_stalls(loop).iterations;
+}
+
+static void test_loop_waits_only_without_tasks(void **state) {
+    (void)state;
+    assert_in_range(iterations_in_50_ms(), 0, 5);
+    struct counting_task busy = {.step_us = LOOP_TASK_BUDGET_US};
+    busy.task = (struct task){.step = step_counting, .context = &busy};
+    task_start(loop, &busy.task);
+    assert_true(iterations_in_50_ms() > 5);
+    task_stop(loop, &busy.task);
+    iterate();
+    assert_in_range(iterations_in_50_ms(), 0, 5);
+}
+
+/* --- clock, stop, stalls */
+
+static void test_clock(void **state) {
+    (void)state;
+    int64_t unix_ms = loop_now_ms(loop), monotonic_ms = loop_monotonic_ms(loop);
+    assert_true(llabs(unix_ms / 1000 - (int64_t)time(NULL)) <= 1);
+    spin_us(3000);
+    assert_int_equal(loop_now_ms(loop), unix_ms); /* as of this iteration */
+    iterate();
+    assert_true(loop_now_ms(loop) >= unix_ms + 2);
+    assert_true(loop_monotonic_ms(loop) >= monotonic_ms + 2);
+    assert_true(llabs(loop_monotonic_ms(loop) - (int64_t)(loop_monotonic_us() / 1000)) <= 1000);
+}
+
+static void test_stop_before_run_is_kept(void **state) {
+    (void)state;
+    loop_stop(loop);
+    loop_run(loop); /* returns */
+    ev_timer timer;
+    ev_timer_init(&timer, stop_by_timer, 0.001, 0.0);
+    ev_timer_start(loop_ev(loop), &timer);
+    loop_run(loop); /* once more, and the stop is used up */
+}
+
+static void test_stalls(void **state) {
+    (void)state;
+    struct counting_task slow = {.step_us = 20000, .last = 1};
+    slow.task = (struct task){.step = step_counting, .context = &slow};
+    iterate(); /* from now on there is a poll before each prepare */
+    loop_stalls_reset(loop);
+    for (int i = 0; i < 300; i++) {
+        iterate();
+    }
+    struct loop_stalls quiet = loop_stalls(loop);
+    assert_int_equal(quiet.iterations, 300);
+    task_start(loop, &slow.task);
+    iterate();
+    struct loop_stalls stalled = loop_stalls(loop);
+    assert_int_equal(stalled.iterations, 301);
+    assert_true(stalled.max_us >= 20000);
+    assert_true(stalled.p50_us < 20000);
+    assert_true(stalled.p50_us <= stalled.p99_us && stalled.p99_us <= stalled.p999_us &&
+                stalled.p999_us <= stalled.max_us);
+    loop_stalls_reset(loop);
+    assert_int_equal(loop_stalls(loop).max_us, 0);
+}
+
+#define LOOP_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        LOOP_TEST(test_hooks_run_newest_first),
+        LOOP_TEST(test_hooks_may_go_while_they_run),
+        LOOP_TEST(test_task_runs_until_it_is_done),
+        LOOP_TEST(test_tasks_take_turns_within_the_budget),
+        LOOP_TEST(test_task_may_stop_in_its_own_step),
+        LOOP_TEST(test_loop_waits_only_without_tasks),
+        LOOP_TEST(test_clock),
+        LOOP_TEST(test_stop_before_run_is_kept),
+        LOOP_TEST(test_stalls),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

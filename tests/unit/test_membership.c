@@ -1,0 +1,656 @@
+/* Membership, told as what one node ("self") hears and what it then does. */
+#include "cluster/membership.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { TICK_MS = 50 };
+
+/* self is a node of group 0 at 10.0.0.1:8000; now_ms is its clock. */
+struct scene {
+    struct membership *membership;
+    int64_t now_ms;
+};
+
+static const char *const action_names[] = {
+    [MEMBERSHIP_SEND_FACTS] = "send-facts",
+    [MEMBERSHIP_SEND_WHO] = "send-who",
+    [MEMBERSHIP_VERIFY] = "verify",
+    [MEMBERSHIP_MEMBER_UP] = "up",
+    [MEMBERSHIP_MEMBER_CHANGED] = "changed",
+    [MEMBERSHIP_MEMBER_DEAD] = "dead",
+    [MEMBERSHIP_MEMBER_GONE] = "gone",
+    [MEMBERSHIP_GROUP_JOINED] = "joined",
+    [MEMBERSHIP_OTHER_LEADER] = "other-leader",
+    [MEMBERSHIP_DUPLICATE_ID] = "duplicate-id",
+};
+
+static void append_actions(struct scene *scene, char *text, size_t size) {
+    struct membership_action action;
+    while (membership_next(scene->membership, &action)) {
+        size_t len = strlen(text);
+        const char *what = action_names[action.type];
+        if (action.type == MEMBERSHIP_GROUP_JOINED) {
+            snprintf(text + len, size - len, "%s%s:%u", len > 0 ? " " : "", what,
+                     (unsigned)action.member.group);
+        } else if (action.type == MEMBERSHIP_SEND_FACTS || action.type == MEMBERSHIP_SEND_WHO) {
+            snprintf(text + len, size - len, "%s%s", len > 0 ? " " : "", what);
+        } else {
+            snprintf(text + len, size - len, "%s%s:%s", len > 0 ? " " : "", what, action.member.id);
+        }
+    }
+}
+
+/* The actions in their order, as "up:b verify:b". */
+#define assert_actions(scene, expected)                                                                        \
+    do {                                                                                                       \
+        char actions_text[4096] = "";                                                                          \
+        append_actions((scene), actions_text, sizeof actions_text);                                            \
+        assert_string_equal(actions_text, (expected));                                                         \
+    } while (0)
+
+static struct datagram parse(const char *text) {
+    struct datagram datagram;
+    assert_int_equal(datagram_decode(slice_from_text(text), &datagram), DATAGRAM_OK);
+    return datagram;
+}
+
+static void hear(struct scene *scene, const char *text) {
+    struct datagram datagram = parse(text);
+    membership_hear(scene->membership, &datagram, scene->now_ms);
+}
+
+static void answer(struct scene *scene, const char *text) {
+    struct datagram datagram = parse(text);
+    membership_verified(scene->membership, &datagram, scene->now_ms);
+}
+
+/* Lets time pass, and forgets the actions but returns how many of the type there were. */
+static unsigned pass(struct scene *scene, int64_t ms, enum membership_action_type type) {
+    unsigned n = 0;
+    for (int64_t end_ms = scene->now_ms + ms; scene->now_ms < end_ms;) {
+        scene->now_ms += TICK_MS;
+        membership_tick(scene->membership, scene->now_ms);
+        struct membership_action action;
+        while (membership_next(scene->membership, &action)) {
+            n += action.type == type;
+        }
+    }
+    return n;
+}
+
+static void start_as(struct scene *scene, bool leader, uint64_t seed) {
+    struct member self = {.id = "self", .host = "10.0.0.1", .port = 8000, .api_port = 9000, .redis_port = 6379};
+    self.leader = leader;
+    scene->membership = membership_create(&self, seed);
+    assert_non_null(scene->membership);
+    scene->now_ms = 1000000;
+    membership_start(scene->membership, scene->now_ms);
+    assert_actions(scene, "send-facts send-who");
+}
+
+static struct scene *follower_scene(void) {
+    static struct scene scene;
+    start_as(&scene, false, 1);
+    return &scene;
+}
+
+static struct scene *leader_scene(void) {
+    static struct scene scene;
+    start_as(&scene, true, 1);
+    return &scene;
+}
+
+static void end(struct scene *scene) {
+    membership_destroy(&scene->membership);
+    assert_null(scene->membership);
+}
+
+static const struct member *member(struct scene *scene, const char *id) {
+    return membership_find(scene->membership, id);
+}
+
+/* ---- what self says ---- */
+
+static void self_is_a_member_from_the_start(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    assert_int_equal(membership_count(scene->membership), 1);
+    assert_ptr_equal(membership_at(scene->membership, 0), membership_self(scene->membership));
+    assert_ptr_equal(member(scene, "self"), membership_self(scene->membership));
+    assert_true(member(scene, "self")->self && member(scene, "self")->alive &&
+                member(scene, "self")->has_endpoints);
+    const uint16_t *groups;
+    assert_int_equal(membership_groups(scene->membership, &groups), 0);
+    end(scene);
+}
+
+static void facts_go_out_every_5_s_less_up_to_a_tenth(void **state) {
+    (void)state;
+    struct scene scene;
+    start_as(&scene, false, 7);
+    int64_t last_ms = scene.now_ms, shortest_ms = INT64_MAX, longest_ms = 0;
+    for (int i = 0; i < 400; i++) {
+        while (pass(&scene, TICK_MS, MEMBERSHIP_SEND_FACTS) == 0) {
+        }
+        int64_t gap_ms = scene.now_ms - last_ms;
+        shortest_ms = gap_ms < shortest_ms ? gap_ms : shortest_ms;
+        longest_ms = gap_ms > longest_ms ? gap_ms : longest_ms;
+        last_ms = scene.now_ms;
+    }
+    assert_in_range(shortest_ms, 4500, 4600); /* the tick adds up to 50 ms */
+    assert_in_range(longest_ms, 4950, 5000 + TICK_MS);
+    end(&scene);
+}
+
+static void who_is_repeated_in_the_first_seconds_only(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene(); /* the first */
+    assert_int_equal(pass(scene, 1000, MEMBERSHIP_SEND_WHO), 3);
+    assert_int_equal(pass(scene, 3500, MEMBERSHIP_SEND_WHO), 2);
+    assert_int_equal(pass(scene, 600000, MEMBERSHIP_SEND_WHO), 0);
+    end(scene);
+}
+
+static void several_who_are_answered_once_within_200_ms(void **state) {
+    (void)state;
+    int64_t longest_ms = 0;
+    for (uint64_t seed = 0; seed < 200; seed++) {
+        struct scene scene;
+        start_as(&scene, false, seed);
+        int64_t asked_ms = scene.now_ms;
+        hear(&scene, "WHO");
+        assert_actions(&scene, ""); /* not in the same moment as everybody else */
+        hear(&scene, "WHO");
+        hear(&scene, "WHO");
+        unsigned answers = 0;
+        int64_t answered_ms = 0;
+        for (int i = 0; i < 20; i++) {
+            scene.now_ms += 10;
+            membership_tick(scene.membership, scene.now_ms);
+            struct membership_action action;
+            while (membership_next(scene.membership, &action)) {
+                if (action.type == MEMBERSHIP_SEND_FACTS) {
+                    answers++;
+                    answered_ms = scene.now_ms - asked_ms;
+                }
+            }
+        }
+        assert_int_equal(answers, 1);
+        longest_ms = answered_ms > longest_ms ? answered_ms : longest_ms;
+        assert_int_equal(pass(&scene, 3000, MEMBERSHIP_SEND_FACTS), 0);
+        hear(&scene, "WHO");
+        assert_int_equal(pass(&scene, 200, MEMBERSHIP_SEND_FACTS), 1); /* the next question is answered too */
+        end(&scene);
+    }
+    assert_true(longest_ms > 150); /* the delay is spread over the window */
+}
+
+static void a_node_heard_for_the_first_time_is_answered_like_a_who(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8000|0|false");
+    assert_actions(scene, "up:b");
+    assert_int_equal(pass(scene, 200, MEMBERSHIP_SEND_FACTS), 1);
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8000|0|false");
+    assert_actions(scene, "");
+    assert_int_equal(pass(scene, 3000, MEMBERSHIP_SEND_FACTS), 0);
+    end(scene);
+}
+
+static void a_change_of_role_is_announced_at_once(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    membership_set_leader(scene->membership, true, scene->now_ms);
+    struct membership_action action;
+    assert_true(membership_next(scene->membership, &action));
+    assert_int_equal(action.type, MEMBERSHIP_SEND_FACTS);
+    assert_true(action.member.leader);
+    assert_actions(scene, "");
+    membership_set_leader(scene->membership, true, scene->now_ms);
+    assert_actions(scene, "");
+    membership_set_leader(scene->membership, false, scene->now_ms);
+    assert_actions(scene, "send-facts");
+    assert_false(membership_self(scene->membership)->leader);
+    end(scene);
+}
+
+/* ---- who is there ---- */
+
+static void a_node_comes_says_its_ports_and_leaves(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ENDPOINTS|b|9001|6380"); /* before its ANNOUNCE: ignored, it comes again */
+    assert_actions(scene, "");
+    assert_null(member(scene, "b"));
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|3|false");
+    assert_actions(scene, "up:b");
+    assert_false(member(scene, "b")->has_endpoints);
+    hear(scene, "ENDPOINTS|b|9001|6380");
+    assert_actions(scene, "changed:b");
+    hear(scene, "ENDPOINTS|b|9001|6380");
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|3|false");
+    assert_actions(scene, "");
+
+    const struct member *b = member(scene, "b");
+    assert_string_equal(b->host, "10.0.0.2");
+    assert_int_equal(b->port, 8001);
+    assert_int_equal(b->group, 3);
+    assert_int_equal(b->api_port, 9001);
+    assert_int_equal(b->redis_port, 6380);
+    assert_true(b->alive && b->has_endpoints && !b->leader && !b->self);
+    assert_int_equal(b->first_heard_ms, scene->now_ms);
+
+    hear(scene, "ENDPOINTS|b|9002|6380");
+    assert_actions(scene, "changed:b");
+    hear(scene, "LEAVE|b");
+    assert_actions(scene, "gone:b");
+    hear(scene, "LEAVE|b");
+    assert_actions(scene, "");
+    assert_null(member(scene, "b"));
+    end(scene);
+}
+
+static void members_are_ordered_by_id(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|zz|10.0.0.2|8001|0|false");
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8002|0|false");
+    hear(scene, "ANNOUNCE|m|10.0.0.2|8003|0|false");
+    assert_actions(scene, "up:zz up:a up:m");
+    static const char *const ids[] = {"a", "m", "self", "zz"};
+    assert_int_equal(membership_count(scene->membership), 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_string_equal(membership_at(scene->membership, i)->id, ids[i]);
+    }
+    end(scene);
+}
+
+static void a_node_silent_for_30_s_is_dead_and_not_before(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    assert_int_equal(pass(scene, 29950, MEMBERSHIP_MEMBER_DEAD), 0);
+    assert_true(member(scene, "b")->alive);
+    assert_int_equal(pass(scene, 50, MEMBERSHIP_MEMBER_DEAD), 1);
+    assert_false(member(scene, "b")->alive);
+    assert_int_equal(pass(scene, 60000, MEMBERSHIP_MEMBER_DEAD), 0); /* once */
+
+    hear(scene, "ENDPOINTS|b|9001|6380");
+    assert_false(member(scene, "b")->alive); /* the heartbeat is ANNOUNCE */
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    assert_actions(scene, "changed:b up:b");
+    assert_int_equal(pass(scene, 29950, MEMBERSHIP_MEMBER_DEAD), 0);
+    assert_int_equal(pass(scene, 50, MEMBERSHIP_MEMBER_DEAD), 1);
+    end(scene);
+}
+
+static void each_announcement_gives_30_s_more(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    hear(scene, "ANNOUNCE|c|10.0.0.3|8001|0|false");
+    pass(scene, 20000, MEMBERSHIP_MEMBER_DEAD);
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    assert_int_equal(pass(scene, 29950, MEMBERSHIP_MEMBER_DEAD), 1); /* c */
+    assert_true(member(scene, "b")->alive);
+    assert_false(member(scene, "c")->alive);
+    assert_int_equal(pass(scene, 50, MEMBERSHIP_MEMBER_DEAD), 1);
+    end(scene);
+}
+
+static void dead_nodes_are_forgotten_after_a_day(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    hear(scene, "ANNOUNCE|c|10.0.0.3|8001|0|false");
+    assert_int_equal(pass(scene, MEMBERSHIP_FORGET_AFTER_MS - 50, MEMBERSHIP_MEMBER_GONE), 0);
+    assert_non_null(member(scene, "b"));
+    assert_int_equal(pass(scene, 50, MEMBERSHIP_MEMBER_GONE), 2);
+    assert_int_equal(membership_count(scene->membership), 1);
+    end(scene);
+}
+
+static void a_process_that_was_stopped_asks_before_it_calls_anybody_dead(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    hear(scene, "ANNOUNCE|c|10.0.0.3|8001|0|false");
+    pass(scene, 10000, MEMBERSHIP_SEND_FACTS);
+    scene->now_ms += 60000;
+    membership_tick(scene->membership, scene->now_ms);
+    assert_actions(scene, "send-facts send-who");
+    scene->now_ms += 200;
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    assert_actions(scene, "");
+    assert_int_equal(pass(scene, 1000, MEMBERSHIP_MEMBER_DEAD), 1);
+    assert_true(member(scene, "b")->alive);
+    assert_false(member(scene, "c")->alive);
+    end(scene);
+}
+
+static void a_restart_under_a_new_id_replaces_the_node_at_its_host_and_port(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|old|10.0.0.2|8001|0|false");
+    hear(scene, "ANNOUNCE|other|10.0.0.2|8002|0|false");
+    assert_actions(scene, "up:old up:other");
+    hear(scene, "ANNOUNCE|new|10.0.0.2|8001|0|false");
+    assert_actions(scene, "gone:old up:new");
+    assert_int_equal(membership_count(scene->membership), 3);
+    hear(scene, "ANNOUNCE|other|10.0.0.2|8001|0|false"); /* a known node moves to where another one was */
+    assert_actions(scene, "gone:new changed:other");
+    assert_int_equal(membership_count(scene->membership), 2);
+    end(scene);
+}
+
+static void a_node_at_a_new_address_has_to_say_its_ports_again(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    hear(scene, "ENDPOINTS|b|9001|6380");
+    assert_actions(scene, "up:b changed:b");
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|1|false");
+    assert_actions(scene, "changed:b");
+    assert_true(member(scene, "b")->has_endpoints); /* another group, the same process */
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|1|false");
+    assert_actions(scene, "changed:b");
+    assert_false(member(scene, "b")->has_endpoints);
+    assert_int_equal(member(scene, "b")->api_port, 0);
+    end(scene);
+}
+
+static void echoes_and_former_selves_are_ignored(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|self|10.0.0.1|8000|0|false");
+    hear(scene, "ENDPOINTS|self|9000|6379");
+    hear(scene, "LEAVE|self");
+    hear(scene, "ANNOUNCE|self|10.0.0.1|8000|0|true");  /* its role of a moment ago */
+    hear(scene, "ANNOUNCE|ghost|10.0.0.1|8000|0|true"); /* what it was before its restart */
+    hear(scene, "ENDPOINTS|ghost|9000|6379");
+    hear(scene, "LEAVE|ghost");
+    assert_actions(scene, "");
+    assert_int_equal(membership_count(scene->membership), 1);
+    assert_false(membership_self(scene->membership)->leader);
+    end(scene);
+}
+
+static void a_double_of_the_own_id_is_reported_every_5_s_at_most(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|self|10.0.0.9|8000|4|true");
+    struct membership_action action;
+    assert_true(membership_next(scene->membership, &action));
+    assert_int_equal(action.type, MEMBERSHIP_DUPLICATE_ID);
+    assert_string_equal(action.member.id, "self");
+    assert_string_equal(action.member.host, "10.0.0.9");
+    assert_int_equal(action.member.group, 4);
+    hear(scene, "ANNOUNCE|self|10.0.0.1|8001|0|false");
+    scene->now_ms += 4999;
+    hear(scene, "ANNOUNCE|self|10.0.0.9|8000|4|true");
+    assert_actions(scene, "");
+    scene->now_ms += 1;
+    hear(scene, "ANNOUNCE|self|10.0.0.9|8000|4|true");
+    assert_actions(scene, "duplicate-id:self");
+    assert_string_equal(membership_self(scene->membership)->host, "10.0.0.1");
+    assert_int_equal(membership_count(scene->membership), 1);
+    end(scene);
+}
+
+/* ---- leaders and groups ---- */
+
+static void a_group_joins_the_ring_when_its_leader_has_answered(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    const uint16_t *groups;
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "up:b verify:b");
+    assert_int_equal(membership_groups(scene->membership, &groups), 0);
+    assert_null(membership_leader(scene->membership, 5)); /* a stray datagram moves nothing */
+    answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "joined:5");
+    assert_ptr_equal(membership_leader(scene->membership, 5), member(scene, "b"));
+
+    hear(scene, "ANNOUNCE|c|10.0.0.3|8001|2|true");
+    assert_actions(scene, "up:c verify:c");
+    answer(scene, "ANNOUNCE|c|10.0.0.3|8001|2|true");
+    answer(scene, "ANNOUNCE|c|10.0.0.3|8001|2|true");
+    assert_actions(scene, "joined:2");
+    membership_join_group(scene->membership, 0); /* a link to self's leader stands */
+    membership_join_group(scene->membership, 0);
+    assert_actions(scene, "joined:0");
+    assert_int_equal(membership_groups(scene->membership, &groups), 3);
+    assert_int_equal(groups[0], 0);
+    assert_int_equal(groups[1], 2);
+    assert_int_equal(groups[2], 5);
+
+    pass(scene, 60000, MEMBERSHIP_MEMBER_DEAD);
+    assert_null(membership_leader(scene->membership, 5));
+    hear(scene, "LEAVE|c");
+    assert_actions(scene, "gone:c");
+    assert_int_equal(membership_groups(scene->membership, &groups), 3); /* no time-out takes a group out */
+    end(scene);
+}
+
+static void the_leader_of_the_own_group_is_asked_too_and_followers_are_not(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|f|10.0.0.3|8001|0|false");
+    hear(scene, "ANNOUNCE|l|10.0.0.2|8001|0|true");
+    assert_actions(scene, "up:f up:l verify:l");
+    answer(scene, "ANNOUNCE|l|10.0.0.2|8001|0|true");
+    assert_actions(scene, "joined:0");
+    assert_ptr_equal(membership_leader(scene->membership, 0), member(scene, "l"));
+    end(scene);
+}
+
+static void a_leader_is_asked_one_question_at_a_time_and_again_2_s_after_a_failure(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "up:b verify:b");
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, ""); /* the question is under way */
+    membership_verify_failed(scene->membership, "b", scene->now_ms);
+    assert_actions(scene, "");
+    scene->now_ms += 1999;
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "");
+    scene->now_ms += 1;
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "verify:b");
+    scene->now_ms += MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS; /* no word at all */
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "verify:b");
+    membership_verify_failed(scene->membership, "nobody", scene->now_ms);
+    membership_verify_failed(scene->membership, "self", scene->now_ms);
+    assert_actions(scene, "");
+    end(scene);
+}
+
+static void an_answer_with_other_facts_verifies_nothing(void **state) {
+    (void)state;
+    static const char *const answers[] = {
+        "ANNOUNCE|b|10.0.0.2|8001|5|false", "ANNOUNCE|b|10.0.0.2|8001|6|true",
+        "ANNOUNCE|b|10.0.0.2|8002|5|true",  "ANNOUNCE|b|10.0.0.3|8001|5|true",
+        "ANNOUNCE|c|10.0.0.2|8001|5|true",
+    };
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        struct scene *scene = follower_scene();
+        hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+        assert_actions(scene, "up:b verify:b");
+        answer(scene, answers[i]);
+        assert_actions(scene, "");
+        assert_false(member(scene, "b")->verified);
+        assert_null(membership_leader(scene->membership, 5));
+        end(scene);
+    }
+}
+
+static void a_changed_fact_makes_a_leader_unverified(void **state) {
+    (void)state;
+    static const char *const changes[] = {
+        "ANNOUNCE|b|10.0.0.2|8002|5|true",
+        "ANNOUNCE|b|10.0.0.3|8001|5|true",
+        "ANNOUNCE|b|10.0.0.2|8001|6|true",
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {
+        struct scene *scene = follower_scene();
+        hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+        answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+        assert_actions(scene, "up:b verify:b joined:5");
+        hear(scene, changes[i]);
+        assert_actions(scene, "changed:b verify:b");
+        assert_false(member(scene, "b")->verified);
+        assert_null(membership_leader(scene->membership, member(scene, "b")->group));
+        answer(scene, changes[i]);
+        assert_true(member(scene, "b")->verified);
+        end(scene);
+    }
+}
+
+static void a_leader_that_steps_down_and_up_again_is_asked_again(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "up:b verify:b joined:5");
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|false");
+    assert_actions(scene, "changed:b");
+    assert_null(membership_leader(scene->membership, 5));
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "changed:b verify:b");
+    answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, ""); /* the group is in the ring already */
+    assert_non_null(membership_leader(scene->membership, 5));
+    end(scene);
+}
+
+static void a_change_while_the_question_is_under_way_is_asked_about_when_it_is_answered(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
+    assert_actions(scene, "up:b verify:b");
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|6|true");
+    assert_actions(scene, "changed:b");
+    answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true"); /* of the past */
+    assert_actions(scene, "verify:b");
+    answer(scene, "ANNOUNCE|b|10.0.0.2|8001|6|true");
+    assert_actions(scene, "joined:6");
+
+    hear(scene, "ANNOUNCE|c|10.0.0.3|8001|7|true");
+    hear(scene, "ANNOUNCE|c|10.0.0.4|8001|7|true");
+    assert_actions(scene, "up:c verify:c changed:c");
+    membership_verify_failed(scene->membership, "c", scene->now_ms); /* nobody at the old host */
+    assert_actions(scene, "verify:c");
+    membership_verify_failed(scene->membership, "c", scene->now_ms);
+    assert_actions(scene, ""); /* but not in a circle */
+    end(scene);
+}
+
+static void the_leader_of_a_group_is_the_live_verified_one_heard_last(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
+    answer(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
+    scene->now_ms += 1000;
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
+    answer(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
+    scene->now_ms += 1000;
+    hear(scene, "ANNOUNCE|c|10.0.0.4|8001|5|true"); /* does not answer */
+    assert_actions(scene, "up:a verify:a joined:5 up:b verify:b up:c verify:c");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    scene->now_ms += 1000;
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
+    assert_null(membership_leader(scene->membership, 4));
+    end(scene);
+}
+
+static void a_leader_hears_of_another_one_of_its_group(void **state) {
+    (void)state;
+    struct scene *scene = leader_scene();
+    assert_ptr_equal(membership_leader(scene->membership, 0), membership_self(scene->membership));
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|true");
+    assert_actions(scene, "up:b verify:b other-leader:b");
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|true");
+    assert_actions(scene, "other-leader:b");
+    hear(scene, "ANNOUNCE|c|10.0.0.3|8001|1|true"); /* of another group: as it should be */
+    assert_actions(scene, "up:c verify:c");
+    membership_set_leader(scene->membership, false, scene->now_ms);
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|true");
+    assert_actions(scene, "send-facts");
+    membership_set_leader(scene->membership, true, scene->now_ms);
+    assert_actions(scene, "send-facts other-leader:b");
+    end(scene);
+}
+
+/* ---- limits ---- */
+
+static void more_than_the_most_members_are_ignored_and_counted(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    char text[96];
+    for (unsigned i = 0; i < MEMBERSHIP_MAX_MEMBERS + 9; i++) {
+        snprintf(text, sizeof text, "ANNOUNCE|n%u|10.0.1.%u|%u|%u|true", i * 7919 % 100003, i % 256, 8000 + i,
+                 i);
+        hear(scene, text); /* nobody takes the actions: they wait */
+    }
+    assert_int_equal(membership_count(scene->membership), MEMBERSHIP_MAX_MEMBERS);
+    assert_int_equal(membership_ignored(scene->membership), 10); /* self is one of the most */
+    for (size_t i = 1; i < MEMBERSHIP_MAX_MEMBERS; i++) {
+        assert_true(
+            strcmp(membership_at(scene->membership, i - 1)->id, membership_at(scene->membership, i)->id) < 0);
+    }
+    struct membership_action action;
+    unsigned up = 0, verify = 0;
+    while (membership_next(scene->membership, &action)) {
+        up += action.type == MEMBERSHIP_MEMBER_UP;
+        verify += action.type == MEMBERSHIP_VERIFY;
+    }
+    assert_int_equal(up, MEMBERSHIP_MAX_MEMBERS - 1); /* no action is lost */
+    assert_int_equal(verify, MEMBERSHIP_MAX_MEMBERS - 1);
+
+    hear(scene, "ANNOUNCE|n0-again|10.0.1.0|8000|0|false"); /* a restart needs no room */
+    assert_actions(scene, "gone:n0 up:n0-again");
+    assert_int_equal(pass(scene, 30000, MEMBERSHIP_MEMBER_DEAD), MEMBERSHIP_MAX_MEMBERS - 1);
+    end(scene);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(self_is_a_member_from_the_start),
+        cmocka_unit_test(facts_go_out_every_5_s_less_up_to_a_tenth),
+        cmocka_unit_test(who_is_repeated_in_the_first_seconds_only),
+        cmocka_unit_test(several_who_are_answered_once_within_200_ms),
+        cmocka_unit_test(a_node_heard_for_the_first_time_is_answered_like_a_who),
+        cmocka_unit_test(a_change_of_role_is_announced_at_once),
+        cmocka_unit_test(a_node_comes_says_its_ports_and_leaves),
+        cmocka_unit_test(members_are_ordered_by_id),
+        cmocka_unit_test(a_node_silent_for_30_s_is_dead_and_not_before),
+        cmocka_unit_test(each_announcement_gives_30_s_more),
+        cmocka_unit_test(dead_nodes_are_forgotten_after_a_day),
+        cmocka_unit_test(a_process_that_was_stopped_asks_before_it_calls_anybody_dead),
+        cmocka_unit_test(a_restart_under_a_new_id_replaces_the_node_at_its_host_and_port),
+        cmocka_unit_test(a_node_at_a_new_address_has_to_say_its_ports_again),
+        cmocka_unit_test(echoes_and_former_selves_are_ignored),
+        cmocka_unit_test(a_double_of_the_own_id_is_reported_every_5_s_at_most),
+        cmocka_unit_test(a_group_joins_the_ring_when_its_leader_has_answered),
+        cmocka_unit_test(the_leader_of_the_own_group_is_asked_too_and_followers_are_not),
+        cmocka_unit_test(a_leader_is_asked_one_question_at_a_time_and_again_2_s_after_a_failure),
+        cmocka_unit_test(an_answer_with_other_facts_verifies_nothing),
+        cmocka_unit_test(a_changed_fact_makes_a_leader_unverified),
+        cmocka_unit_test(a_leader_that_steps_down_and_up_again_is_asked_again),
+        cmocka_unit_test(a_change_while_the_question_is_under_way_is_asked_about_when_it_is_answered),
+        cmocka_unit_test(the_leader_of_a_group_is_the_live_verified_one_heard_last),
+        cmocka_unit_test(a_leader_hears_of_another_one_of_its_group),
+        cmocka_unit_test(more_than_the_most_members_are_ignored_and_counted),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
