@@ -33,8 +33,14 @@ class RedisServer:
         self._directory = tempfile.TemporaryDirectory(prefix="kvnode-parity-")
         words = ["redis-server", "--port", str(self.port), "--bind", HOST, "--save", "", "--appendonly", "no"]
         words += ["--databases", "1", "--enable-debug-command", "yes", "--dir", self._directory.name, *more]
+        # The cluster bus is at port + 10000 unless it is told another one, and nobody has reserved that.
+        words += ["--cluster-port", str(free_port())]
         self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        wait_until(lambda: ask(self.port, "PING") == b"+PONG\r\n", what="redis-server answers")
+        try:
+            wait_until(lambda: ask(self.port, "PING") == b"+PONG\r\n", what="redis-server answers")
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._process.terminate()

@@ -30,9 +30,10 @@ class RedisParity(unittest.TestCase):
     def setUpClass(cls) -> None:
         cls.cluster = Cluster(groups=1, followers=0)
         cls.addClassCleanup(cls.cluster.close)
-        cls.redis = {"single": RedisServer(), "cluster": RedisServer("--cluster-enabled", "yes")}
-        for server in cls.redis.values():
-            cls.addClassCleanup(server.close)
+        cls.redis = {}
+        for name, more in {"single": (), "cluster": ("--cluster-enabled", "yes")}.items():
+            cls.redis[name] = RedisServer(*more)
+            cls.addClassCleanup(cls.redis[name].close)
         cls.cluster.start()
         with cls.cluster.leader().resp() as client:
             wait_until(lambda: client.info()["groups_in_ring"] == "1", what="the group is in the ring")
