@@ -66,6 +66,7 @@ static const struct setting table[] = {
     CONSTANT("daemonize", "no"),
     CONSTANT("databases", "1"),
     SWITCH("dynamic-hz", dynamic_hz, "yes"),
+    MEMORY("hll-sparse-max-bytes", hll_sparse_max_bytes, 0, "3000", SETTING_NO_EFFECT),
     NUMBER("hz", hz, 0, INT32_MAX, "10", SETTING_NO_EFFECT),
     CONSTANT("io-threads", "1"),
     NUMBER("latency-monitor-threshold", latency_monitor_threshold_ms, 0, INT64_MAX, "0", SETTING_LATENCY),

@@ -58,6 +58,7 @@ struct settings {
     int64_t tracking_table_max_keys;
     int64_t lfu_log_factor, lfu_decay_time_min;
     bool lazy_eviction, lazy_expire, lazy_server_del, lazy_user_del, lazy_user_flush, lazy_replica_flush;
+    int64_t hll_sparse_max_bytes;
     int64_t hz;
     bool dynamic_hz;
     int64_t active_expire_effort;

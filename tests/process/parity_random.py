@@ -16,6 +16,7 @@ from wire import encode_command
 
 Command = list[bytes]
 
+SETS = ("h1", "h2", "{t}h")  # HyperLogLogs; nobody looks at their bytes, where Redis notes what PFCOUNT has found
 KEYS = ("k1", "k2", "k3", "{t}k", "")
 INTEGERS = ("0", "1", "-1", "7", "42", "100", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
             "2147483647", "4294967296", "010", "+1", " 1", "1 ", "", "abc", "1.5", "0x10")
@@ -134,6 +135,8 @@ GRAMMAR: tuple[tuple[object, ...], ...] = (
     ("BITPOS", key, bit, offset), ("BITPOS", key, bit, offset, offset), ("BITPOS", key, bit, offset, offset, unit),
     ("BITOP", ("AND", "OR", "XOR", "NOT", "and", "NAND"), key, key, maybe(key), maybe(key)),
     ("BITFIELD", key, bitfield_operations), ("BITFIELD_RO", key, bitfield_operations),
+    ("PFADD", SETS, some(value, 4)), ("PFADD", SETS, integer, value), ("PFCOUNT", SETS, maybe(SETS)), ("PFCOUNT", key),
+    ("PFMERGE", SETS, maybe(SETS), maybe(SETS)), ("PFMERGE", SETS, key), ("DEL", SETS), ("EXPIRE", SETS, soon), ("STRLEN", SETS),
     ("EXISTS", some(key, 3)), ("DEL", some(key, 2)), ("UNLINK", key), ("TOUCH", some(key, 3)), ("TYPE", key),
     ("EXPIRE", key, soon), ("EXPIRE", key, soon, RELATIVE), ("PEXPIRE", key, ("500000", "0", "-1", "abc", "9223372036854775807")),
     ("EXPIREAT", key, far, expire_options), ("PEXPIREAT", key, far, expire_options),

@@ -90,6 +90,31 @@ class RedisParity(unittest.TestCase):
                     self.assertEqual(taker.execute("GET", "dumped"), value.encode())
                     self.assertEqual(taker.execute("TTL", "dumped"), -1)
 
+    def test_hyperloglogs_travel(self) -> None:
+        """The same elements make the same bytes, sparse and dense; what one has made the other counts and adds to."""
+        redis, kvnode = self.redis["single"].port, self.kvnode()
+        with RespClient(redis) as theirs, RespClient(kvnode) as ours:
+            both = (theirs, ours)
+            for client in both:
+                client.execute("DEL", "hll", "came", "merged")
+            added = 0
+            while added < 60_000:
+                batch = [f"element:{n}" for n in range(added, added + max(1, added // 4))]
+                added += len(batch)
+                self.assertEqual(*(client.execute("PFADD", "hll", *batch) for client in both))
+                values = [client.execute("GET", "hll") for client in both]
+                # Bytes 8 to 15 are where Redis notes what it has counted.
+                self.assertEqual(*(value[:8] + value[16:] for value in values), f"{added} elements")
+                count = ours.execute("PFCOUNT", "hll")
+                self.assertLess(abs(count - added), 0.03 * added + 1)
+                for client, value in zip(both, reversed(values)):
+                    client.execute("SET", "came", value)
+                    client.execute("PFADD", "came", "one more")
+                    client.execute("PFMERGE", "merged", "came", "hll")
+                for key in ("came", "merged", "hll"):
+                    self.assertEqual(*(client.execute("PFCOUNT", key) for client in both), f"{key} of {added}")
+            self.assertEqual(values[0][4], 0, "it has become dense")
+
     def test_random_sequences(self) -> None:
         """Commands by chance over a few keys, with right and wrong arguments; a failing sequence is made minimal."""
         seed = int(os.environ.get("KVNODE_SEED", time.time_ns() % (1 << 32)))
