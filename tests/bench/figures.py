@@ -2,17 +2,23 @@
 """figures.py: what a cluster of kvnode costs and how long it takes, where there is no peer to compare with.
 
     tests/bench/figures.py [--keys 1000000] [--rate 20000] [--only discovery,idle,load,sync]
+    tests/bench/figures.py --only stalls [--stall-keys 10000000]
 
     discovery  from the start of a process until every other node lists it, and until it is healthy
     idle       resident memory of a node without data
     load       time and resident memory of loading the keys
     sync       a follower joins the leader with all these keys while writes go on: how long until it is there, the
-               longest stall of both loops, and whether both hold the same data afterwards"""
+               longest stall of both loops, and whether both hold the same data afterwards
+    stalls     the iterations of the loop while a table grows to ten million keys, KEYS and GET /keys go through it, a
+               million keys expire at one instant, half of the memory is taken away, and FLUSHALL (a minute or two;
+               only when it is asked for)"""
 from __future__ import annotations
 
 import argparse
 import statistics
 import time
+import urllib.request
+from typing import Callable
 
 import load
 from load import PacedWriter
@@ -104,18 +110,68 @@ def figure_sync(system: Kvnode, rate: int) -> None:
         raise SystemExit(1)
 
 
+EXPIRING_KEYS = 1_000_000
+EXPIRE_IN_MS = 15_000
+
+
+def figure_stalls(system: Kvnode, keys: int) -> None:
+    """What is said of each: how long its iterations took, with what the system took the processor away for."""
+    leader = system.cluster.leader()
+    print(f"stalls of the loop in us, {keys:,} keys of 16 bytes with values of 32 bytes")
+
+    def watched(title: str, act: Callable[[], object]) -> None:
+        leader.execute("CONFIG", "RESETSTAT")
+        started = time.monotonic()
+        act()
+        took = time.monotonic() - started
+        print(f"    {title:44} {took:6.2f} s  {leader.info()['loop_stall_us'].replace(',', '  ')}", flush=True)
+
+    def list_over_http() -> None:
+        with urllib.request.urlopen(f"http://{load.HOST}:{leader.api}/keys", timeout=LIMIT_S) as answer:
+            while answer.read(1 << 20):
+                pass
+
+    def expire_at_once() -> None:
+        deadline = b"%d" % (int(time.time() * 1000) + EXPIRE_IN_MS)
+        for first in range(0, EXPIRING_KEYS, 1000):
+            part = range(first, first + 1000)
+            client.send(b"".join([load.resp(b"SET", b"expiring:%d" % n, b"x", b"PXAT", deadline) for n in part]))
+            load.receive_exactly(client.sock, load.RESP.set_reply_bytes * len(part))
+        wait_until(lambda: client.execute("DBSIZE") == keys, LIMIT_S, "what has expired is deleted")
+
+    def take_half_away() -> None:
+        used = int(leader.info()["used_memory"])
+        leader.execute("CONFIG", "SET", "maxmemory-policy", "allkeys-lru", "maxmemory", str(used // 2))
+        wait_until(lambda: int(leader.info()["used_memory"]) <= used // 2, LIMIT_S, "the rest is evicted")
+
+    def flush() -> None:
+        client.execute("FLUSHALL")
+        wait_until(lambda: system.resident_bytes() < 100 * MB, LIMIT_S, "the memory is given back")
+
+    with system.client(LIMIT_S) as client:
+        watched("growth, by one client", lambda: load.fill(system, keys, 32))
+        watched("KEYS that match a thousandth", lambda: client.execute("KEYS", "key:*777"))
+        watched("GET /keys", list_over_http)
+        watched(f"{EXPIRING_KEYS:,} more keys that expire in one ms", expire_at_once)
+        watched("eviction of half of the memory", take_half_away)
+        leader.execute("CONFIG", "SET", "maxmemory", "0")
+        watched("FLUSHALL, until the memory is given back", flush)
+
+
 FIGURES = ("discovery", "idle", "load", "sync")
+ON_DEMAND = ("stalls",)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keys", type=int, default=1_000_000)
     parser.add_argument("--rate", type=int, default=20_000, help="writes a second during the sync")
+    parser.add_argument("--stall-keys", type=int, default=10_000_000, help="keys in the table of the stalls")
     parser.add_argument("--times", type=int, default=5, help="nodes that are started for discovery")
     parser.add_argument("--only", default=",".join(FIGURES), help="which figures, separated by commas")
     words = parser.parse_args()
     wanted = words.only.split(",")
-    if unknown := set(wanted) - set(FIGURES):
+    if unknown := set(wanted) - set(FIGURES) - set(ON_DEMAND):
         parser.error(f"no such figure: {', '.join(sorted(unknown))}")
     if "discovery" in wanted:
         figure_discovery(words.times)
@@ -126,6 +182,9 @@ def main() -> None:
             figure_load(system, words.keys)
             if "sync" in wanted:
                 figure_sync(system, words.rate)
+    if "stalls" in wanted:
+        with Kvnode() as system:
+            figure_stalls(system, words.stall_keys)
 
 
 if __name__ == "__main__":
