@@ -17,7 +17,7 @@
 
 /* The offset between the two clocks moves only when somebody sets the time: it need not be asked for each
  * iteration. */
-enum { REALTIME_CHECK_US = 100000 };
+enum { REALTIME_CHECK_US = 100000, CLOCK_STEP_MS = 1000 };
 
 struct loop {
     struct ev_loop *ev;
@@ -58,7 +58,9 @@ static void update_clock(struct loop *loop) {
     loop->woke_us = us;
     loop->monotonic_ms = (int64_t)(us / 1000U);
     int64_t now_ms = ((int64_t)us + loop->realtime_offset_us) / 1000;
-    if (now_ms > loop->now_ms) {
+    /* What the clock is put right by stands still until it is over. A step back is followed: a clock that stood
+     * for an hour would keep for an hour what is to expire in a second. */
+    if (now_ms > loop->now_ms || loop->now_ms - now_ms > CLOCK_STEP_MS) {
         loop->now_ms = now_ms;
     }
 }
@@ -180,6 +182,10 @@ void loop_stop(struct loop *loop) {
 int64_t loop_now_ms(const struct loop *loop) { return loop->now_ms; }
 
 int64_t loop_monotonic_ms(const struct loop *loop) { return loop->monotonic_ms; }
+
+int64_t loop_unix_ms_of(const struct loop *loop, int64_t monotonic_ms) {
+    return loop->now_ms - (loop->monotonic_ms - monotonic_ms);
+}
 
 static void add_hook(struct loop_hook **first, struct loop_hook *hook) {
     hook->prev = NULL;

@@ -22,9 +22,13 @@ struct ev_loop *loop_ev(const struct loop *loop);
 void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);
 
-int64_t loop_now_ms(const struct loop *loop);       /* Unix ms as of this iteration; never goes back */
-int64_t loop_monotonic_ms(const struct loop *loop); /* for time-outs, as of this iteration */
-uint64_t loop_monotonic_us(void);                   /* the clock itself, now */
+/* Both as of this iteration. Unix ms is for data and for people; it may jump, but goes back only when the
+ * system's clock was set back by more than a second. Monotonic ms is for everything that waits. */
+int64_t loop_now_ms(const struct loop *loop);
+int64_t loop_monotonic_ms(const struct loop *loop);
+/* The Unix ms of a monotonic moment, by the clock of today. */
+int64_t loop_unix_ms_of(const struct loop *loop, int64_t monotonic_ms);
+uint64_t loop_monotonic_us(void); /* the clock itself, now */
 
 /* Called before the loop polls, once an iteration: what has gathered during it is flushed here (history to the
  * readers, closed connections freed). Intrusive and doubly linked; its owner removes it before it goes. */

@@ -7,9 +7,23 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+
+/* In place of the C library's: the system's clock, as somebody has set it. */
+static int64_t clock_set_s, clock_set_ms;
+int clock_gettime(clockid_t clock, struct timespec *out) {
+    long result = syscall(SYS_clock_gettime, clock, out);
+    if (clock == CLOCK_REALTIME) {
+        int64_t ns = out->tv_nsec + clock_set_ms * 1000000;
+        out->tv_sec += clock_set_s + (ns < 0 ? -1 : ns / 1000000000);
+        out->tv_nsec = (ns + 1000000000) % 1000000000;
+    }
+    return (int)result;
+}
 
 static struct loop *loop;
 static char transcript[256]; /* what happened, a letter each */
@@ -224,6 +238,28 @@ static void test_clock(void **state) {
     assert_true(llabs(loop_monotonic_ms(loop) - (int64_t)(loop_monotonic_us() / 1000)) <= 1000);
 }
 
+/* The clock is asked ten times a second. */
+static void set_clock(int64_t s, int64_t ms) {
+    clock_set_s = s;
+    clock_set_ms = ms;
+    spin_us(110000);
+    iterate();
+}
+
+static void test_the_clock_is_set(void **state) {
+    (void)state;
+    int64_t unix_ms = loop_now_ms(loop), monotonic_ms = loop_monotonic_ms(loop);
+    set_clock(0, -900); /* put right by a little: it stands still meanwhile */
+    assert_true(loop_now_ms(loop) >= unix_ms && loop_now_ms(loop) < unix_ms + 100);
+    assert_true(loop_monotonic_ms(loop) >= monotonic_ms + 110);
+    set_clock(-600, 0);
+    assert_true(loop_now_ms(loop) < unix_ms - 590000 && loop_now_ms(loop) > unix_ms - 600000);
+    assert_true(loop_monotonic_ms(loop) >= monotonic_ms + 220);
+    assert_int_equal(loop_unix_ms_of(loop, loop_monotonic_ms(loop) - 5), loop_now_ms(loop) - 5);
+    set_clock(0, 0);
+    assert_true(loop_now_ms(loop) > unix_ms);
+}
+
 static void test_stop_before_run_is_kept(void **state) {
     (void)state;
     loop_stop(loop);
@@ -268,6 +304,7 @@ int main(void) {
         LOOP_TEST(test_task_may_stop_in_its_own_step),
         LOOP_TEST(test_loop_waits_only_without_tasks),
         LOOP_TEST(test_clock),
+        LOOP_TEST(test_the_clock_is_set),
         LOOP_TEST(test_stop_before_run_is_kept),
         LOOP_TEST(test_stalls),
     };
