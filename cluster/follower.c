@@ -122,11 +122,12 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
     if (line->verb != LINE_REPLICATE && line->verb != LINE_DELETE) {
         return refuse(follower, out, "not allowed without LEAD");
     }
-    int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : now_ms;
+    int64_t unix_ms = now_ms + follower->unix_offset_ms;
+    int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : unix_ms;
     if (follower->store.apply_if_newer(follower->store.context, line, timestamp_ms)) {
         /* The data is no longer what any leader's history says: it is a history of its own from here on. */
         if (!follower->own_history) {
-            int64_t began_ms = follower->position.history_id == 0 ? OLDEST_HISTORY_MS : now_ms;
+            int64_t began_ms = follower->position.history_id == 0 ? OLDEST_HISTORY_MS : unix_ms;
             begin_own_history(follower, history_make_id(began_ms, random));
         }
         follower->position.index++;
@@ -229,8 +230,9 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
  * Who had nothing then has a part of the state, which may be all that is left of it: that is no place in the
  * leader's history, but one of this node's own. */
 static enum follower_verdict on_full(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, uint16_t random) {
+                                     const struct line *line, int64_t now_ms, uint16_t random) {
     link->phase = FOLLOWER_FULL;
+    follower->clock_ms = now_ms + follower->unix_offset_ms; /* until the leader says its own */
     link->history_id = line->history_id;
     link->full_floor = line->version;
     link->leader_index = line->index;
@@ -284,7 +286,7 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
     case LINE_CONTINUE:
         return on_continue(link, follower, line, out);
     case LINE_FULL:
-        return on_full(link, follower, line, random);
+        return on_full(link, follower, line, now_ms, random);
     case LINE_END:
         return on_end(link, follower, line, out);
     case LINE_PING:
@@ -341,7 +343,9 @@ void follower_link_bytes(struct follower_link *link, int64_t now_ms) { link->las
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out) {
     if (link->phase < FOLLOWER_SYNCING) {
-        return FOLLOWER_GO_ON;
+        bool says_nothing =
+            link->phase == FOLLOWER_NEW && now_ms - link->last_line_ms >= FOLLOWER_FIRST_LINE_MS;
+        return says_nothing ? FOLLOWER_CLOSE : FOLLOWER_GO_ON;
     }
     if (follower->leader_link != link || now_ms - link->last_line_ms >= LINK_TIMEOUT_MS) {
         return FOLLOWER_CLOSE;

@@ -22,7 +22,8 @@
 #include "protocol/line.h"
 
 enum {
-    LINK_TIMEOUT_MS = 5000, /* without a line: the link is dead */
+    LINK_TIMEOUT_MS = 5000,         /* without a line: the link is dead */
+    FOLLOWER_FIRST_LINE_MS = 30000, /* a connection that has not said what it is, and is silent, goes */
     FOLLOWER_ACK_EVERY_MS = 100,
     FOLLOWER_ACK_IDLE_MS = 1500, /* a long line is on its way and no PING comes: this node lives */
 };
@@ -66,6 +67,7 @@ struct follower {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     uint16_t group;
     struct follower_store store;
+    int64_t unix_offset_ms;   /* Unix time is the time of an event and this; kept by the driver */
     bool leading;             /* this node is a leader now */
     struct position position; /* of the data; while leading: of the own history, kept by the driver */
     int64_t clock_ms;         /* the history's clock at that position */

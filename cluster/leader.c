@@ -5,15 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+static void begin_listening(struct leader *leader, int64_t now_ms) {
+    leader->phase = LEADER_LISTENING;
+    leader->serve_at_ms = now_ms + LEADER_LISTEN_MS;
+    leader->wait_until_ms = now_ms + LEADER_WAIT_MOST_MS;
+}
+
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
                  const struct leader_store *store, int64_t now_ms) {
-    *leader = (struct leader){
-        .group = group,
-        .history = history,
-        .store = *store,
-        .phase = LEADER_LISTENING,
-        .serve_at_ms = now_ms + LEADER_LISTEN_MS,
-    };
+    *leader = (struct leader){.group = group, .history = history, .store = *store};
+    begin_listening(leader, now_ms);
     snprintf(leader->node_id, sizeof(leader->node_id), "%s", node_id);
 }
 
@@ -65,7 +66,7 @@ static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 /* Its id is younger than any that is known, whatever the clock says. */
 static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_ms) {
     uint64_t former = history_id(leader->history);
-    uint64_t id = history_make_id(now_ms, (uint16_t)former);
+    uint64_t id = history_make_id(now_ms + leader->unix_offset_ms, (uint16_t)former);
     history_restart(leader->history, larger(id, larger(former, youngest) + 1));
 }
 
@@ -110,8 +111,7 @@ static void take_broke_off(struct leader *leader, const struct leader_link *link
     if (link->take_began) {
         leader->store.pull_drop(leader->store.context);
     }
-    leader->phase = LEADER_LISTENING;
-    leader->serve_at_ms = now_ms + LEADER_LISTEN_MS;
+    begin_listening(leader, now_ms);
 }
 
 /* --- Opening and closing a link --- */
@@ -119,6 +119,9 @@ static void take_broke_off(struct leader *leader, const struct leader_link *link
 void leader_link_close(struct leader_link *link, struct leader *leader, int64_t now_ms) {
     if (leader->taking == link) {
         take_broke_off(leader, link, now_ms);
+    }
+    if (link->phase == LEADER_LINK_HELLO && link->refusal[0] != '\0') {
+        leader->refused_until_ms = now_ms + LEADER_REFUSED_WAIT_MS;
     }
     if (link->prev != NULL) {
         link->prev->next = link->next;
@@ -248,7 +251,9 @@ static enum leader_verdict on_take_line(struct leader_link *link, struct leader 
         on_take_end(link, leader, line, now_ms, out);
     } else if (line->verb == LINE_REPLICATE && link->take_began) {
         if (!link->take_adopts) {
-            return store->apply(store->context, line, now_ms) == ERR_NONE ? LEADER_GO_ON : LEADER_CLOSE;
+            return store->apply(store->context, line, now_ms + leader->unix_offset_ms) == ERR_NONE
+                       ? LEADER_GO_ON
+                       : LEADER_CLOSE;
         }
         leader->adopted += store->adopt(store->context, line);
         link->taken++;
@@ -326,10 +331,22 @@ static bool is_better(const struct leader *leader, const struct leader_link *a, 
     return a_failed != b_failed ? b_failed : position_compare(a->position, b->position) > 0;
 }
 
+/* It is there, and what it holds is not known yet. */
+static bool somebody_is_silent(const struct leader *leader) {
+    for (const struct leader_link *link = leader->links; link != NULL; link = link->next) {
+        if (link->phase == LEADER_LINK_HELLO && link->knows_sync) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The listening is over: the most advanced follower that holds data gives it, first of those whose state did
  * not break off before; if there is none, this node serves. */
 void leader_tick(struct leader *leader, int64_t now_ms) {
-    if (leader->phase != LEADER_LISTENING || now_ms < leader->serve_at_ms) {
+    bool may_wait = now_ms < leader->wait_until_ms;
+    if (leader->phase != LEADER_LISTENING || now_ms < leader->serve_at_ms ||
+        (may_wait && now_ms < leader->refused_until_ms)) {
         return;
     }
     struct leader_link *best = NULL;
@@ -344,7 +361,7 @@ void leader_tick(struct leader *leader, int64_t now_ms) {
             leader->failed_count = 0; /* all have: once more round */
         }
         begin_taking(best, leader);
-    } else {
+    } else if (!may_wait || !somebody_is_silent(leader)) {
         leader->phase = LEADER_SERVING;
     }
 }

@@ -2,7 +2,7 @@
  *
  * One struct leader a node, one struct leader_link a follower that is dialled.
  *
- *   leader:  LISTENING -- 1 s, nobody has data --------------> SERVING
+ *   leader:  LISTENING -- 1 s, nobody has data (*) ----------> SERVING
  *              |    ^                                          ^   |
  *              |    '-- it broke off, nothing is here --.      |   | nothing is written yet, and
  *              |                                        |      |   | one with data turns up
@@ -17,6 +17,10 @@
  *            |
  *            '-- 500 ms silent, a peer that never spoke kvnode --> STATE, STREAM in plain lines (spec_only)
  *
+ * (*) A follower that is there and has not said what it holds is waited for, a while longer: one that was
+ * connected and is silent, and one that has refused this leader because it follows another one still. That one
+ * may be dead, with nobody to tell: then the follower gives it up within LINK_TIMEOUT_MS.
+ *
  * A follower that names data of a history that is neither this one nor one this leader's data came from is
  * taken from first: wholly, while nothing has been written here; else only the keys that are missing here
  * (TAKING with adopt). So no restart order and no healed partition loses what only a follower had. (What was
@@ -30,6 +34,8 @@
 
 enum {
     LEADER_LISTEN_MS = 1000,
+    LEADER_WAIT_MOST_MS = 9000, /* LISTENING in all, when followers hesitate: a link's time-out and two dials */
+    LEADER_REFUSED_WAIT_MS = 3000, /* from a refusal to the end of the next try */
     LEADER_SPEC_ONLY_AFTER_MS = 500,
     LEADER_PING_EVERY_MS = 1000,
     LEADER_KNOWN = 16,
@@ -89,8 +95,10 @@ struct leader {
     uint16_t group;
     struct history *history;
     struct leader_store store;
+    int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
     enum leader_phase phase;
-    int64_t serve_at_ms; /* LISTENING: when the listening is over */
+    int64_t serve_at_ms;                     /* LISTENING: when the listening is over */
+    int64_t wait_until_ms, refused_until_ms; /* LISTENING: for those who hesitate */
     /* Whose data is in the store: states that were taken, and (with index UINT64_MAX) this leader's own former
      * histories. Beyond LEADER_KNOWN the oldest is forgotten: its data would be taken again. */
     struct position known[LEADER_KNOWN];

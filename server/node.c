@@ -110,7 +110,7 @@ static void on_role(void *context, enum replication_role role) {
     if (leads) {
         membership_join_group(node->membership, node->options->group);
     } else if (role == REPLICATION_DEMOTED) {
-        membership_set_leader(node->membership, false, loop_now_ms(node->loop));
+        membership_set_leader(node->membership, false, loop_monotonic_ms(node->loop));
     }
     discovery_run_actions(node->discovery);
 }
@@ -268,6 +268,7 @@ static bool create_servers(struct node *node, const char **reason) {
         .node = node,
     };
     node->stats.started_ms = loop_now_ms(node->loop);
+    node->stats.started_monotonic_ms = loop_monotonic_ms(node->loop);
     node->resp = resp_server_create(&node->context);
     node->rest = node->resp == NULL ? NULL : rest_server_create(&node->context);
     if (node->rest == NULL) {

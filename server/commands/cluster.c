@@ -183,8 +183,8 @@ static void append_node(const struct command_context *context, const struct memb
     buf_printf(out, "%s %s:%u@%u %s%s%s %s 0 %lld %u %s", member->id, member->host, member->redis_port,
                member->port, member->self ? "myself," : "", leads ? "master" : "slave",
                member->alive ? "" : ",fail", leads || leader == NULL ? "-" : leader->id,
-               member->self ? 0LL : (long long)member->last_heard_ms, context->routing->epoch,
-               member->alive ? "connected" : "disconnected");
+               member->self ? 0LL : (long long)loop_unix_ms_of(context->loop, member->last_heard_ms),
+               context->routing->epoch, member->alive ? "connected" : "disconnected");
     if (member == leader) {
         routing_ranges(context->routing, append_node_range, &(struct node_ranges){out, member->group});
     }

@@ -16,7 +16,8 @@ static void info_server(const struct request *request, struct buf *out) {
     struct utsname system = {0};
     uname(&system);
     int64_t now_ms = loop_now_ms(context->loop);
-    long long uptime_s = (now_ms - context->stats->started_ms) / 1000;
+    int64_t uptime_ms = loop_monotonic_ms(context->loop) - context->stats->started_monotonic_ms;
+    long long uptime_s = uptime_ms / 1000;
     buf_printf(out,
                "redis_version:" COMPATIBLE_REDIS_VERSION "\r\n"
                "kvnode_version:" KVNODE_VERSION "\r\n"
@@ -236,7 +237,7 @@ static void info_stats(const struct request *request, struct buf *out) {
 /* A follower's view of its leader: master_* is what Redis calls it. */
 static void info_leader_link(const struct command_context *context, const struct replication_status *status,
                              struct buf *out) {
-    int64_t now_ms = loop_now_ms(context->loop);
+    int64_t now_ms = loop_monotonic_ms(context->loop);
     buf_printf(out,
                "master_host:%s\r\n"
                "master_port:%u\r\n"

@@ -228,6 +228,8 @@ struct conn *conn_dial(struct net *net, const char *host, uint16_t port, const s
     return conn;
 }
 
+void conn_ends_itself(struct conn *conn) { conn->ends_itself = true; }
+
 void conn_drain(struct conn *conn, enum close_reason reason) {
     if (conn->state != CONN_OPEN || conn->failed) {
         return;

@@ -70,7 +70,8 @@ struct net_stats {
 };
 struct net *net_create(struct loop *loop);
 void net_destroy(struct net **net); /* closes all that is left (SHUTDOWN) */
-/* Every conn that is left writes what is queued and is closed: for the end of the process. */
+/* Every conn that is left writes what is queued and is closed: for the end of the process. But see
+ * conn_ends_itself. */
 void net_drain_all(struct net *net, enum close_reason reason);
 struct loop *net_loop(const struct net *net);
 const struct net_stats *net_stats(const struct net *net);
@@ -121,6 +122,8 @@ void conn_resume(struct conn *conn);
 
 void conn_set_deadline(struct conn *conn, int64_t monotonic_ms); /* 0: none. Checked every 100 ms */
 
+/* net_drain_all leaves it alone: its session drains it when it has said all. */
+void conn_ends_itself(struct conn *conn);
 void conn_drain(struct conn *conn, enum close_reason reason);
 void conn_close(struct conn *conn, enum close_reason reason);
 

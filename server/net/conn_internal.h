@@ -54,6 +54,7 @@ struct conn {
     bool end_told : 1;
     bool lingering : 1; /* drained: waits for the peer's end */
     bool idle_read : 1; /* EV_READ came in this turn and could not be used */
+    bool ends_itself : 1;
 };
 
 struct registry_slot {

@@ -209,7 +209,7 @@ void net_destroy(struct net **net) {
 void net_drain_all(struct net *net, enum close_reason reason) {
     for (uint32_t i = 0; i < net->slot_count; i++) {
         struct conn *conn = net->slots[i].conn;
-        if (conn != NULL) {
+        if (conn != NULL && !conn->ends_itself) {
             conn_drain(conn, reason);
         }
     }

@@ -24,7 +24,7 @@ struct discovery {
     int probes; /* under way */
 };
 
-static int64_t now_of(const struct discovery *discovery) { return loop_now_ms(discovery->loop); }
+static int64_t now_of(const struct discovery *discovery) { return loop_monotonic_ms(discovery->loop); }
 
 /* --- Sending --- */
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static int64_t now_of(const struct inbound *inbound) { return loop_now_ms(inbound->replication->loop); }
+static int64_t now_of(const struct inbound *inbound) { return loop_monotonic_ms(inbound->replication->loop); }
 
 static void log_link(const struct inbound *inbound, enum log_level level, const char *event, const char *text) {
     log_write(inbound->replication->config.log, level, event, "peer=%s leader=%s text=%s",
@@ -176,7 +176,7 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
     struct replication *replication = inbound->replication;
     if (replication->follower.leader_link == &inbound->link) {
         log_link(inbound, LOG_WARN, "leader-link-down", close_reason_text(reason));
-        replication->link_down_since_ms = loop_now_ms(replication->loop);
+        replication->link_down_since_ms = loop_monotonic_ms(replication->loop);
     }
     task_stop(replication->loop, &inbound->state_task);
     follower_link_deinit(&inbound->link, &replication->follower);
@@ -195,8 +195,25 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 static const struct conn_handler inbound_handler = {
     .on_input = on_input, .on_room = on_room, .on_close = on_close};
 
+/* Nobody has authenticated: so many silent strangers must not keep the leader out. */
+static void make_room(struct replication *replication) {
+    struct inbound *oldest = NULL;
+    for (struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
+        if (&inbound->link != replication->follower.leader_link && !conn_closed(inbound->conn)) {
+            oldest = inbound; /* the newest comes first */
+        }
+    }
+    if (oldest != NULL) {
+        log_link(oldest, LOG_WARN, "peer-dropped", "too many connections: the oldest goes");
+        conn_close(oldest->conn, CLOSE_TOO_MANY);
+    }
+}
+
 void inbound_accept(void *context, int fd) {
     struct replication *replication = context;
+    if (replication->inbound_count >= REPLICATION_MAX_ACCEPTED) {
+        make_room(replication);
+    }
     struct inbound *inbound = calloc(1, sizeof(*inbound));
     if (inbound == NULL) {
         close(fd);
@@ -210,7 +227,7 @@ void inbound_accept(void *context, int fd) {
         close(fd);
         return;
     }
-    follower_link_init(&inbound->link, loop_now_ms(replication->loop));
+    follower_link_init(&inbound->link, loop_monotonic_ms(replication->loop));
     inbound->next = replication->inbounds;
     if (inbound->next != NULL) {
         inbound->next->prev = inbound;

@@ -7,12 +7,26 @@
 #include "server/peers/replication_internal.h"
 #include "server/store/keyspace.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const struct conn_handler outbound_handler;
 
-static int64_t now_of(const struct outbound *outbound) { return loop_now_ms(outbound->replication->loop); }
+static int64_t now_of(const struct outbound *outbound) {
+    return loop_monotonic_ms(outbound->replication->loop);
+}
+
+/* Said once, until it has been reached again. */
+static void tell_failure(struct outbound *outbound, const char *why) {
+    if (!outbound->failure_told) {
+        outbound->failure_told = true;
+        log_write(outbound->replication->config.log, LOG_WARN, "cannot-dial",
+                  "node=%s host=%s port=%u reason=%s", outbound->member.id, log_quote(outbound->member.host),
+                  outbound->member.port, log_quote(why));
+    }
+}
 
 static void dial(struct outbound *outbound) {
     struct replication *replication = outbound->replication;
@@ -22,6 +36,8 @@ static void dial(struct outbound *outbound) {
                                &outbound_handler, outbound, LIMIT_LINE_BYTES);
     if (outbound->conn != NULL) {
         conn_set_deadline(outbound->conn, loop_monotonic_ms(replication->loop) + LINK_TIMEOUT_MS);
+    } else {
+        tell_failure(outbound, strerror(errno));
     }
 }
 
@@ -57,6 +73,21 @@ static void send_history(struct outbound *outbound) {
         }
         leader_link_sent(link, sent, now_of(outbound));
         budget -= sent;
+    }
+    if (budget == 0) { /* the rest in the next iteration, whatever else happens */
+        conn_want_room(outbound->conn);
+    }
+}
+
+/* A node that stops sends what there is straight from the backlog, too; a link that has all of it ends. */
+static void finish(struct outbound *outbound) {
+    struct slice next;
+    send_history(outbound);
+    if (outbound->conn != NULL &&
+        (outbound->link.phase != LEADER_LINK_STREAM ||
+         leader_link_peek(&outbound->link, &outbound->replication->leader, &next) == LEADER_CLOSE ||
+         next.len == 0)) {
+        conn_drain(outbound->conn, CLOSE_SHUTDOWN);
     }
 }
 
@@ -99,6 +130,7 @@ static void on_connected(struct conn *conn, void *session) {
     struct outbound *outbound = session;
     conn_set_deadline(conn, 0);
     outbound->connected = true;
+    outbound->failure_told = false;
     leader_link_open(&outbound->link, &outbound->replication->leader, outbound->member.id,
                      outbound->knows_sync || outbound->member.has_endpoints, now_of(outbound), conn_out(conn));
     conn_flush(conn);
@@ -162,6 +194,10 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
 static void on_room(struct conn *conn, void *session) {
     (void)conn;
     struct outbound *outbound = session;
+    if (outbound->replication->stopping) {
+        finish(outbound);
+        return;
+    }
     send_history(outbound);
     if (outbound->conn != NULL) {
         follow_phase(outbound);
@@ -196,6 +232,8 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
         if (replication->leader.phase != before) {
             replication_leader_moved(replication);
         }
+    } else if (reason == CLOSE_CONNECT_FAILED || reason == CLOSE_TIMEOUT) {
+        tell_failure(outbound, close_reason_text(reason));
     }
     outbound->connected = false;
     outbound->conn = NULL;
@@ -299,7 +337,11 @@ void outbound_tick(struct replication *replication, int64_t now_ms) {
 void outbound_flush(struct replication *replication) {
     for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
         if (outbound->connected && !conn_closed(outbound->conn)) {
-            send_history(outbound);
+            if (replication->stopping) {
+                finish(outbound);
+            } else {
+                send_history(outbound);
+            }
         }
         if (outbound->connected && outbound->link.asked && !conn_closed(outbound->conn)) {
             tick_link(outbound, now_of(outbound));
@@ -307,18 +349,11 @@ void outbound_flush(struct replication *replication) {
     }
 }
 
-/* The tail goes into the output buffer, which is written before the conn is closed. */
 void outbound_stop(struct replication *replication) {
     for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
-        if (outbound->conn == NULL) {
-            continue;
+        if (outbound->conn != NULL && outbound->connected) {
+            conn_ends_itself(outbound->conn);
+            finish(outbound);
         }
-        struct slice next;
-        while (outbound->connected && outbound->link.phase == LEADER_LINK_STREAM &&
-               leader_link_peek(&outbound->link, &replication->leader, &next) == LEADER_GO_ON && next.len > 0) {
-            buf_append_slice(conn_out(outbound->conn), next);
-            leader_link_sent(&outbound->link, next.len, now_of(outbound));
-        }
-        conn_drain(outbound->conn, CLOSE_SHUTDOWN);
     }
 }

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-static const char link_refusal[] = "ERROR|too many connections\n";
+static const char link_refusal[] = "ERROR|out of descriptors\n";
 
 const char *replication_role_name(enum replication_role role) {
     static const char *const names[] = {"starting", "leader", "follower", "demoted"};
@@ -151,7 +151,7 @@ static void tick_leader(struct replication *replication, int64_t now_ms) {
 static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     (void)ev, (void)events;
     struct replication *replication = timer->data;
-    int64_t now_ms = loop_now_ms(replication->loop);
+    int64_t now_ms = loop_monotonic_ms(replication->loop);
     if (replication_leads(replication) && !replication->stopping) {
         tick_leader(replication, now_ms);
     }
@@ -161,7 +161,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
 
 static void add_mark(struct replication *replication) {
     uint64_t index = history_index(replication->config.history);
-    int64_t now_ms = loop_now_ms(replication->loop);
+    int64_t now_ms = loop_monotonic_ms(replication->loop);
     const struct mark *last = &replication->marks[(replication->mark_next - 1) % REPLICATION_MARKS];
     if (index != last->index && now_ms - last->at_ms >= REPLICATION_MARK_EVERY_MS) {
         replication->marks[replication->mark_next++ % REPLICATION_MARKS] =
@@ -169,9 +169,24 @@ static void add_mark(struct replication *replication) {
     }
 }
 
+/* What Unix time is for the deciders, to whom time is monotonic. When it was set back, the next plain line says
+ * the time anew: a history's clock never goes back by itself. */
+static void follow_clock(struct replication *replication) {
+    int64_t unix_ms = loop_now_ms(replication->loop);
+    int64_t offset_ms = unix_ms - loop_monotonic_ms(replication->loop);
+    replication->leader.unix_offset_ms = replication->follower.unix_offset_ms = offset_ms;
+    if (unix_ms < replication->unix_ms) {
+        history_forget_clock(replication->config.history);
+        log_write(replication->config.log, LOG_WARN, "clock-set-back", "by_ms=%lld",
+                  (long long)(replication->unix_ms - unix_ms));
+    }
+    replication->unix_ms = unix_ms;
+}
+
 /* Once a loop iteration: what was written in it goes to every follower. */
 static void on_flush(void *context) {
     struct replication *replication = context;
+    follow_clock(replication);
     replication->random_state = replication->random_state * 6364136223846793005ULL + 1442695040888963407ULL;
     if (replication_leads(replication)) {
         add_mark(replication);
@@ -229,7 +244,7 @@ static int64_t lag_ms(const struct replication *replication, uint64_t acked_inde
     for (size_t i = count; i > 0; i--) {
         const struct mark *mark = &replication->marks[(replication->mark_next - i) % REPLICATION_MARKS];
         if (mark->index > acked_index) {
-            return loop_now_ms(replication->loop) - mark->at_ms;
+            return loop_monotonic_ms(replication->loop) - mark->at_ms;
         }
     }
     return 0;
@@ -258,7 +273,7 @@ bool replication_follower_at(const struct replication *replication, size_t i,
     snprintf(out->host, sizeof(out->host), "%s", member->host);
     if (outbound->connected && link->last_ack_ms >= 0) {
         out->acked_index = link->acked_index;
-        out->ack_age_ms = loop_now_ms(replication->loop) - link->last_ack_ms;
+        out->ack_age_ms = loop_monotonic_ms(replication->loop) - link->last_ack_ms;
     }
     if (!link->spec_only) {
         out->lag_lines = index - out->acked_index;
@@ -317,12 +332,13 @@ static void follower_status(const struct replication *replication, struct replic
     const struct follower_link *link = follower->leader_link;
     out->history_id = follower->position.history_id;
     out->index = follower->position.index;
+    out->synced = follower->full_syncs + follower->partial_syncs > 0;
     out->link_down_since_ms = link == NULL ? replication->link_down_since_ms : 0;
     if (link != NULL) {
         out->link_up = true;
         out->full_in_progress = link->phase == FOLLOWER_FULL;
         out->leader_index = link->leader_index > out->index ? link->leader_index : out->index;
-        out->last_line_age_ms = loop_now_ms(replication->loop) - link->last_line_ms;
+        out->last_line_age_ms = loop_monotonic_ms(replication->loop) - link->last_line_ms;
         describe_leader(replication, link->leader_id, out);
         return;
     }
@@ -363,8 +379,6 @@ static bool listen_for_peers(struct replication *replication, const char **reaso
         .host = replication->config.bind_host,
         .port = membership_self(replication->config.membership)->port,
         .refusal = link_refusal,
-        .clients = &replication->inbound_count,
-        .max_clients = &replication->inbound_max,
         .on_accept = inbound_accept,
         .context = replication,
     };
@@ -381,7 +395,6 @@ struct replication *replication_create(const struct replication_config *config, 
     }
     replication->config = *config;
     replication->loop = net_loop(config->net);
-    replication->inbound_max = REPLICATION_MAX_ACCEPTED;
     replication->role = self->leader ? REPLICATION_STARTING : REPLICATION_FOLLOWER;
     buf_init(&replication->scratch, LIMIT_LINE_BYTES);
     if (getrandom(&replication->random_state, sizeof(replication->random_state), 0) < 0 ||
@@ -393,7 +406,8 @@ struct replication *replication_create(const struct replication_config *config, 
     struct leader_store leader_store = replicated_store_for_leader(config->keyspace);
     follower_init(&replication->follower, self->id, self->group, &follower_store);
     leader_init(&replication->leader, self->id, self->group, config->history, &leader_store,
-                loop_now_ms(replication->loop));
+                loop_monotonic_ms(replication->loop));
+    follow_clock(replication);
     if (self->leader) {
         follower_lead(&replication->follower, history_id(config->history));
     }

@@ -50,8 +50,9 @@ struct replication_status {
     char leader_host[LIMIT_HOST_BYTES + 1];
     uint16_t leader_port, leader_redis_port, leader_api_port;
     bool link_up;               /* a leader's link stands */
+    bool synced;                /* it has had a leader's state, or gone on with it, since it began to follow */
     bool full_in_progress;      /* a state is being received */
-    int64_t link_down_since_ms; /* Unix ms; 0: up, or never was */
+    int64_t link_down_since_ms; /* monotonic; 0: up, or never was */
     int64_t last_line_age_ms;   /* -1: never */
     uint64_t leader_index;      /* the newest index the leader told */
     char conflict[160];         /* "" or why this group has, or had, two leaders */

@@ -14,7 +14,7 @@ enum {
     REPLICATION_TICK_MS = 50,
     REPLICATION_FILL_BYTES = 32 << 10, /* of a state transfer, a step */
     REPLICATION_SEND_BYTES = 1 << 20,  /* of the history, a link and loop iteration */
-    REPLICATION_MAX_ACCEPTED = 1024,   /* links accepted at once: nobody has authenticated */
+    REPLICATION_MAX_ACCEPTED = 1024,   /* links at once: over it the oldest goes that is not the leader's */
     REPLICATION_REDIAL_FIRST_MS = 100,
     REPLICATION_REDIAL_MAX_MS = 2000,
     REPLICATION_MARKS = 1024,
@@ -28,6 +28,7 @@ struct outbound {
     struct conn *conn; /* NULL: waiting to be dialled */
     bool connected;    /* link is in use */
     bool knows_sync;   /* it has sent SYNC once: no spec-only peer */
+    bool failure_told; /* that it cannot be dialled is in the log */
     struct leader_link link;
     struct task fill_task;
     size_t scanned;   /* bytes of the input known to hold no LF */
@@ -65,14 +66,15 @@ struct replication {
     struct listener *listener;
     struct outbound *outbounds;
     struct inbound *inbounds;
-    size_t inbound_count, inbound_max;
+    size_t inbound_count;
     ev_timer tick;
     struct loop_hook flush_hook;
     struct buf scratch; /* decoding */
     uint64_t random_state;
     char conflict[160];
     char gives_way_to[LIMIT_NODE_ID_BYTES + 1]; /* STARTING: the live leader that was met; "": none */
-    int64_t link_down_since_ms;                 /* Unix ms */
+    int64_t link_down_since_ms;                 /* monotonic */
+    int64_t unix_ms;                            /* of the last iteration */
     struct mark marks[REPLICATION_MARKS];
     size_t mark_next; /* ring */
 };

@@ -63,7 +63,7 @@ static void add_self(cJSON *root, const struct command_context *context,
     cJSON_AddStringToObject(object, "version", KVNODE_VERSION);
     add_time(object, "started", context->stats->started_ms);
     add_text(object, "leader", status->leader_id);
-    cJSON_AddBoolToObject(object, "leader_link_up", status->role != REPLICATION_FOLLOWER || status->link_up);
+    cJSON_AddBoolToObject(object, "leader_link_up", status->role == REPLICATION_LEADER || status->link_up);
 }
 
 static void add_history(cJSON *root, const struct replication_status *status) {
@@ -126,7 +126,7 @@ static void add_link(cJSON *object, const struct replication *replication, const
 static void add_nodes(cJSON *root, const struct command_context *context,
                       const struct replication_status *status) {
     cJSON *array = cJSON_AddArrayToObject(root, "nodes");
-    int64_t now_ms = loop_now_ms(context->loop);
+    int64_t now_ms = loop_monotonic_ms(context->loop);
     for (size_t i = 0; i < membership_count(context->membership); i++) {
         const struct member *member = membership_at(context->membership, i);
         cJSON *object = cJSON_CreateObject();
@@ -137,10 +137,12 @@ static void add_nodes(cJSON *root, const struct command_context *context,
         cJSON_AddBoolToObject(object, "alive", member->alive || member->self);
         cJSON_AddBoolToObject(object, "self", member->self);
         int64_t heard_ms = member->self ? now_ms : member->last_heard_ms;
-        add_time(object, "last_seen", heard_ms);
-        add_i64(object, "last_seen_ms", now_ms > heard_ms ? now_ms - heard_ms : 0);
+        add_time(object, "last_seen", loop_unix_ms_of(context->loop, heard_ms));
+        add_i64(object, "last_seen_ms", now_ms - heard_ms);
         if (member->self) {
             add_u64(object, "position", status->index);
+        } else if (status->link_up && strcmp(member->id, status->leader_id) == 0) {
+            add_u64(object, "position", status->leader_index);
         } else {
             add_link(object, context->replication, member->id);
         }

@@ -2,10 +2,9 @@
  *
  * 503 is for a node whose answers would be wrong or refused:
  *   starting   it looks for the data of its group, or takes it from a follower
- *   conflict   its group has two leaders, and it is the one that stepped down
- *   empty      a follower that has not received its first state
- * 200 for the rest, and of these "degraded" for a follower whose leader is away: it serves what it has, and
- * says so.
+ *   conflict   its group has two leaders, it is the one that stepped down, and it has not got the other's data
+ * yet empty      a follower that has not received its first state 200 for the rest, and of these "degraded" for
+ * a follower whose leader is away: it serves what it has, and says so.
  */
 #include "protocol/json_text.h"
 #include "server/rest/handlers.h"
@@ -16,26 +15,30 @@ struct health {
 };
 
 static struct health judge(const struct replication_status *status) {
+    const char *conflict = status->conflict[0] != '\0' ? status->conflict : NULL;
+    bool has_state = status->full_in_progress ? status->full_syncs > 0
+                                              : status->history_id != 0 || status->lines_received > 0;
     switch (status->role) {
     case REPLICATION_STARTING:
         return (struct health){503, "starting", "it looks for the data of its group before it serves"};
-    case REPLICATION_DEMOTED:
-        return (struct health){
-            503, "conflict", status->conflict[0] != '\0' ? status->conflict : "its group has an older leader"};
     case REPLICATION_LEADER:
-        return (struct health){200, "ok", status->conflict[0] != '\0' ? status->conflict : NULL};
+        return (struct health){200, "ok", conflict};
+    case REPLICATION_DEMOTED:
+        if (!status->synced) {
+            return (struct health){503, "conflict",
+                                   conflict != NULL ? conflict : "its group has an older leader"};
+        }
+        break;
     case REPLICATION_FOLLOWER:
         break;
     }
-    bool has_state = status->full_in_progress ? status->full_syncs > 0
-                                              : status->history_id != 0 || status->lines_received > 0;
     if (!has_state) {
         return (struct health){503, "empty", "it has not received the state of its group yet"};
     }
     if (!status->link_up) {
         return (struct health){200, "degraded", "it has no link to a leader: it serves what it has"};
     }
-    return (struct health){200, "ok", NULL};
+    return (struct health){200, "ok", conflict};
 }
 
 void rest_health(struct exchange *exchange) {

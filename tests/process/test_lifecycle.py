@@ -5,6 +5,7 @@ import signal
 import socket
 import tempfile
 import time
+from pathlib import Path
 
 from harness import HOST, SANITIZE, ClusterTestCase, free_port, main, run_kvnode
 
@@ -31,6 +32,30 @@ class Ending(ClusterTestCase):
 
     def test_sigint_does_the_same(self) -> None:
         self.end_by(signal.SIGINT)
+
+    def test_what_followers_have_not_read_is_sent_from_where_it_is(self) -> None:
+        """A node that stops needs no memory for that: it may be just what there is little of."""
+        cluster = self.start_cluster(groups=1, followers=2, backlog="32m")
+        leader = cluster.leader()
+        for follower in cluster.followers():
+            follower.pause()
+        with leader.resp() as client:
+            for _ in range(30):
+                client.pipeline([("SET", f"key{i}", "x" * 1000) for i in range(1000)])
+
+        def most_resident_kb() -> int:
+            status = Path(f"/proc/{leader.pid}/status").read_text()
+            return int(re.search(r"VmHWM:\s+(\d+)", status)[1])  # type: ignore[index]
+
+        before = most = most_resident_kb()
+        leader.request_stop()
+        try:
+            while leader.is_running():
+                most = max(most, most_resident_kb())
+        except (OSError, TypeError):
+            pass  # it has ended meanwhile
+        self.assertEqual(leader.wait_exit(), 0, leader.log())
+        self.assertLess(most - before, 8 << 10)
 
     def test_its_ports_are_free_again_at_once(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)

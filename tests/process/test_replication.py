@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The replication protocol, read and written by peers that are not kvnode (DESIGN.md 4): byte for byte."""
 import re
+import socket
 import time
 
-from harness import SANITIZE, Cluster, ClusterTestCase, LineConnection, Node, main, wait_until
+from harness import HOST, SANITIZE, Cluster, ClusterTestCase, LineConnection, Node, free_port, main, wait_until
 from peers import LEAD, FakeFollower, history_id, lead, unix_ms, without_clock
 
 SLACK_S = 1.0 if SANITIZE else 0.4
@@ -324,6 +325,31 @@ class KvnodeFollower(ClusterTestCase):
                 self.assertTrue(link.is_closed())
             wait_until(lambda: "I do not like you" in cluster.leader().log(), what="the reason in the log")
             fake.accept().close()
+
+
+    def test_a_follower_that_cannot_be_dialled_is_in_the_log_once(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        leader = cluster.leader()
+        with cluster.discovery() as peer:
+            peer.send(f"ANNOUNCE|named|localhost|{free_port()}|0|false")
+            peer.send(f"ANNOUNCE|closed|{HOST}|{free_port()}|0|false")
+        for node in ("named", "closed"):
+            wait_until(lambda: f"event=cannot-dial node={node} " in leader.log(), what=f"{node} in the log")
+        wait_until(lambda: leader.cluster()["nodes"], what="it goes on")
+        time.sleep(1)  # it is dialled again and again
+        self.assertEqual(leader.log().count("event=cannot-dial node=closed "), 1)
+
+    def test_strangers_that_say_nothing_do_not_keep_the_leader_out(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        follower.start().wait_listening()
+        strangers = [socket.create_connection((HOST, follower.port)) for _ in range(1100)]
+        for stranger in strangers:
+            self.addCleanup(stranger.close)
+        leader.start().wait_healthy()
+        leader.set("key", "value")
+        wait_until(lambda: follower.get("key") == "value", what="the follower follows")
+        self.assertIn("event=peer-dropped ", follower.log())
 
 
 class KvnodeLeader(ClusterTestCase):

@@ -142,9 +142,9 @@ class HealedPartition(ClusterTestCase):
             self.assertEqual(node.get("second999"), "value of 999")
             self.assertEqual(node.execute("PTTL", "deadline") > 10**12, True)
 
-        # The younger shows it everywhere, and takes no writes.
+        # The younger shows it everywhere, and takes no writes; it has the older's data, and may be asked for it.
         health = second.http("GET", "/health")
-        self.assertEqual((health.status, health.json()["status"], health.json()["role"]), (503, "conflict", "demoted"))
+        self.assertEqual((health.status, health.json()["status"], health.json()["role"]), (200, "ok", "demoted"))
         self.assertIn("older", health.json()["why"])
         info = second.info()
         self.assertEqual((info["role"], info["history_id"]), ("slave", history))
@@ -225,6 +225,8 @@ class FakeLeaders(ClusterTestCase):
         link, answer = lead(leader, history_id(1700000000000), node_id="older")
         self.assertRegex(answer, rb"^SYNC\|\w+\|%s\|%d$" % (mine.encode(), index))
         self.assertEqual(leader.info()["kvnode_role"], "demoted")
+        self.assertEqual(leader.http("GET", "/health").json()["status"], "conflict")
+        self.assertEqual(leader.http("GET", "/health").status, 503)
         self.assertEqual(leader.get("mine"), "1", "reads are answered from what it has")
         self.assertNotEqual(leader.http("POST", "/set", {"key": "mine", "value": "2"}).status, 200)
 
@@ -240,10 +242,14 @@ class FakeLeaders(ClusterTestCase):
         link.send(b"REPLICATEX|short|1|1|1|%d\nEND|2|5\n" % soon)
         wait_until(lambda: leader.get("mine") == "theirs", what="the older leader's state")
 
+        self.assertEqual(leader.http("GET", "/health").status, 200, "it has what the group has")
+        self.assertIs(leader.cluster()["self"]["leader_link_up"], True)
+
         # What expires is not its to delete any more.
         wait_until(lambda: time.time() * 1000 > soon + 500)  # a leader would have swept it
         self.assertEqual((leader.get("short"), leader.execute("DBSIZE")), (None, 2))
         link.close()
+        wait_until(lambda: leader.cluster()["self"]["leader_link_up"] is False, what="the link is down")
 
     def test_a_stray_announcement_moves_nothing(self) -> None:
         cluster = self.start_cluster(groups=1, followers=1)

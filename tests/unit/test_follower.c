@@ -192,6 +192,25 @@ static void test_a_silent_leader_is_left(void **state) {
     assert_int_equal(after(1), FOLLOWER_CLOSE);
 }
 
+static void test_a_stranger_that_says_nothing_goes(void **state) {
+    (void)state;
+    assert_int_equal(after(FOLLOWER_FIRST_LINE_MS - 1), FOLLOWER_GO_ON);
+    assert_int_equal(after(1), FOLLOWER_CLOSE);
+    reconnect(&first);
+    say("REPLICATE|k|v|1\n"); /* a peer that knows only the specification may be silent */
+    assert_int_equal(after(10 * FOLLOWER_FIRST_LINE_MS), FOLLOWER_GO_ON);
+}
+
+static void test_plain_lines_before_any_clock_have_the_time_of_the_state(void **state) {
+    (void)state;
+    follower.unix_offset_ms = 5000000;
+    say("REPLICATE|bare|v|1\n");
+    holds("bare", "v", 1, 6000000);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|0\nFULL|" A_TEXT "|0|0\nREPLICATE|k|v|1\nEND|1|1\nREPLICATE|k|w|2\n");
+    holds("k", "w", 2, 6000000);
+}
+
 static void test_a_batch_applies_all_or_none(void **state) {
     (void)state;
     follow_a();
@@ -493,6 +512,8 @@ int main(void) {
         TEST(test_it_acknowledges_every_100_ms_while_lines_arrive),
         TEST(test_it_acknowledges_while_a_state_or_a_long_line_arrives),
         TEST(test_a_silent_leader_is_left),
+        TEST(test_a_stranger_that_says_nothing_goes),
+        TEST(test_plain_lines_before_any_clock_have_the_time_of_the_state),
         TEST(test_a_batch_applies_all_or_none),
         TEST(test_a_batch_holds_changes_only),
         TEST(test_a_malformed_line_changes_nothing),

@@ -379,6 +379,58 @@ static void test_a_follower_without_data_waits_until_the_leader_serves(void **st
     hang_up(0);
 }
 
+/* Its leader may have died without a word: it lets go of it within LINK_TIMEOUT_MS. */
+static void test_a_follower_that_follows_another_is_waited_for(void **state) {
+    (void)state;
+    const char *refusal = "ERROR|two leaders: node f0 follows old\n";
+    dial(0);
+    closes(0, refusal);
+    wait(LEADER_LISTEN_MS + 500);
+    assert_int_equal(leader.phase, LEADER_LISTENING);
+    dial(0);
+    closes(0, refusal);
+    wait(LEADER_REFUSED_WAIT_MS - 50);
+    assert_int_equal(leader.phase, LEADER_LISTENING);
+    dial(0);
+    answers(0, "SYNC|f0|" A_TEXT "|7\n");
+    wait(50);
+    assert_int_equal(leader.phase, LEADER_PULLING);
+    hang_up(0);
+}
+
+static void test_nobody_is_waited_for_without_end(void **state) {
+    (void)state;
+    int64_t began_ms = now_ms;
+    while (leader.phase == LEADER_LISTENING && now_ms < began_ms + 20000) {
+        dial(0);
+        closes(0, "ERROR|two leaders: node f0 follows old\n");
+        wait(200);
+    }
+    assert_int_equal(leader.phase, LEADER_SERVING);
+    assert_int_equal(now_ms - began_ms, LEADER_WAIT_MOST_MS);
+}
+
+static void test_one_that_is_connected_and_silent_is_waited_for(void **state) {
+    (void)state;
+    dial(0);
+    assert_int_equal(wait(LINK_TIMEOUT_MS - 50), 0);
+    assert_int_equal(leader.phase, LEADER_LISTENING);
+    assert_int_equal(wait(50), 1);
+    wait(50);
+    assert_int_equal(leader.phase, LEADER_SERVING);
+}
+
+static void test_one_that_is_silent_does_not_keep_from_taking_what_another_has(void **state) {
+    (void)state;
+    dial(0);
+    dial(1);
+    answers(1, "SYNC|f1|" A_TEXT "|7\n");
+    wait(LEADER_LISTEN_MS);
+    assert_int_equal(leader.phase, LEADER_PULLING);
+    hang_up(0);
+    hang_up(1);
+}
+
 static void test_the_new_history_is_younger_than_the_one_taken_whatever_the_clock_says(void **state) {
     (void)state;
     dial(0);
@@ -621,6 +673,10 @@ int main(void) {
         TEST(test_a_late_sync_is_in_time_while_the_leader_listens),
         TEST(test_an_empty_leader_takes_the_most_advanced_state_before_it_serves),
         TEST(test_a_follower_without_data_waits_until_the_leader_serves),
+        TEST(test_a_follower_that_follows_another_is_waited_for),
+        TEST(test_nobody_is_waited_for_without_end),
+        TEST(test_one_that_is_connected_and_silent_is_waited_for),
+        TEST(test_one_that_is_silent_does_not_keep_from_taking_what_another_has),
         TEST(test_the_new_history_is_younger_than_the_one_taken_whatever_the_clock_says),
         TEST(test_a_state_that_breaks_off_is_dropped_and_the_next_follower_is_asked),
         TEST(test_a_state_that_is_still_arriving_is_waited_for),
