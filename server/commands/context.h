@@ -17,7 +17,7 @@
 
 /* Counted by the sessions and the drivers, shown by INFO and GET /cluster. */
 struct server_stats {
-    int64_t started_ms;                          /* Unix ms */
+    int64_t started_ms; /* Unix ms */
     int64_t started_monotonic_ms;
     uint64_t resp_connections, http_connections; /* accepted since the start */
     size_t clients; /* RESP and HTTP connections open now: what -max-clients is about */
