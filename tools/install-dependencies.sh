@@ -15,14 +15,36 @@ ci_packages=(clang clang-format clang-tidy libclang-rt-dev llvm shellcheck)
 
 say() { printf 'install-dependencies: %s\n' "$*" >&2; }
 
-# A Node.js that is there already, from wherever, will do.
-if ! command -v node >/dev/null || ! command -v npm >/dev/null; then test_packages+=(nodejs npm); fi
-
 clients=$(cd "$(dirname "${BASH_SOURCE[0]}")/../redis-tests/clients" && pwd)
+node_wanted=$(sed -n 's/.*"node": ">=\([0-9]*\)".*/\1/p' "$clients/package.json")
 npm_wanted=
+
+# find_node: a Node.js that is there already, from wherever, will do, if it is not too old for the clients; then the
+# first one of PATH is new enough. An old one in front of Debian's does not hide it.
+node_is_new_enough() {
+    local major
+    command -v npm >/dev/null || return 1
+    major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null) || return 1
+    ((major >= node_wanted))
+}
+find_node() {
+    local path
+    for path in "$PATH" "/usr/bin:$PATH"; do
+        if PATH=$path node_is_new_enough; then
+            PATH=$path
+            return 0
+        fi
+    done
+    return 1
+}
+
 # The clients that package-lock.json names; npm leaves a lock of what it has installed.
 install_npm_clients() {
     if [[ -z $npm_wanted || $clients/node_modules/.package-lock.json -nt $clients/package-lock.json ]]; then return; fi
+    if ! find_node; then
+        say "Node.js $node_wanted or newer and npm are wanted; here is $(command -v node || echo none) $(node -v 2>/dev/null)"
+        exit 1
+    fi
     say "installing the Node.js clients of redis-tests/clients"
     (cd "$clients" && npm ci --no-audit --no-fund --ignore-scripts </dev/null >&2)
     touch "$clients/node_modules/.package-lock.json"
@@ -43,6 +65,7 @@ for group in "${@:-run}"; do
     *) say "no such group: $group (run, test, ci)"; exit 2 ;;
     esac
 done
+if [[ -n $npm_wanted ]] && ! find_node; then wanted+=(nodejs npm); fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
     say "this is no Debian: nothing is installed here; needed is what these packages hold: ${wanted[*]}"
