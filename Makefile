@@ -26,7 +26,7 @@ test: ## build everything, run every test
 	@ctest --test-dir $(BUILD) --output-on-failure --no-tests=error
 
 bench: build ## kvnode beside redis-server, on this machine (BENCH=--quick: 1 to 2 minutes)
-	@tools/install-dependencies.sh test
+	@tools/install-dependencies.sh bench
 	@tests/bench/bench.py $(BENCH)
 
 run-leader: build ## the specification's leader

@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # install-dependencies.sh: installs the Debian packages that are missing, and is quick when none is.
 #
-#     tools/install-dependencies.sh [run] [test] [ci]      (default: run)
+#     tools/install-dependencies.sh [run] [test] [bench] [ci]      (default: run)
 #
 # run: to build and run kvnode. test: run, and what the tests need, with the Node.js clients of redis-tests/clients
-# from npm. ci: test, and what .ci/run needs.
+# from npm. bench: what tests/bench measures kvnode beside, and with. ci: test, and what .ci/run needs.
+# No service starts because its package came this way, now or at the next boot.
 set -euo pipefail
 
 # `a|b` is an alternative: either will do, and a is installed where the distribution has it.
+# `a?` is done without where it can't be installed: the benchmark leaves out its rows.
 run_packages=(build-essential cmake ninja-build pkg-config libev-dev libssl-dev libcjson-dev
     'libllhttp-dev|node-llhttp' libjemalloc-dev redis-tools curl jq)
 test_packages=(libhiredis-dev libcmocka-dev bats python3 python3-redis netcat-openbsd redis-server git procps)
+bench_packages=(redis-server redis-tools 'memcached?' 'webdis?' 'wrk?' python3 procps)
 ci_packages=(clang clang-format clang-tidy libclang-rt-dev llvm shellcheck)
 
 say() { printf 'install-dependencies: %s\n' "$*" >&2; }
@@ -58,43 +61,54 @@ for group in "${@:-run}"; do
         wanted+=("${run_packages[@]}" "${test_packages[@]}")
         npm_wanted=yes
         ;;
+    bench) wanted+=("${bench_packages[@]}") ;;
     ci)
         wanted+=("${run_packages[@]}" "${test_packages[@]}" "${ci_packages[@]}")
         npm_wanted=yes
         ;;
-    *) say "no such group: $group (run, test, ci)"; exit 2 ;;
+    *) say "no such group: $group (run, test, bench, ci)"; exit 2 ;;
     esac
 done
 if [[ -n $npm_wanted ]] && ! find_node; then wanted+=(nodejs npm); fi
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
-    say "this is no Debian: nothing is installed here; needed is what these packages hold: ${wanted[*]}"
+    say "this is no Debian: nothing is installed here; needed is what these packages hold: ${wanted[*]%\?}"
     exit 0
 fi
 
-# The packages of `wanted` of which neither the first nor an alternative is installed, into `missing`.
+# The packages of `wanted` of which neither the first nor an alternative is installed, into `missing`, or into
+# `missed` if they can be done without.
 find_missing() {
     local -A installed=()
     local name state package
     # shellcheck disable=SC2016  # the fields are dpkg-query's to expand
     while read -r name state; do
         if [[ $state == installed ]]; then installed[$name]=1; fi
-    done < <(printf '%s\n' "${wanted[@]}" | tr '|' '\n' |
+    done < <(printf '%s\n' "${wanted[@]%\?}" | tr '|' '\n' |
         xargs dpkg-query -W -f='${Package} ${db:Status-Status}\n' 2>/dev/null || true)
-    missing=()
+    missing=() missed=()
     for package in "${wanted[@]}"; do
-        if [[ -z ${installed[${package%%|*}]-} && -z ${installed[${package##*|}]-} ]]; then missing+=("$package"); fi
+        name=${package%\?}
+        if [[ -n ${installed[${name%%|*}]-} || -n ${installed[${name##*|}]-} ]]; then continue; fi
+        if [[ $name == "$package" ]]; then missing+=("$name"); else missed+=("$name"); fi
     done
 }
 
 has_candidate() { [[ -n $(apt-cache madison "$1" 2>/dev/null) ]]; }
 
 # redis-server's package starts a Redis on port 6379, which is where kvnode's first node answers. Debian's way to
-# install without starting anything is a policy-rc.d that says no.
+# install without starting anything is a policy-rc.d that says no; the next boot does not ask it.
 readonly policy=/usr/sbin/policy-rc.d
 policy_is_ours=
 remove_policy() {
     if [[ -n $policy_is_ours ]]; then "${as_root[@]}" rm -f "$policy"; fi
+}
+
+disable_services() {
+    local name
+    for name in redis-server memcached webdis; do
+        if [[ " $* " == *" $name "* ]]; then "${as_root[@]}" update-rc.d "$name" disable >&2 || return 1; fi
+    done
 }
 
 install_missing() {
@@ -102,19 +116,33 @@ install_missing() {
     for package in "${missing[@]}"; do
         if has_candidate "${package%%|*}"; then names+=("${package%%|*}"); else names+=("${package##*|}"); fi
     done
+    for package in "${missed[@]}"; do
+        if has_candidate "$package"; then names+=("$package"); fi
+    done
+    if ((${#names[@]} == 0)); then return 1; fi
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-        -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "${names[@]}" </dev/null >&2
+        -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "${names[@]}" </dev/null >&2 || return 1
+    disable_services "${names[@]}"
+}
+
+finish() {
+    if ((${#missed[@]} > 0)); then say "done without ${missed[*]}"; fi
+    install_npm_clients
 }
 
 find_missing
-if ((${#missing[@]} == 0)); then
-    install_npm_clients
+if ((${#missing[@]} + ${#missed[@]} == 0)); then
+    finish
     exit 0
 fi
 
 as_root=()
 if ((EUID != 0)); then
     if ! command -v sudo >/dev/null; then
+        if ((${#missing[@]} == 0)); then
+            finish
+            exit 0
+        fi
         say "these packages are missing: ${missing[*]}"
         say "I am neither root nor is there sudo. As root: apt-get install ${missing[*]%%|*}"
         exit 1
@@ -124,7 +152,7 @@ if ((EUID != 0)); then
     if [[ ! -t 0 ]]; then as_root=(sudo -n); fi
 fi
 
-say "installing ${missing[*]}"
+say installing "${missing[@]}" "${missed[@]}"
 if [[ ! -e $policy ]]; then
     policy_is_ours=yes
     trap remove_policy EXIT
@@ -134,12 +162,13 @@ fi
 # Package lists that are absent or old are the common reason of a failure.
 if ! install_missing; then
     say "that failed; once more with new package lists"
-    "${as_root[@]}" apt-get update -q -o Acquire::Retries=3 </dev/null >&2
-    install_missing
+    if ! { "${as_root[@]}" apt-get update -q -o Acquire::Retries=3 </dev/null >&2 && install_missing; }; then
+        say "that failed, too"
+    fi
 fi
 find_missing
 if ((${#missing[@]} > 0)); then
     say "still missing: ${missing[*]}"
     exit 1
 fi
-install_npm_clients
+finish
