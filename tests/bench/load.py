@@ -3,6 +3,7 @@ state, a steady rate) prepared bytes over plain sockets."""
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import random
 import re
@@ -18,7 +19,13 @@ from servers import HOST, Server
 
 CONNECTIONS = 50
 RUN_LIMIT_S = 120
+# Of what is prepared for a run: 400,000 requests and more, which is seldom less than it sends.
+PREPARED_BYTES = 32 << 20
 HERE = Path(__file__).resolve().parent
+
+
+# A run must not find in the processor's caches what the last one has left there: each draws other keys.
+_seeds = itertools.count(1)
 
 
 @dataclass
@@ -94,7 +101,7 @@ def wrk(port: int, api: str, method: str, seconds: float, value_bytes: int, keys
     """api: kvnode or webdis; method: GET or POST. See http.lua."""
     command = [
         "wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{max(1, round(seconds))}s", "-s", str(HERE / "http.lua"),
-        f"http://{HOST}:{port}", "--", api, method, str(value_bytes), str(keys),
+        f"http://{HOST}:{port}", "--", api, method, str(value_bytes), str(keys), str(next(_seeds)),
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_LIMIT_S, check=True)
     found = _WRK.search(done.stdout)
@@ -190,14 +197,16 @@ class _RawConnection:
 
 def drive_raw(server: Server, operation: str, requests: int, pipeline: int, value_bytes: int, keys: int) -> Run:
     """GET or SET over short_key, every one a hit. The pieces are made beforehand: so much faster than the server that
-    its price can be measured, though one Python thread is no measure of throughput."""
-    dialect, value, chance = dialect_of(server), b"y" * value_bytes, random.Random(2)
+    its price can be measured, though one Python thread is no measure of throughput. No piece is sent twice, unless they
+    would take more than PREPARED_BYTES."""
+    dialect, value, chance = dialect_of(server), b"y" * value_bytes, random.Random(next(_seeds))
     if operation == "GET":
         encode, reply_bytes = dialect.get, dialect.get_reply_bytes(len(short_key(0)), value_bytes)
     else:
         encode, reply_bytes = (lambda key: dialect.set(key, value)), dialect.set_reply_bytes
-    pieces = [b"".join(encode(short_key(chance.randrange(keys))) for _ in range(pipeline)) for _ in range(2000)]
     to_send = max(1, requests // pipeline)
+    count = min(to_send, max(1, PREPARED_BYTES // (pipeline * len(encode(short_key(0))))))
+    pieces = [b"".join([encode(short_key(number)) for number in chance.choices(range(keys), k=pipeline)]) for _ in range(count)]
     latencies: list[float] = []
     selector = selectors.DefaultSelector()
     connections = [_RawConnection(server.port) for _ in range(CONNECTIONS)]
