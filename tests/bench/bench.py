@@ -69,17 +69,14 @@ class Sample:
 class Report:
     """Prints rows as they are done; keeps all that was measured."""
 
-    # Name and width of each pair of columns; the pairs of a cost and a rate are followed by their ratio.
-    PAIRS = (("CPU us/request", 8), ("requests/s", 8), ("p50 ms", 6), ("p99 ms", 6), ("p99.9 ms", 6))
-    RATIOS = 2
+    # Name, width and digits of each pair of columns, which their ratio follows.
+    PAIRS = (("CPU us/request", 8, 3), ("requests/s", 8, 0), ("p50 ms", 6, 2), ("p99 ms", 6, 2), ("p99.9 ms", 6, 2))
 
     @classmethod
-    def line(cls, title: str, peer: str, pairs: list[tuple[str, str]], ratios: list[str]) -> str:
-        text = f"{title:30} {peer:12}"
-        for number, ((_, width), pair) in enumerate(zip(cls.PAIRS, pairs)):
-            text += "  " + " ".join(f"{word:>{width}}" for word in pair)
-            if number < cls.RATIOS:
-                text += f" {ratios[number]:>5}"
+    def line(cls, title: str, cells: list[tuple[str, str, str]]) -> str:
+        text = f"{title:35}"
+        for (_, width, _), (peer, kvnode, ratio) in zip(cls.PAIRS, cells):
+            text += f"  {peer:>{width}} {kvnode:>{width}} {ratio:>5}"
         return text
 
     def __init__(self) -> None:
@@ -88,11 +85,9 @@ class Report:
         self.missed: list[str] = []
 
     def section(self, title: str) -> None:
-        head = f"{'':43}"
-        for number, (name, width) in enumerate(self.PAIRS):
-            head += f"  {name:>{2 * width + 1}}" + (" " * 6 if number < self.RATIOS else "")
+        head = f"{'':35}" + "".join(f"  {name:>{2 * width + 1}}{'':6}" for name, width, _ in self.PAIRS)
         print(f"\n{title}\n{head.rstrip()}")
-        print(self.line("", "peer", [("peer", "kvnode")] * len(self.PAIRS), ["ratio"] * self.RATIOS), flush=True)
+        print(self.line("", [("peer", "kvnode", "ratio")] * len(self.PAIRS)), flush=True)
 
     def leave_out(self, what: str) -> None:
         self.left_out.append(what)
@@ -107,12 +102,12 @@ class Report:
             medians(lambda s: s.cpu_us), medians(lambda s: s.run.requests / s.run.seconds), medians(lambda s: s.run.p50),
             medians(lambda s: s.run.p99), medians(lambda s: s.run.p999),
         ]
-        ratios = [pair[1] / pair[0] for pair in pairs[:self.RATIOS]]
-        digits = (3, 0, 2, 2, 2)
-        words = [
-            tuple("-" if number is None else f"{number:.{count}f}" for number in pair) for pair, count in zip(pairs, digits)
-        ]
-        text = self.line(row.title, peer.name, words, [f"{ratio:.2f}" for ratio in ratios])
+        ratios = [kvnode / peer if peer and kvnode is not None else None for peer, kvnode in pairs]
+        words = lambda number, digits: "-" if number is None else f"{number:.{digits}f}"
+        text = self.line(row.title, [
+            (words(pair[0], digits), words(pair[1], digits), words(ratio, 2))
+            for (_, _, digits), pair, ratio in zip(self.PAIRS, pairs, ratios)
+        ])
         if row.target is not None:
             text += f"  {'within' if ratios[0] <= row.target else 'MISSES'} {row.target}"
             if ratios[0] > row.target:
@@ -120,9 +115,23 @@ class Report:
         resynced = sum(sample.resynced for of in samples.values() for sample in of)
         print(text + (f"  ({resynced} full syncs)" if resynced else ""), flush=True)
         self.raw.append({
-            "title": row.title, "peer": peer.name, "target": row.target, "cpu_ratio": ratios[0],
+            "title": row.title, "peer": peer.name, "target": row.target,
+            "ratios": {name: ratio for (name, _, _), ratio in zip(self.PAIRS, ratios)},
             "samples": {name: [asdict(sample) for sample in of] for name, of in samples.items()},
         })
+
+    def memory(self, per_key: dict[str, float], keys: int) -> None:
+        """Bytes of each server, by its name."""
+        here, verdict = per_key["kvnode"], "within" if per_key["kvnode"] <= MEMORY_TARGET_BYTES else "MISSES"
+        print(f"\nMemory: resident bytes per key, {keys:,} keys of 15 bytes with values of 32 bytes")
+        print(f"{'':35}  {'peer':>8} {'kvnode':>8} {'ratio':>5}")
+        ratios = {name: here / there for name, there in per_key.items() if name != "kvnode"}
+        for name, ratio in ratios.items():
+            line = f"{'memory, ' + name:35}  {per_key[name]:>8.1f} {here:>8.1f} {ratio:>5.2f}"
+            print(f"{line}  {verdict} {MEMORY_TARGET_BYTES} bytes")
+        if verdict == "MISSES":
+            self.missed.append(f"memory: {here:.1f} bytes a key of {MEMORY_TARGET_BYTES}")
+        self.raw.append({"title": "memory", "bytes_per_key": per_key, "ratios": ratios, "keys": keys})
 
     def finish(self, settings: Settings, seconds: float) -> None:
         for what in self.left_out:
@@ -276,7 +285,7 @@ class Bench:
         wanted = self.wanted(rows)
         if not wanted:
             return
-        self.report.section(f"RESP, {load.CONNECTIONS} connections, {keys:,} random keys{title}")
+        self.report.section(f"RESP, {load.CONNECTIONS} connections, {keys:,} random keys{title}; the peer is redis-server")
         with Redis(follower) as redis, Kvnode(follower) as kvnode:
             for server in (redis, kvnode):
                 load.fill(server, keys, value_bytes)
@@ -316,18 +325,12 @@ class Bench:
                     measure(row, servers["memcached"], servers["kvnode"], self.settings, self.report)
 
     def _memory_per_key(self, servers: dict[str, Server]) -> None:
-        keys, per_key = self.settings.keys, {}
+        keys, per_key = self.settings.keys, dict[str, float]()
         for name, server in servers.items():
             empty = settled_resident_bytes(server)
             load.fill(server, keys, 32, load.short_key)
             per_key[name] = (settled_resident_bytes(server) - empty) / keys
-        within = per_key["kvnode"] <= MEMORY_TARGET_BYTES
-        print(f"\nMemory: resident bytes per key, {keys:,} keys of 15 bytes with values of 32 bytes")
-        print("  ".join(f"{name} {number:.1f}" for name, number in per_key.items()), end="  ")
-        print(f"ratio to redis {per_key['kvnode'] / per_key['redis']:.2f}  {'within' if within else 'MISSES'} {MEMORY_TARGET_BYTES}")
-        self.report.raw.append({"title": "memory", "bytes_per_key": per_key, "keys": keys})
-        if not within:
-            self.report.missed.append(f"memory: {per_key['kvnode']:.1f} bytes a key of {MEMORY_TARGET_BYTES}")
+        self.report.memory(per_key, keys)
 
     def run(self) -> None:
         settings, report = self.settings, self.report
