@@ -122,11 +122,6 @@ class Server:
     def full_syncs(self) -> int:
         return 0
 
-    def knows(self, command: str) -> bool:
-        """Whether it has this Redis command."""
-        with self.client() as client:
-            return client.execute("COMMAND", "INFO", command)[0] is not None
-
 
 def accepts(port: int) -> bool:
     try:
