@@ -8,8 +8,8 @@
 
 #include <jemalloc/jemalloc.h>
 
-/* Read by jemalloc when it starts. By default it manages these sizes, those of ordinary entries among them, page by page;
- * four pages at a time take 1.8 bytes a key less to keep account of. */
+/* Read by jemalloc when it starts. By default it manages these sizes, those of ordinary entries among them,
+ * page by page; four pages at a time take 1.8 bytes a key less to keep account of. */
 const char *malloc_conf = "slab_sizes:64-64:4|128-128:4|256-256:4|512-512:4";
 
 const char *allocator_name(void) { return "jemalloc"; }
