@@ -230,7 +230,11 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
  * Who had nothing then has a part of the state, which may be all that is left of it: that is no place in the
  * leader's history, but one of this node's own. */
 static enum follower_verdict on_full(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, int64_t now_ms, uint16_t random) {
+                                     const struct line *line, int64_t now_ms, uint16_t random,
+                                     struct buf *out) {
+    if (!follower->store.full_begin(follower->store.context)) {
+        return refuse(follower, out, "too many states have broken off: a moment, please");
+    }
     link->phase = FOLLOWER_FULL;
     follower->clock_ms = now_ms + follower->unix_offset_ms; /* until the leader says its own */
     link->history_id = line->history_id;
@@ -241,7 +245,6 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     if (follower->position.history_id == 0) {
         begin_own_history(follower, history_make_id(OLDEST_HISTORY_MS, random));
     }
-    follower->store.full_begin(follower->store.context);
     return FOLLOWER_GO_ON;
 }
 
@@ -286,7 +289,7 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
     case LINE_CONTINUE:
         return on_continue(link, follower, line, out);
     case LINE_FULL:
-        return on_full(link, follower, line, now_ms, random);
+        return on_full(link, follower, line, now_ms, random, out);
     case LINE_END:
         return on_end(link, follower, line, out);
     case LINE_PING:

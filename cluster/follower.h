@@ -33,7 +33,7 @@ struct follower_store {
     void *context;
     enum err (*apply)(void *context, const struct line *line, int64_t timestamp_ms);
     bool (*apply_if_newer)(void *context, const struct line *line, int64_t timestamp_ms);
-    void (*full_begin)(void *context);
+    bool (*full_begin)(void *context); /* false: not now; nothing has changed */
     void (*full_end)(void *context, uint64_t floor);
 };
 

@@ -241,12 +241,12 @@ static enum leader_verdict on_take_line(struct leader_link *link, struct leader 
     const struct leader_store *store = &leader->store;
     link->last_line_ms = now_ms;
     if (line->verb == LINE_FULL && !link->take_began) {
+        if (!link->take_adopts && !store->pull_begin(store->context)) {
+            return LEADER_CLOSE;
+        }
         link->take_began = true;
         link->take_history_id = line->history_id;
         link->take_floor = line->version;
-        if (!link->take_adopts) {
-            store->pull_begin(store->context);
-        }
     } else if (line->verb == LINE_END && link->take_began) {
         on_take_end(link, leader, line, now_ms, out);
     } else if (line->verb == LINE_REPLICATE && link->take_began) {

@@ -53,7 +53,7 @@ struct leader_store {
                       int64_t timestamp_ms); /* part of a pulled state */
     bool (*adopt)(void *context,
                   const struct line *line); /* a key that is missing here, as a write of this history */
-    void (*pull_begin)(void *context);
+    bool (*pull_begin)(void *context);      /* false: not now; nothing has changed */
     void (*pull_end)(void *context, uint64_t floor);
     void (*pull_drop)(
         void *context); /* the state broke off, and there was nothing before it: empty the store */

@@ -36,7 +36,7 @@ static bool store_apply_if_newer(void *keyspace, const struct line *line, int64_
 
 static bool store_adopt(void *keyspace, const struct line *line) { return keyspace_adopt(keyspace, line); }
 
-static void store_full_begin(void *keyspace) { keyspace_full_begin(keyspace); }
+static bool store_full_begin(void *keyspace) { return keyspace_full_begin(keyspace); }
 
 static void store_full_end(void *keyspace, uint64_t floor) {
     keyspace_raise_floor(keyspace, floor);

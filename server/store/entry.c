@@ -65,10 +65,6 @@ static uint8_t *store_time(uint8_t *at, int64_t time_ms) {
     return at + ENTRY_TIME_BYTES;
 }
 
-static void set_mark(struct entry *entry, unsigned mark) {
-    entry->flags = (uint16_t)((entry->flags & ~((unsigned)ENTRY_MARK_MAX << ENTRY_MARK)) | mark << ENTRY_MARK);
-}
-
 /* All but the access bits, the key and the value. */
 static void store_header(struct entry *entry, const struct layout *layout, size_t key_len,
                          const struct entry_fields *fields, unsigned mark) {
@@ -155,11 +151,11 @@ struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigne
     /* Once there, the field stays until the next write: clearing a deadline moves nothing. */
     if ((old->flags & ENTRY_DEADLINE_FIELD) != 0) {
         store_time(old->bytes + entry_deadline_at(old), deadline_ms);
-        set_mark(old, mark);
+        entry_set_mark(old, mark);
         return old;
     }
     if (deadline_ms == 0) {
-        set_mark(old, mark);
+        entry_set_mark(old, mark);
         return old;
     }
     struct entry_fields fields = {.value = entry_value(old),

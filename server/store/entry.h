@@ -154,6 +154,10 @@ static inline unsigned entry_mark(const struct entry *entry) {
     return entry->flags >> ENTRY_MARK & ENTRY_MARK_MAX;
 }
 
+static inline void entry_set_mark(struct entry *entry, unsigned mark) {
+    entry->flags = (uint16_t)((entry->flags & ~((unsigned)ENTRY_MARK_MAX << ENTRY_MARK)) | mark << ENTRY_MARK);
+}
+
 /* Bytes that the allocator gives to the entry (its size class). */
 static inline size_t entry_allocated_bytes(const struct entry *entry) {
     struct slice value = entry_value(entry);

@@ -136,10 +136,11 @@ void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, c
 
 struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key) {
     struct entry *entry = table_find(keyspace->table, key->hash, key->name);
-    if (entry == NULL || __builtin_expect(!keyspace_expired(keyspace, entry) && !keyspace->dropping, 1)) {
+    if (entry == NULL ||
+        __builtin_expect(!keyspace_expired(keyspace, entry) && keyspace->marks.dropped == 0, 1)) {
         return entry;
     }
-    if (keyspace->dropping && entry_mark(entry) != table_mark(keyspace->table)) {
+    if (keyspace_dropped(keyspace, entry)) {
         table_remove(keyspace->table, key->hash, key->name);
         return NULL;
     }
@@ -347,8 +348,7 @@ struct live_visit {
 static void visit_live(void *context, struct entry *entry) {
     const struct live_visit *live = context;
     const struct keyspace *keyspace = live->keyspace;
-    bool dropped = keyspace->dropping && entry_mark(entry) != table_mark(keyspace->table);
-    if (!dropped && !keyspace_expired(keyspace, entry)) {
+    if (!keyspace_dropped(keyspace, entry) && !keyspace_expired(keyspace, entry)) {
         live->visit(live->context, entry);
     }
 }
@@ -375,7 +375,7 @@ const struct entry *keyspace_random(struct keyspace *keyspace) {
         struct entry *sample[RANDOM_SAMPLE];
         size_t n = table_sample(keyspace->table, keyspace_next_random(keyspace), sample, RANDOM_SAMPLE);
         struct entry *entry = n == 0 ? NULL : sample[keyspace_next_random(keyspace) % n];
-        if (entry != NULL && !keyspace_expired(keyspace, entry)) {
+        if (entry != NULL && !keyspace_dropped(keyspace, entry) && !keyspace_expired(keyspace, entry)) {
             return entry;
         }
     }
@@ -405,7 +405,8 @@ struct keyspace *keyspace_create(struct loop *loop, struct history *history, siz
     keyspace->free_task = (struct task){.step = free_step, .context = keyspace};
     keyspace->evict_task = (struct task){.step = keyspace_evict_step, .context = keyspace};
     keyspace->expiry_task = (struct task){.step = keyspace_expiry_step, .context = keyspace};
-    keyspace->drop_task = (struct task){.step = keyspace_drop_step, .context = keyspace};
+    keyspace->marks.used = 1; /* the new table's mark is 0 */
+    keyspace->marks.task = (struct task){.step = keyspace_marks_step, .context = keyspace};
     ev_timer_init(&keyspace->expiry_timer, keyspace_on_expiry_tick, EXPIRY_TICK_MS / 1e3, EXPIRY_TICK_MS / 1e3);
     keyspace->expiry_timer.data = keyspace;
     ev_timer_start(loop_ev(loop), &keyspace->expiry_timer);
@@ -421,7 +422,7 @@ void keyspace_destroy(struct keyspace **keyspace) {
     task_stop(gone->loop, &gone->free_task);
     task_stop(gone->loop, &gone->evict_task);
     task_stop(gone->loop, &gone->expiry_task);
-    task_stop(gone->loop, &gone->drop_task);
+    task_stop(gone->loop, &gone->marks.task);
     while (gone->dead != NULL) {
         struct dead_table *dead = gone->dead;
         gone->dead = dead->next;

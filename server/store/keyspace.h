@@ -180,10 +180,12 @@ bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line,
 bool keyspace_adopt(struct keyspace *keyspace, const struct line *line);
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor);
 
-/* A full state arrives: what is neither applied nor touched between begin and end is dropped afterwards, in
- * slices. A begin without an end (the link broke) drops nothing; a begin during the dropping starts over. */
-void keyspace_full_begin(struct keyspace *keyspace);
+/* A full state arrives: what is neither applied nor touched between begin and end is missing from the end on;
+ * its memory is given back in slices. A begin without an end (the link broke) drops nothing, and one during the
+ * dropping brings nothing back. False: a dozen states began in the time of one walk over the table, in slices,
+ * so that this one cannot be told from them yet: nothing has changed, and a moment later it can. To take it for
+ * one of them would keep keys that it lacks; to end the walk at once would hold the loop. */
+bool keyspace_full_begin(struct keyspace *keyspace);
 void keyspace_full_end(struct keyspace *keyspace);
-bool keyspace_full_dropping(const struct keyspace *keyspace);
 
 #endif

@@ -24,6 +24,16 @@ struct dead_table {
     struct dead_table *next;
 };
 
+/* What the sync marks of entries mean (keyspace_replica.c); sets of marks have a bit for each. */
+struct marks {
+    unsigned old;     /* what is older than the last FULL, and live, comes to have this one */
+    uint16_t used;    /* an entry may have one of these */
+    uint16_t dropped; /* of those: the entry is missing for everybody */
+    uint16_t leaving; /* of those: no entry has them when the pass is over; 0: no pass is under way */
+    uint64_t cursor;  /* of the pass */
+    struct task task; /* makes the passes */
+};
+
 struct keyspace {
     struct loop *loop;
     struct history *history;
@@ -53,10 +63,7 @@ struct keyspace {
     uint64_t expiry_cursor;
     size_t expiry_budget; /* buckets left to look at until the next tick */
 
-    struct task drop_task;
-    uint64_t drop_cursor;
-    bool dropping;             /* a state has ended: what has another mark is missing for everybody */
-    unsigned fulls_since_drop; /* states begun since the marks were last all alike */
+    struct marks marks;
 };
 
 /* Entries found by a scan, to be changed after it. */
@@ -69,6 +76,10 @@ struct collection {
 /* xorshift64*: good enough for samples. */
 uint64_t keyspace_next_random(struct keyspace *keyspace);
 bool keyspace_expired(const struct keyspace *keyspace, const struct entry *entry);
+/* A state has ended that did not have it: it is not there any more, and its memory is given back later. */
+static inline bool keyspace_dropped(const struct keyspace *keyspace, const struct entry *entry) {
+    return (keyspace->marks.dropped >> entry_mark(entry) & 1) != 0;
+}
 void keyspace_note_version(struct keyspace *keyspace, uint64_t version);
 void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key);
 /* The deletion takes a version, is told to the history, and raises the floor. Returns that version. */
@@ -85,6 +96,6 @@ void keyspace_free_flushed(struct keyspace *keyspace, size_t entries);
 bool keyspace_expiry_step(void *context);
 void keyspace_on_expiry_tick(struct ev_loop *ev, ev_timer *timer, int events);
 bool keyspace_evict_step(void *context);
-bool keyspace_drop_step(void *context);
+bool keyspace_marks_step(void *context);
 
 #endif

@@ -1,9 +1,5 @@
 #include "server/store/keyspace_internal.h"
 
-enum {
-    MARKS = 16,
-};
-
 /* --- Replication --- */
 
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor) {
@@ -33,7 +29,7 @@ static enum err apply_replicate(struct keyspace *keyspace, const struct key *key
 
 static enum err apply_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms) {
     struct entry *entry = table_find(keyspace->table, key->hash, key->name);
-    if (entry == NULL) {
+    if (entry == NULL || keyspace_dropped(keyspace, entry)) {
         return ERR_NONE;
     }
     if (table_set_deadline(keyspace->table, key->hash, entry, deadline_ms) == NULL) {
@@ -93,71 +89,94 @@ bool keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     return true;
 }
 
-/* --- A full state: marks tell what it has touched --- */
+/* --- A full state: marks tell what it has touched ---
+ *
+ *   FULL   takes a mark that no entry has: what is written from now on gets it (table_mark)
+ *   END    drops all marks but that one: their entries are missing for everybody, whatever begins next
+ *
+ * A state that breaks off has no END: what it brought stays, as old as what was there before it. So that marks
+ * are free again, passes over the table go on in the background as long as there is one that neither the last
+ * FULL nor what is older needs: a pass removes entries that are dropped, and brings those of broken states to
+ * the mark `old`. A mark that a pass is to free is never given to an entry before the pass is over, so a FULL,
+ * an END or a FLUSH during a pass need not begin it again: what they leave is for the next one.
+ */
 
-static void collect_unmarked(void *context, struct entry *entry) {
+static unsigned mark_bit(unsigned mark) { return 1U << mark; }
+
+/* Unless one is under way; false: there is nothing to do. */
+static bool begin_pass(struct keyspace *keyspace) {
+    struct marks *marks = &keyspace->marks;
+    if (marks->leaving == 0) {
+        unsigned needed = mark_bit(table_mark(keyspace->table)) | mark_bit(marks->old);
+        marks->leaving = (uint16_t)(marks->used & ~needed);
+        marks->cursor = 0;
+    }
+    return marks->leaving != 0;
+}
+
+static void end_pass(struct marks *marks) {
+    marks->used &= (uint16_t)~marks->leaving;
+    marks->dropped &= (uint16_t)~marks->leaving;
+    marks->leaving = 0;
+}
+
+static void collect_dropped(void *context, struct entry *entry) {
     struct collection *found = context;
-    if (found->count < KEYSPACE_COLLECT_MAX && entry_mark(entry) != table_mark(found->keyspace->table)) {
+    const struct marks *marks = &found->keyspace->marks;
+    if (!keyspace_dropped(found->keyspace, entry)) {
+        if ((marks->leaving & mark_bit(entry_mark(entry))) != 0) {
+            entry_set_mark(entry, marks->old);
+        }
+    } else if (found->count < KEYSPACE_COLLECT_MAX) {
         found->entries[found->count++] = entry;
     }
 }
 
 /* One bucket; again the same one while it gives as much as is collected at once. */
-static void drop_bucket(struct keyspace *keyspace) {
+static void pass_bucket(struct keyspace *keyspace) {
+    struct marks *marks = &keyspace->marks;
     struct collection found = {.keyspace = keyspace};
-    uint64_t next = table_scan(keyspace->table, keyspace->drop_cursor, collect_unmarked, &found);
+    uint64_t next = table_scan(keyspace->table, marks->cursor, collect_dropped, &found);
     for (size_t i = 0; i < found.count; i++) {
         struct slice name = entry_key(found.entries[i]);
         keyspace_tell(keyspace, KEYSPACE_DELETED, name);
         table_remove(keyspace->table, table_hash(keyspace->table, name), name);
     }
     if (found.count < KEYSPACE_COLLECT_MAX) {
-        keyspace->drop_cursor = next;
+        marks->cursor = next;
         if (next == 0) {
-            keyspace->fulls_since_drop = 0;
-            keyspace->dropping = false;
+            end_pass(marks);
         }
     }
 }
 
-bool keyspace_drop_step(void *context) {
+bool keyspace_marks_step(void *context) {
     struct keyspace *keyspace = context;
-    for (int i = 0; i < KEYSPACE_BUCKETS_A_SLICE && keyspace->fulls_since_drop != 0; i++) {
-        drop_bucket(keyspace);
-    }
-    return keyspace->fulls_since_drop != 0;
-}
-
-/* So many states broke off that the marks come round: what is there is marked alike, all of it as old. */
-static void mark_all_alike(struct keyspace *keyspace) {
-    uint64_t cursor = 0;
-    do {
-        struct collection found = {.keyspace = keyspace};
-        uint64_t next = table_scan(keyspace->table, cursor, collect_unmarked, &found);
-        for (size_t i = 0; i < found.count; i++) {
-            struct entry *entry = found.entries[i];
-            uint64_t hash = table_hash(keyspace->table, entry_key(entry));
-            table_set_deadline(keyspace->table, hash, entry, entry_deadline_ms(entry));
+    for (int i = 0; i < KEYSPACE_BUCKETS_A_SLICE; i++) {
+        if (!begin_pass(keyspace)) {
+            return false;
         }
-        cursor = found.count < KEYSPACE_COLLECT_MAX ? next : cursor;
-    } while (cursor != 0);
-    keyspace->fulls_since_drop = 0;
+        pass_bucket(keyspace);
+    }
+    return true;
 }
 
-void keyspace_full_begin(struct keyspace *keyspace) {
-    task_stop(keyspace->loop, &keyspace->drop_task);
-    keyspace->dropping = false;
-    if (keyspace->fulls_since_drop == MARKS - 1) {
-        mark_all_alike(keyspace);
+bool keyspace_full_begin(struct keyspace *keyspace) {
+    struct marks *marks = &keyspace->marks;
+    unsigned free_marks = ~(unsigned)marks->used & (mark_bit(ENTRY_MARK_MAX + 1) - 1);
+    if (free_marks == 0) {
+        return false;
     }
-    keyspace->fulls_since_drop++;
-    table_set_mark(keyspace->table, (table_mark(keyspace->table) + 1) % MARKS);
+    unsigned mark = (unsigned)__builtin_ctz(free_marks);
+    marks->used |= (uint16_t)mark_bit(mark);
+    table_set_mark(keyspace->table, mark);
+    task_start(keyspace->loop, &marks->task);
+    return true;
 }
 
 void keyspace_full_end(struct keyspace *keyspace) {
-    keyspace->drop_cursor = 0;
-    keyspace->dropping = true;
-    task_start(keyspace->loop, &keyspace->drop_task);
+    struct marks *marks = &keyspace->marks;
+    marks->old = table_mark(keyspace->table);
+    marks->dropped = (uint16_t)(marks->used & ~mark_bit(marks->old));
+    task_start(keyspace->loop, &marks->task);
 }
-
-bool keyspace_full_dropping(const struct keyspace *keyspace) { return task_active(&keyspace->drop_task); }

@@ -31,6 +31,7 @@ struct model_store {
     int64_t now_ms;          /* of the owner's writes; set by the test */
     struct history *history; /* NULL: changes are written nowhere */
     enum err fail_next;      /* what the next apply answers instead of applying */
+    bool refuse_full;        /* a state cannot begin now */
     size_t begun;            /* states */
     /* Told every state a key comes to have; may be NULL. */
     void (*on_put)(void *context, const struct model_store *store, const struct model_entry *entry);
@@ -232,10 +233,14 @@ static inline uint64_t model_scan(void *context, uint64_t cursor, bool plain, st
     return (cursor + 1) % MODEL_BUCKETS;
 }
 
-static inline void model_full_begin(void *context) {
+static inline bool model_full_begin(void *context) {
     struct model_store *store = context;
+    if (store->refuse_full) {
+        return false;
+    }
     store->mark++;
     store->begun++;
+    return true;
 }
 
 static inline void model_full_end(void *context, uint64_t floor) {

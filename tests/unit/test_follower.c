@@ -296,6 +296,23 @@ static void test_a_ping_that_names_another_index_leads_to_a_full_sync(void **sta
     answered("SYNC|me|" A_TEXT "|5\n");
 }
 
+static void test_a_state_that_cannot_begin_now_is_refused_and_changes_nothing(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nREPLICATE|k|a|1\n");
+    reconnect(&first);
+    say("LEAD|other|0|" B_TEXT "|50\n");
+    buf_reset(&out);
+    store.refuse_full = true;
+    refused(&first, "FULL|" B_TEXT "|50|9\n", "ERROR|too many states have broken off: a moment, please\n");
+    holds("k", "a", 1, 500);
+    is_at(A, 2);
+    store.refuse_full = false;
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|2\n");
+    answered("SYNC|me|" A_TEXT "|2\n"); /* nothing of B lies over it */
+}
+
 /* The state of B lies over the data of A@2: the lines of A behind 2 do not take it away. */
 static void test_what_another_leader_began_to_send_is_not_continued(void **state) {
     (void)state;
@@ -519,6 +536,7 @@ int main(void) {
         TEST(test_a_malformed_line_changes_nothing),
         TEST(test_lines_out_of_place_close_the_link),
         TEST(test_a_ping_that_names_another_index_leads_to_a_full_sync),
+        TEST(test_a_state_that_cannot_begin_now_is_refused_and_changes_nothing),
         TEST(test_what_another_leader_began_to_send_is_not_continued),
         TEST(test_part_of_a_state_is_data),
         TEST(test_a_bare_line_is_applied_if_it_is_newer),

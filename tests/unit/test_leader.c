@@ -486,6 +486,23 @@ static void test_a_state_that_breaks_off_is_dropped_and_the_next_follower_is_ask
     hang_up(0);
 }
 
+static void test_a_state_that_cannot_be_taken_now_is_asked_for_again(void **state) {
+    (void)state;
+    dial(0);
+    answers(0, "SYNC|f0|" A_TEXT "|9\n");
+    wait(LEADER_LISTEN_MS);
+    store.refuse_full = true;
+    closes(0, "FULL|" A_TEXT "|9|0\n");
+    assert_int_equal(leader.phase, LEADER_LISTENING);
+    store.refuse_full = false;
+    dial(0);
+    answers(0, "SYNC|f0|" A_TEXT "|9\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" A_TEXT "|9|0\nREPLICATEX|k|v|1|500|0\nEND|1|9\n");
+    assert_true(holds("k", "v", 1));
+    hang_up(0);
+}
+
 static void test_a_state_that_is_still_arriving_is_waited_for(void **state) {
     (void)state;
     dial(0);
@@ -679,6 +696,7 @@ int main(void) {
         TEST(test_one_that_is_silent_does_not_keep_from_taking_what_another_has),
         TEST(test_the_new_history_is_younger_than_the_one_taken_whatever_the_clock_says),
         TEST(test_a_state_that_breaks_off_is_dropped_and_the_next_follower_is_asked),
+        TEST(test_a_state_that_cannot_be_taken_now_is_asked_for_again),
         TEST(test_a_state_that_is_still_arriving_is_waited_for),
         TEST(test_while_nothing_is_written_a_further_state_of_the_same_history_is_taken_whole),
         TEST(test_a_second_state_that_breaks_off_leaves_another_history),
