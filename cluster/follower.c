@@ -162,11 +162,10 @@ static enum follower_verdict apply_batch(struct follower_link *link, struct foll
     return verdict;
 }
 
-static void count_lines(struct follower_link *link, struct follower *follower, uint64_t lines) {
+/* Between the lines of a state the position is the old one; END names the new one. */
+static void count_lines(const struct follower_link *link, struct follower *follower, uint64_t lines) {
     if (link->phase == FOLLOWER_STREAM) {
         follower->position.index += lines;
-    } else {
-        link->lines_in_full += lines;
     }
 }
 
@@ -240,7 +239,6 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     link->history_id = line->history_id;
     link->full_floor = line->version;
     link->leader_index = line->index;
-    link->lines_in_full = 0;
     follower->overlaid_by = line->history_id;
     if (follower->position.history_id == 0) {
         begin_own_history(follower, history_make_id(OLDEST_HISTORY_MS, random));

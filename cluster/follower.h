@@ -57,8 +57,7 @@ struct follower_link {
     int64_t last_line_ms, last_ack_ms;
     uint64_t acked_index;
     uint64_t leader_index; /* the newest the leader has told */
-    uint64_t lines_in_full;
-    uint64_t batch_left; /* lines still missing of a BATCH */
+    uint64_t batch_left;   /* lines still missing of a BATCH */
     uint64_t batch_count;
     struct buf batch; /* its lines so far, each with LF */
 };
