@@ -143,11 +143,14 @@ static enum follower_verdict apply(struct follower *follower, const struct line 
     return err == ERR_NONE ? FOLLOWER_GO_ON : refuse(follower, out, err_text(err));
 }
 
-/* The whole batch is here: decode again and apply. All lines were found to be well-formed before. */
+/* The whole batch is here: decode again and apply. All lines were found to be well-formed before. If memory
+ * runs out in the middle, a part of it is there, and lies over the data of the position: a FULL mends that. (A
+ * line alone that fails changes nothing: it is said again after CONTINUE.) */
 static enum follower_verdict apply_batch(struct follower_link *link, struct follower *follower,
                                          struct buf *scratch, struct buf *out) {
     struct slice rest = buf_slice(&link->batch);
     enum follower_verdict verdict = FOLLOWER_GO_ON;
+    size_t applied = 0;
     while (rest.len > 0 && verdict == FOLLOWER_GO_ON) {
         const char *end = memchr(rest.ptr, '\n', rest.len);
         size_t n = (size_t)(end - rest.ptr);
@@ -155,10 +158,14 @@ static enum follower_verdict apply_batch(struct follower_link *link, struct foll
         const char *reason;
         if (line_decode(slice_first(rest, n), scratch, &line, &reason) == LINE_OK) {
             verdict = apply(follower, &line, out);
+            applied += verdict == FOLLOWER_GO_ON;
         }
         rest = slice_skip(rest, n + 1);
     }
     buf_deinit(&link->batch);
+    if (verdict != FOLLOWER_GO_ON && applied > 0 && follower->overlaid_by == 0) {
+        follower->overlaid_by = follower->position.history_id;
+    }
     return verdict;
 }
 

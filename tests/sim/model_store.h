@@ -31,6 +31,7 @@ struct model_store {
     int64_t now_ms;          /* of the owner's writes; set by the test */
     struct history *history; /* NULL: changes are written nowhere */
     enum err fail_next;      /* what the next apply answers instead of applying */
+    size_t fail_after;       /* but so many are applied first */
     bool refuse_full;        /* a state cannot begin now */
     size_t begun;            /* states */
     /* Told every state a key comes to have; may be NULL. */
@@ -164,9 +165,10 @@ static inline void model_flush(struct model_store *store) {
 
 static inline enum err model_apply(void *context, const struct line *line, int64_t timestamp_ms) {
     struct model_store *store = context;
-    if (store->fail_next != ERR_NONE) {
+    if (store->fail_next != ERR_NONE && store->fail_after-- == 0) {
         enum err err = store->fail_next;
         store->fail_next = ERR_NONE;
+        store->fail_after = 0;
         return err;
     }
     struct model_entry *entry;

@@ -518,6 +518,41 @@ static void test_out_of_memory_closes_and_the_line_is_said_again(void **state) {
     store.fail_next = ERR_NO_MEMORY;
     refused(&first, "REPLICATE|k|v|1\n", "ERROR|out of memory\n");
     is_at(A, 0);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|2\n"); /* nothing of it is there: no FULL is needed */
+    answered("SYNC|me|" A_TEXT "|0\n");
+    say("CONTINUE|" A_TEXT "|0\nCLOCK|500\nREPLICATE|k|v|1\n");
+    holds("k", "v", 1, 500);
+    is_at(A, 2);
+}
+
+/* Half of a batch is at no place of a history: it is good enough to be taken, and not to be continued. */
+static void test_half_of_a_batch_is_mended_by_a_full_sync(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nBATCH|3\nREPLICATE|a|1|1\nREPLICATE|b|1|1\n");
+    store.fail_next = ERR_NO_MEMORY;
+    store.fail_after = 1;
+    refused(&first, "REPLICATE|c|1|1\n", "ERROR|out of memory\n");
+    holds("a", "1", 1, 500);
+    lacks("b");
+    is_at(A, 1); /* for another leader: it may be the last copy */
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|5\n");
+    answered("SYNC|me|-|0\n");
+    say("FULL|" A_TEXT "|5|0\nBATCH|2\nREPLICATE|a|2|2\n");
+    store.fail_next = ERR_NO_MEMORY; /* and again, over the state that has begun */
+    store.fail_after = 1;
+    refused(&first, "REPLICATE|b|2|2\n", "ERROR|out of memory\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|5\n");
+    answered("SYNC|me|-|0\n");
+    say("FULL|" A_TEXT "|5|0\nREPLICATEX|b|2|2|600|0\nEND|1|5\n");
+    holds("b", "2", 2, 600);
+    lacks("a");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|5\n");
+    answered("SYNC|me|" A_TEXT "|5\n");
 }
 
 int main(void) {
@@ -554,6 +589,7 @@ int main(void) {
         TEST(test_a_stream_before_full_or_continue_is_not_applied),
         TEST(test_who_is_answered_on_any_link),
         TEST(test_out_of_memory_closes_and_the_line_is_said_again),
+        TEST(test_half_of_a_batch_is_mended_by_a_full_sync),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
