@@ -5,6 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* One line of a stranger must not use up the versions of a group: half of them are out of its reach. */
+#define BARE_VERSION_MAX ((uint64_t)INT64_MAX)
+
 /* A history of this node's own that began with nothing is older than any leader's: a node that holds little
  * must not pass for the most advanced of its group. */
 enum { OLDEST_HISTORY_MS = 1 };
@@ -121,6 +124,9 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
     }
     if (line->verb != LINE_REPLICATE && line->verb != LINE_DELETE) {
         return refuse(follower, out, "not allowed without LEAD");
+    }
+    if (line->version > BARE_VERSION_MAX) {
+        return refuse(follower, out, "a version above 9223372036854775807 is not taken without LEAD");
     }
     int64_t unix_ms = now_ms + follower->unix_offset_ms;
     int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : unix_ms;

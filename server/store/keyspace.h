@@ -173,7 +173,7 @@ const struct entry *keyspace_random(struct keyspace *keyspace);
  * is written to the history. ERR_NONE or ERR_NO_MEMORY. */
 enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
 /* The same if the line is newer than what is stored (a bare line of a peer that knows only the specification):
- * false when it was not. */
+ * false when it was not. The deletion of a missing key is newer than nothing: it would but raise the floor. */
 bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
 /* Applies a REPLICATE line only if the key is missing, as a write of this node's own history. True if it was.
  */

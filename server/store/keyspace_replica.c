@@ -66,7 +66,7 @@ bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line,
     if (line->verb == LINE_REPLICATE || line->verb == LINE_DELETE) {
         struct key key = keyspace_key(keyspace, line->key);
         const struct entry *entry = table_find(keyspace->table, key.hash, key.name);
-        if (entry != NULL && line->version <= entry_version(entry)) {
+        if (entry == NULL ? line->verb == LINE_DELETE : line->version <= entry_version(entry)) {
             return false;
         }
     }

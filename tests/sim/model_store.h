@@ -201,7 +201,7 @@ static inline enum err model_apply(void *context, const struct line *line, int64
 static inline bool model_apply_if_newer(void *context, const struct line *line, int64_t timestamp_ms) {
     struct model_store *store = context;
     const struct model_entry *entry = model_find(store, line->key);
-    if (entry != NULL && line->version <= entry->version) {
+    if (entry == NULL ? line->verb == LINE_DELETE : line->version <= entry->version) {
         return false;
     }
     return model_apply(store, line, timestamp_ms) == ERR_NONE;

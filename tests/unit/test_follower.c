@@ -356,6 +356,22 @@ static void test_a_bare_line_is_applied_if_it_is_newer(void **state) {
     answered("");
 }
 
+static void test_bare_lines_cannot_use_up_the_versions(void **state) {
+    (void)state;
+    say("DELETE|nothing|9223372036854775807\n"); /* it is not there: nothing is newer */
+    assert_int_equal(store.floor, 0);
+    is_at(0, 0);
+    refused(&first, "DELETE|nothing|18446744073709551615\n",
+            "ERROR|a version above 9223372036854775807 is not taken without LEAD\n");
+    refused(&second, "REPLICATEX|k|v|9223372036854775808|1|0\n",
+            "ERROR|a version above 9223372036854775807 is not taken without LEAD\n");
+    assert_int_equal(store.floor, 0);
+    assert_int_equal(store.max_version, 0);
+    reconnect(&first);
+    say("REPLICATE|k|v|9223372036854775807\n");
+    holds("k", "v", 9223372036854775807, now_ms);
+}
+
 static void test_bare_lines_make_a_history_of_their_own(void **state) {
     (void)state;
     say("REPLICATE|user1|Alice|1\nREPLICATE|user1|Alice|1\nREPLICATE|user2|Bob|1\n");
@@ -575,6 +591,7 @@ int main(void) {
         TEST(test_what_another_leader_began_to_send_is_not_continued),
         TEST(test_part_of_a_state_is_data),
         TEST(test_a_bare_line_is_applied_if_it_is_newer),
+        TEST(test_bare_lines_cannot_use_up_the_versions),
         TEST(test_bare_lines_make_a_history_of_their_own),
         TEST(test_bare_lines_on_top_of_a_leaders_data_are_ahead_of_it),
         TEST(test_a_bare_line_on_top_of_part_of_a_state_is_not_denied),

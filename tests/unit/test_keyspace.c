@@ -282,6 +282,11 @@ static void a_bare_line_counts_only_when_it_is_newer(void **state) {
     assert_true(slice_equals(entry_value(peek(f, "a")), SLICE("two")));
     assert_true(apply_if_newer(f, "DELETE|a|3", false));
     assert_null(peek(f, "a"));
+    assert_int_equal(keyspace_floor(f->keyspace), 3);
+    assert_false(apply_if_newer(f, "DELETE|a|4", false)); /* of a missing key: it is newer than nothing */
+    assert_false(apply_if_newer(f, "DELETE|nothing|18446744073709551615", false));
+    assert_int_equal(keyspace_floor(f->keyspace), 3);
+    assert_int_equal(set(f, "new", "1"), 4);
 }
 
 static void only_missing_keys_are_adopted_as_writes(void **state) {
