@@ -9,6 +9,8 @@ void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor) {
     keyspace_note_version(keyspace, floor);
 }
 
+static uint64_t version_after(uint64_t version) { return version == UINT64_MAX ? version : version + 1; }
+
 static enum err apply_replicate(struct keyspace *keyspace, const struct key *key, const struct line *line,
                                 int64_t timestamp_ms) {
     struct entry_fields fields = {
@@ -62,15 +64,24 @@ enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int6
     }
 }
 
+/* A key that has expired or was dropped is missing: a line that writes it is newer, whatever its version. While
+ * what has expired is still here, the key goes on from that version, so that none of its versions repeats. Of a
+ * key that is gone altogether only the floor of all keys is known: above that, the next lines of a peer that
+ * counts from 1 would be refused, so the line's version is taken. */
 bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms) {
+    struct line newer = *line;
     if (line->verb == LINE_REPLICATE || line->verb == LINE_DELETE) {
         struct key key = keyspace_key(keyspace, line->key);
+        const struct entry *live = keyspace_find_live(keyspace, &key);
         const struct entry *entry = table_find(keyspace->table, key.hash, key.name);
-        if (entry == NULL ? line->verb == LINE_DELETE : line->version <= entry_version(entry)) {
+        if (live == NULL ? line->verb == LINE_DELETE : line->version <= entry_version(live)) {
             return false;
         }
+        if (entry != NULL && line->version <= entry_version(entry)) {
+            newer.version = version_after(entry_version(entry));
+        }
     }
-    return keyspace_apply(keyspace, line, timestamp_ms) == ERR_NONE;
+    return keyspace_apply(keyspace, &newer, timestamp_ms) == ERR_NONE;
 }
 
 bool keyspace_adopt(struct keyspace *keyspace, const struct line *line) {

@@ -289,6 +289,34 @@ static void a_bare_line_counts_only_when_it_is_newer(void **state) {
     assert_int_equal(set(f, "new", "1"), 4);
 }
 
+static void a_bare_line_is_newer_than_what_has_expired_and_repeats_no_version(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_owner(f->keyspace, false);
+    assert_int_equal(apply(f, "REPLICATEX|a|old|5|1|2"), ERR_NONE);
+    assert_int_equal(apply(f, "REPLICATEX|b|old|5|1|2"), ERR_NONE);
+    assert_int_equal(apply(f, "REPLICATEX|last|old|18446744073709551615|1|2"), ERR_NONE);
+    assert_null(peek(f, "a"));
+    assert_false(apply_if_newer(f, "DELETE|a|9", false));
+    assert_true(apply_if_newer(f, "REPLICATE|a|new|2", false));
+    assert_true(slice_equals(entry_value(peek(f, "a")), SLICE("new")));
+    assert_int_equal(version_of(f, "a"), 6);
+    assert_false(apply_if_newer(f, "REPLICATE|a|newer|6", false));
+    assert_true(apply_if_newer(f, "REPLICATE|b|new|9", false));
+    assert_int_equal(version_of(f, "b"), 9);
+    assert_true(apply_if_newer(f, "REPLICATE|last|new|1", false));
+    assert_int_equal(version_of(f, "last"), UINT64_MAX);
+}
+
+static void a_bare_line_is_newer_than_what_a_state_has_dropped(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_owner(f->keyspace, false);
+    assert_int_equal(apply(f, "REPLICATE|a|old|5"), ERR_NONE);
+    assert_true(keyspace_full_begin(f->keyspace));
+    keyspace_full_end(f->keyspace);
+    assert_true(apply_if_newer(f, "REPLICATE|a|new|1", false));
+    assert_int_equal(version_of(f, "a"), 1);
+}
+
 static void only_missing_keys_are_adopted_as_writes(void **state) {
     struct fixture *f = *state;
     set(f, "a", "mine");
@@ -546,6 +574,8 @@ int main(void) {
         TEST(deadlines_are_set_kept_and_cleared),
         TEST(lines_are_applied_as_they_say),
         TEST(a_bare_line_counts_only_when_it_is_newer),
+        TEST(a_bare_line_is_newer_than_what_has_expired_and_repeats_no_version),
+        TEST(a_bare_line_is_newer_than_what_a_state_has_dropped),
         TEST(only_missing_keys_are_adopted_as_writes),
         TEST(a_full_state_drops_what_it_did_not_touch),
         TEST(a_state_that_begins_does_not_bring_back_what_the_one_before_dropped),
