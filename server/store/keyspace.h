@@ -176,7 +176,8 @@ enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int6
  * false when it was not. The deletion of a missing key is newer than nothing: it would but raise the floor. */
 bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
 /* Applies a REPLICATE line only if the key is missing, as a write of this node's own history. True if it was.
- */
+ * Else what is here stays, but its next versions are above the line's: so its own may rise, and the history is
+ * told. */
 bool keyspace_adopt(struct keyspace *keyspace, const struct line *line);
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor);
 

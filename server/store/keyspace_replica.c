@@ -84,10 +84,47 @@ bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line,
     return keyspace_apply(keyspace, &newer, timestamp_ms) == ERR_NONE;
 }
 
+/* The key has been here and elsewhere, and elsewhere its count went further, or another value has the same
+ * version: to count on from here would repeat versions that somebody may hold as ETags. (Above the last version
+ * there is none to go on from.) */
+static bool would_repeat(const struct entry *entry, const struct line *line) {
+    uint64_t version = entry_version(entry);
+    if (line->version == UINT64_MAX) {
+        return false;
+    }
+    return line->version > version ||
+           (line->version == version && !slice_equals(entry_value(entry), line->value));
+}
+
+/* The entry's version rises, and all else of it stays. Out of memory: its versions may repeat. */
+static void lift(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
+                 uint64_t version) {
+    struct entry_fields fields = {
+        .value = entry_value(entry),
+        .version = version,
+        .timestamp_ms = entry_timestamp_ms(entry),
+        .deadline_ms = entry_deadline_ms(entry),
+    };
+    entry = table_put(keyspace->table, key->hash, key->name, &fields);
+    if (entry == NULL) {
+        return;
+    }
+    keyspace_note_version(keyspace, fields.version);
+    history_replicate(keyspace->history, key->name, entry_value(entry), fields.version, fields.timestamp_ms,
+                      fields.deadline_ms);
+    keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
+}
+
 bool keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     struct key key = keyspace_key(keyspace, line->key);
-    if (line->verb != LINE_REPLICATE || keyspace_find_live(keyspace, &key) != NULL ||
-        keyspace->floor == UINT64_MAX) {
+    if (line->verb != LINE_REPLICATE) {
+        return false;
+    }
+    const struct entry *entry = keyspace_find_live(keyspace, &key);
+    if (entry != NULL && would_repeat(entry, line)) {
+        lift(keyspace, &key, entry, line->version + 1);
+    }
+    if (entry != NULL || keyspace->floor == UINT64_MAX) {
         return false;
     }
     struct line newer = *line; /* the version must not be one that a deletion here has taken */

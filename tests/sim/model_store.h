@@ -207,9 +207,24 @@ static inline bool model_apply_if_newer(void *context, const struct line *line, 
     return model_apply(store, line, timestamp_ms) == ERR_NONE;
 }
 
+/* No version of the key is to repeat with another value, of those that the line's side has used. */
+static inline void model_lift_above(struct model_store *store, const struct model_entry *old,
+                                    const struct line *line) {
+    if (line->version < old->version ||
+        (line->version == old->version && slice_equals(model_value(old), line->value))) {
+        return;
+    }
+    model_put(store, line->key, model_value(old), line->version + 1, old->timestamp_ms, old->deadline_ms);
+    const struct model_entry *entry = model_find(store, line->key);
+    history_replicate(store->history, line->key, model_value(entry), entry->version, entry->timestamp_ms,
+                      entry->deadline_ms);
+}
+
 static inline bool model_adopt(void *context, const struct line *line) {
     struct model_store *store = context;
-    if (model_find(store, line->key) != NULL) {
+    const struct model_entry *old = model_find(store, line->key);
+    if (old != NULL) {
+        model_lift_above(store, old, line);
         return false;
     }
     uint64_t version = line->version > store->floor ? line->version : store->floor + 1;

@@ -323,12 +323,43 @@ static void only_missing_keys_are_adopted_as_writes(void **state) {
     set(f, "gone", "x");
     delete_key(f, "gone"); /* floor 2 */
     said(f);
-    assert_false(apply_if_newer(f, "REPLICATEX|a|theirs|9|55|0", true));
+    assert_false(apply_if_newer(f, "REPLICATEX|a|mine|1|55|0", true));
     assert_true(apply_if_newer(f, "REPLICATEX|b|theirs|9|55|0", true));
     assert_true(apply_if_newer(f, "REPLICATEX|c|theirs|1|55|0", true)); /* 1 may have been taken: floor + 1 */
     assert_int_equal(version_of(f, "b"), 9);
     assert_int_equal(version_of(f, "c"), 3);
     assert_string_equal(said(f), "REPLICATEX|b|theirs|9|55|0\nREPLICATEX|c|theirs|3|55|0\n");
+}
+
+static void what_is_not_adopted_repeats_no_version_all_the_same(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "mine");
+    set(f, "b", "same");
+    set(f, "c", "mine");
+    set_until(f, "d|", 281474976710655);
+    int64_t a_ms = entry_timestamp_ms(peek(f, "a")), d_ms = entry_timestamp_ms(peek(f, "d|"));
+    char expected[200];
+    said(f);
+    assert_false(apply_if_newer(f, "REPLICATEX|a|theirs|9|55|0", true)); /* there it was counted to 9 */
+    assert_false(apply_if_newer(f, "REPLICATEX|b|same|1|55|0", true));
+    assert_false(apply_if_newer(f, "REPLICATEX|c|theirs|1|55|0", true)); /* 1 is two values */
+    assert_false(apply_if_newer(f, "REPLICATEX|d%7C|theirs|3|55|0", true));
+    assert_false(apply_if_newer(f, "REPLICATEX|a|theirs|9|55|0", true)); /* again: enough is enough */
+    snprintf(expected, sizeof(expected),
+             "REPLICATE|a|mine|10\nREPLICATE|c|mine|2\nREPLICATEX|d%%7C|v|4|%lld|281474976710655\n",
+             (long long)d_ms);
+    assert_string_equal(said(f), expected);
+    assert_true(slice_equals(entry_value(peek(f, "a")), SLICE("mine")));
+    assert_int_equal(entry_timestamp_ms(peek(f, "a")), a_ms);
+    assert_int_equal(entry_deadline_ms(peek(f, "d|")), 281474976710655);
+    assert_int_equal(version_of(f, "b"), 1);
+    assert_int_equal(set(f, "a", "next"), 11);
+    assert_int_equal(set(f, "c", "next"), 3);
+    assert_int_equal(set(f, "d|", "next"), 5);
+    assert_false(apply_if_newer(f, "REPLICATEX|a|theirs|18446744073709551615|55|0", true));
+    assert_int_equal(version_of(f, "a"), 11); /* above that there is none to go on from */
+    keyspace_flush(f->keyspace);
+    assert_int_equal(keyspace_floor(f->keyspace), 11);
 }
 
 static void count_visit(void *context, const struct entry *entry) {
@@ -577,6 +608,7 @@ int main(void) {
         TEST(a_bare_line_is_newer_than_what_has_expired_and_repeats_no_version),
         TEST(a_bare_line_is_newer_than_what_a_state_has_dropped),
         TEST(only_missing_keys_are_adopted_as_writes),
+        TEST(what_is_not_adopted_repeats_no_version_all_the_same),
         TEST(a_full_state_drops_what_it_did_not_touch),
         TEST(a_state_that_begins_does_not_bring_back_what_the_one_before_dropped),
         TEST(a_state_may_end_in_the_middle_of_a_pass),

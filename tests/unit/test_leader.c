@@ -587,12 +587,13 @@ static void test_a_leader_that_has_written_takes_the_keys_it_lacks(void **state)
     answers(0, "FULL|" A_TEXT "|5|0\nREPLICATEX|k|old|7|500|0\nREPLICATEX|lost|x|3|500|90000\n");
     set("meanwhile", "y");
     answers(0, "REPLICATEX|meanwhile|old|3|500|0\nEND|3|5\n");
-    assert_true(holds("k", "new", 1));
+    assert_true(holds("k", "new", 8)); /* its next version must not be one that is known from A */
     assert_true(holds("lost", "x", 3));
-    assert_true(holds("meanwhile", "y", 1));
+    assert_true(holds("meanwhile", "y", 4));
     assert_int_equal(leader.adopted, 1);
     assert_int_equal(history_id(history), OWN);
-    said(1, "REPLICATEX|lost|x|3|500|90000\nCLOCK|2050\nREPLICATE|meanwhile|y|1\n");
+    said(1, "REPLICATE|k|new|8\nREPLICATEX|lost|x|3|500|90000\n"
+            "CLOCK|2050\nREPLICATE|meanwhile|y|1\nREPLICATE|meanwhile|y|4\n");
     assert_int_equal(links[0].phase, LEADER_LINK_STATE); /* and then it gets the whole */
     hang_up(0);
     dial(0);
