@@ -225,7 +225,9 @@ static void take_whole_ended(struct leader_link *link, struct leader *leader, in
 static void on_take_end(struct leader_link *link, struct leader *leader, const struct line *line,
                         int64_t now_ms, struct buf *out) {
     struct position took = {.history_id = link->take_history_id, .index = line->index};
-    if (!link->take_adopts) {
+    if (link->take_adopts) {
+        leader->store.adopt_floor(leader->store.context, link->take_floor);
+    } else {
         take_whole_ended(link, leader, now_ms);
     }
     leader->taking = NULL;

@@ -52,8 +52,10 @@ struct leader_store {
     enum err (*apply)(void *context, const struct line *line,
                       int64_t timestamp_ms); /* part of a pulled state */
     bool (*adopt)(void *context,
-                  const struct line *line); /* a key that is missing here, as a write of this history */
-    bool (*pull_begin)(void *context);      /* false: not now; nothing has changed */
+                  const struct line *line); /* a key that is missing here, as a write of this history; true: it
+                                               was. Else the next version of the key is above the line's */
+    void (*adopt_floor)(void *context, uint64_t floor); /* likewise, for all that was deleted elsewhere */
+    bool (*pull_begin)(void *context);                  /* false: not now; nothing has changed */
     void (*pull_end)(void *context, uint64_t floor);
     void (*pull_drop)(
         void *context); /* the state broke off, and there was nothing before it: empty the store */

@@ -36,6 +36,8 @@ static bool store_apply_if_newer(void *keyspace, const struct line *line, int64_
 
 static bool store_adopt(void *keyspace, const struct line *line) { return keyspace_adopt(keyspace, line); }
 
+static void store_adopt_floor(void *keyspace, uint64_t floor) { keyspace_adopt_floor(keyspace, floor); }
+
 static bool store_full_begin(void *keyspace) { return keyspace_full_begin(keyspace); }
 
 static void store_full_end(void *keyspace, uint64_t floor) {
@@ -54,6 +56,7 @@ struct leader_store replicated_store_for_leader(struct keyspace *keyspace) {
         .floor = store_floor,
         .apply = store_apply,
         .adopt = store_adopt,
+        .adopt_floor = store_adopt_floor,
         .pull_begin = store_full_begin,
         .pull_end = store_full_end,
         .pull_drop = store_empty,

@@ -180,6 +180,8 @@ bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line,
  * told. */
 bool keyspace_adopt(struct keyspace *keyspace, const struct line *line);
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor);
+/* The same as a write of this node's own history: its followers' floors rise too. */
+void keyspace_adopt_floor(struct keyspace *keyspace, uint64_t floor);
 
 /* A full state arrives: what is neither applied nor touched between begin and end is missing from the end on;
  * its memory is given back in slices. A begin without an end (the link broke) drops nothing, and one during the

@@ -1,5 +1,7 @@
 #include "server/store/keyspace_internal.h"
 
+#include <stdio.h>
+
 /* --- Replication --- */
 
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor) {
@@ -135,6 +137,21 @@ bool keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     }
     history_replicate(keyspace->history, key.name, line->value, newer.version, timestamp_ms, line->deadline_ms);
     return true;
+}
+
+/* What the history has to say it with is a deletion: of a key that is not here. */
+void keyspace_adopt_floor(struct keyspace *keyspace, uint64_t floor) {
+    if (floor <= keyspace->floor) {
+        return;
+    }
+    char name[17] = "";
+    struct key key = keyspace_key(keyspace, SLICE(""));
+    while (table_find(keyspace->table, key.hash, key.name) != NULL) {
+        snprintf(name, sizeof(name), "%016llx", (unsigned long long)keyspace_next_random(keyspace));
+        key = keyspace_key(keyspace, slice_from_text(name));
+    }
+    history_delete(keyspace->history, key.name, floor);
+    keyspace_raise_floor(keyspace, floor);
 }
 
 /* --- A full state: marks tell what it has touched ---

@@ -234,6 +234,15 @@ static inline bool model_adopt(void *context, const struct line *line) {
     return true;
 }
 
+/* The tests have no empty key. */
+static inline void model_adopt_floor(void *context, uint64_t floor) {
+    struct model_store *store = context;
+    if (floor > store->floor) {
+        history_delete(store->history, SLICE(""), floor);
+        model_raise_floor(store, floor);
+    }
+}
+
 static inline uint64_t model_floor(void *context) {
     const struct model_store *store = context;
     return store->floor;
@@ -299,6 +308,7 @@ static inline struct leader_store model_for_leader(struct model_store *store) {
                                  .floor = model_floor,
                                  .apply = model_apply,
                                  .adopt = model_adopt,
+                                 .adopt_floor = model_adopt_floor,
                                  .pull_begin = model_full_begin,
                                  .pull_end = model_full_end,
                                  .pull_drop = model_pull_drop};

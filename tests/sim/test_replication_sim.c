@@ -623,6 +623,50 @@ static void test_data_that_turns_up_after_an_empty_leader_has_written(void **sta
     come_late(&((struct scene *)*state)->world, true);
 }
 
+/* Node 1 alone remembers what was counted and deleted before; the leader that adopts its keys, and whoever
+ * takes over from that leader's other followers, counts on from there. */
+static void test_versions_do_not_repeat_after_keys_were_adopted(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct node *leader = &world->nodes[0];
+    run_until_quiet(world);
+    for (int i = 0; i < 20; i++) {
+        model_set(&leader->store, SLICE("gone"), SLICE("old"), 0);
+        if (i < 9) {
+            model_set(&leader->store, SLICE("both"), SLICE("old"), 0);
+        }
+    }
+    model_delete(&leader->store, SLICE("gone")); /* version 21 */
+    run_until_quiet(world);
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        part(world, 1, i, i != 1);
+        if (i != 1) {
+            node_restart(world, &world->nodes[i], i == 0);
+        }
+    }
+    for (int64_t end_ms = world->now_ms + 8000; world->now_ms < end_ms;) {
+        world_step(world);
+    }
+    model_set(&leader->store, SLICE("both"), SLICE("new"), 0);
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        part(world, 1, i, false);
+    }
+    for (int64_t end_ms = world->now_ms + 1000; world->now_ms < end_ms;) {
+        world_step(world);
+    }
+    run_until_quiet(world);
+    assert_int_equal(model_find(&leader->store, SLICE("both"))->version, 10);
+    assert_true(slice_equals(model_value(model_find(&leader->store, SLICE("both"))), SLICE("new")));
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        assert_true(model_equal(&leader->store, &world->nodes[i].store));
+        assert_int_equal(world->nodes[i].store.floor, 21); /* those that got no FULL, too */
+    }
+    node_restart(world, &world->nodes[1], false);
+    node_restart(world, leader, true);
+    run_until_quiet(world);
+    model_set(&leader->store, SLICE("gone"), SLICE("new"), 0);
+    assert_int_equal(model_find(&leader->store, SLICE("gone"))->version, 22);
+}
+
 /* The leader is away; node 1 starts anew and a stranger writes one line to it. It must not become the group's
  * whole data when the leader comes back. */
 static void test_one_bare_line_does_not_outweigh_the_data_of_the_group(void **state) {
@@ -656,6 +700,7 @@ int main(void) {
         SCENE(test_the_group_survives_the_restart_of_its_leader),
         SCENE(test_data_that_turns_up_after_an_empty_leader_has_begun_to_serve),
         SCENE(test_data_that_turns_up_after_an_empty_leader_has_written),
+        SCENE(test_versions_do_not_repeat_after_keys_were_adopted),
         SCENE(test_one_bare_line_does_not_outweigh_the_data_of_the_group),
         cmocka_unit_test(test_links_that_break_stall_and_fall_behind),
         cmocka_unit_test(test_any_node_may_start_anew),

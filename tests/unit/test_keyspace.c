@@ -362,6 +362,25 @@ static void what_is_not_adopted_repeats_no_version_all_the_same(void **state) {
     assert_int_equal(keyspace_floor(f->keyspace), 11);
 }
 
+static void a_floor_is_adopted_as_a_deletion_of_nothing(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "v");
+    said(f);
+    keyspace_adopt_floor(f->keyspace, 21);
+    assert_int_equal(keyspace_floor(f->keyspace), 21);
+    assert_string_equal(said(f), "DELETE||21\n");
+    keyspace_adopt_floor(f->keyspace, 21); /* nothing to say */
+    assert_string_equal(said(f), "");
+    assert_int_equal(set(f, "", "the empty key is one too"), 22);
+    said(f);
+    keyspace_adopt_floor(f->keyspace, 30);
+    const char *line = said(f);
+    assert_memory_equal(line, "DELETE|", 7);
+    assert_string_equal(line + 7 + 16, "|30\n"); /* of some key that is not here */
+    assert_int_equal(version_of(f, ""), 22);
+    assert_int_equal(keyspace_count(f->keyspace), 2);
+}
+
 static void count_visit(void *context, const struct entry *entry) {
     (void)entry;
     *(size_t *)context += 1;
@@ -609,6 +628,7 @@ int main(void) {
         TEST(a_bare_line_is_newer_than_what_a_state_has_dropped),
         TEST(only_missing_keys_are_adopted_as_writes),
         TEST(what_is_not_adopted_repeats_no_version_all_the_same),
+        TEST(a_floor_is_adopted_as_a_deletion_of_nothing),
         TEST(a_full_state_drops_what_it_did_not_touch),
         TEST(a_state_that_begins_does_not_bring_back_what_the_one_before_dropped),
         TEST(a_state_may_end_in_the_middle_of_a_pass),

@@ -584,7 +584,7 @@ static void test_a_leader_that_has_written_takes_the_keys_it_lacks(void **state)
     assert_int_equal(leader.phase, LEADER_SERVING);
     wait(50);
     said(0, "LEAD|boss|0|" OWN_TEXT "|2\nPULL\n");
-    answers(0, "FULL|" A_TEXT "|5|0\nREPLICATEX|k|old|7|500|0\nREPLICATEX|lost|x|3|500|90000\n");
+    answers(0, "FULL|" A_TEXT "|5|21\nREPLICATEX|k|old|7|500|0\nREPLICATEX|lost|x|3|500|90000\n");
     set("meanwhile", "y");
     answers(0, "REPLICATEX|meanwhile|old|3|500|0\nEND|3|5\n");
     assert_true(holds("k", "new", 8)); /* its next version must not be one that is known from A */
@@ -593,7 +593,10 @@ static void test_a_leader_that_has_written_takes_the_keys_it_lacks(void **state)
     assert_int_equal(leader.adopted, 1);
     assert_int_equal(history_id(history), OWN);
     said(1, "REPLICATE|k|new|8\nREPLICATEX|lost|x|3|500|90000\n"
-            "CLOCK|2050\nREPLICATE|meanwhile|y|1\nREPLICATE|meanwhile|y|4\n");
+            "CLOCK|2050\nREPLICATE|meanwhile|y|1\nREPLICATE|meanwhile|y|4\n"
+            "DELETE||21\n"); /* what was deleted in A had no higher version: followers have to know too */
+    set("deleted in A", "z");
+    assert_true(holds("deleted in A", "z", 22));
     assert_int_equal(links[0].phase, LEADER_LINK_STATE); /* and then it gets the whole */
     hang_up(0);
     dial(0);
