@@ -141,6 +141,7 @@ struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *ke
         return entry;
     }
     if (keyspace_dropped(keyspace, entry)) {
+        keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
         table_remove(keyspace->table, key->hash, key->name);
         return NULL;
     }

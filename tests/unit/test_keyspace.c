@@ -464,6 +464,30 @@ static void a_state_that_begins_does_not_bring_back_what_the_one_before_dropped(
     assert_int_equal(keyspace_count(f->keyspace), 2);
 }
 
+static void count_deleted(void *context, enum keyspace_event event, struct slice key) {
+    (void)key;
+    *(size_t *)context += event == KEYSPACE_DELETED;
+}
+
+/* Also of those that somebody asks for before they are given back: who watches a key or has it cached must
+ * know.
+ */
+static void every_key_that_is_dropped_is_told_of_once(void **state) {
+    struct fixture *f = *state;
+    size_t deleted = 0;
+    keyspace_set_owner(f->keyspace, false);
+    apply_keys(f, 1, "old", 1);
+    assert_true(keyspace_full_begin(f->keyspace));
+    keyspace_full_end(f->keyspace);
+    keyspace_observe(f->keyspace, &(struct keyspace_observer){.happened = count_deleted, .context = &deleted});
+    assert_null(peek(f, "key:7"));
+    assert_null(peek(f, "key:7"));
+    assert_int_equal(deleted, 1);
+    assert_true(run_until(f, store_is_empty));
+    assert_int_equal(deleted, KEYS);
+    keyspace_observe(f->keyspace, NULL);
+}
+
 /* END while the leavings of broken states are still being marked as old. */
 static void a_state_may_end_in_the_middle_of_a_pass(void **state) {
     struct fixture *f = *state;
@@ -631,6 +655,7 @@ int main(void) {
         TEST(a_floor_is_adopted_as_a_deletion_of_nothing),
         TEST(a_full_state_drops_what_it_did_not_touch),
         TEST(a_state_that_begins_does_not_bring_back_what_the_one_before_dropped),
+        TEST(every_key_that_is_dropped_is_told_of_once),
         TEST(a_state_may_end_in_the_middle_of_a_pass),
         TEST(states_that_break_off_drop_nothing_however_many),
         TEST(a_state_that_cannot_be_told_from_those_before_it_is_put_off),
