@@ -29,6 +29,7 @@ struct membership {
     int64_t sweep_due_ms; /* not after the first moment at which a member turns dead or is forgotten */
     int64_t duplicate_id_due_ms;
     int64_t ticked_ms; /* NEVER: not yet */
+    int64_t now_ms;    /* of the last event */
     size_t n_groups;
     uint16_t groups[LIMIT_GROUP + 1]; /* in the ring, ascending */
 };
@@ -249,6 +250,7 @@ static void answer_soon(struct membership *m, int64_t now_ms) {
 }
 
 void membership_start(struct membership *m, int64_t now_ms) {
+    m->now_ms = now_ms;
     m->self->first_heard_ms = m->self->last_heard_ms = now_ms;
     m->announce_due_ms = now_ms;
     ask_who(m, now_ms);
@@ -256,6 +258,7 @@ void membership_start(struct membership *m, int64_t now_ms) {
 }
 
 void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
+    m->now_ms = now_ms;
     if (m->self->leader == leader) {
         return;
     }
@@ -329,6 +332,7 @@ static void join(struct membership *m, const struct member *leader) {
 }
 
 void membership_verified(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+    m->now_ms = now_ms;
     struct member *member = find(m, announce->node_id);
     if (member == NULL || member->self || !queue_reserve(&m->queue, 1)) {
         return;
@@ -338,7 +342,10 @@ void membership_verified(struct membership *m, const struct datagram *announce, 
         return;
     }
     member->verifying = false;
-    member->verified = member->leader;
+    if (member->leader && !member->verified) {
+        member->verified = true;
+        member->verified_ms = now_ms;
+    }
     if (member->leader) {
         join(m, member);
     }
@@ -405,6 +412,7 @@ static void hear_announce(struct membership *m, const struct datagram *announce,
     member->last_heard_ms = now_ms;
     if (!member->alive) {
         member->alive = true;
+        member->verified_ms = now_ms; /* it has to stand behind a leader that took its place */
         push(m, MEMBERSHIP_MEMBER_UP, member);
         answer_soon(m, now_ms); /* it may not know us, and its WHO may have been lost */
         if (m->sweep_due_ms > now_ms + MEMBERSHIP_DEAD_AFTER_MS) {
@@ -440,6 +448,7 @@ static void hear_leave(struct membership *m, const struct datagram *leave) {
 }
 
 void membership_hear(struct membership *m, const struct datagram *datagram, int64_t now_ms) {
+    m->now_ms = now_ms;
     if (!queue_reserve(&m->queue, QUEUE_ROOM_FOR_HEARD)) {
         m->ignored++; /* as if it had been lost on its way */
         return;
@@ -494,7 +503,7 @@ static void sweep(struct membership *m, int64_t now_ms) {
 
 void membership_tick(struct membership *m, int64_t now_ms) {
     bool slept = m->ticked_ms != NEVER && now_ms - m->ticked_ms >= MEMBERSHIP_ANNOUNCE_EVERY_MS;
-    m->ticked_ms = now_ms;
+    m->ticked_ms = m->now_ms = now_ms;
     m->self->last_heard_ms = now_ms;
     if (slept && m->announce_due_ms != NEVER) {
         /* A process that was stopped was deaf: it asks who is there before it calls anybody dead. */
@@ -519,19 +528,37 @@ const struct member *membership_find(const struct membership *m, const char *nod
 }
 uint64_t membership_ignored(const struct membership *m) { return m->ignored; }
 
+static bool leads(const struct member *member, uint16_t group) {
+    return member->leader && member->verified && member->alive && member->group == group;
+}
+
+/* The youngest leader of a group that the older ones have had the time to answer; NULL: none. */
+static const struct member *find_settled_leader(const struct membership *m, uint16_t group) {
+    const struct member *youngest = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct member *member = m->members[i];
+        if (leads(member, group) && m->now_ms - member->verified_ms >= MEMBERSHIP_LEADER_SILENT_MS &&
+            (youngest == NULL || member->verified_ms > youngest->verified_ms)) {
+            youngest = member;
+        }
+    }
+    return youngest;
+}
+
 const struct member *membership_leader(const struct membership *m, uint16_t group) {
     if (m->self->leader && m->self->group == group) {
         return m->self;
     }
-    const struct member *best = NULL;
+    const struct member *settled = find_settled_leader(m, group), *first = NULL;
     for (size_t i = 0; i < m->count; i++) {
         const struct member *member = m->members[i];
-        if (member->leader && member->verified && member->alive && member->group == group &&
-            (best == NULL || member->last_heard_ms > best->last_heard_ms)) {
-            best = member;
+        if (leads(member, group) &&
+            (member == settled || settled == NULL || member->last_heard_ms >= settled->verified_ms) &&
+            (first == NULL || member->verified_ms < first->verified_ms)) {
+            first = member;
         }
     }
-    return best;
+    return first;
 }
 
 size_t membership_groups(const struct membership *m, const uint16_t **groups) {

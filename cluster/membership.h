@@ -17,6 +17,11 @@
  * comes again within 5 s. WHO is sent at the start and, because datagrams get lost, again after 125, 375, 875,
  * 1875 and 3875 ms; an answer to it, and to a node heard for the first time, waits a random 0 to 200 ms, and
  * one answer serves all who asked.
+ *
+ * Of two that lead one group the one stands that was verified first: a second one, which will find that out and
+ * exit, must not have the clients in the meantime. Only one that has been silent since the other's
+ * verification, 500 ms ago or more, is passed over before it is dead: a newcomer's first three WHO are answered
+ * by then.
  */
 #ifndef KVNODE_CLUSTER_MEMBERSHIP_H
 #define KVNODE_CLUSTER_MEMBERSHIP_H
@@ -33,8 +38,9 @@ enum {
     MEMBERSHIP_VERIFY_AGAIN_AFTER_MS =
         2000, /* a failed verification is tried again at an announcement, not sooner */
     MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS = 10000, /* no word of a verification for so long: it has failed */
-    MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000,    /* the action comes at most that often */
-    MEMBERSHIP_MAX_MEMBERS = 4096, /* more are ignored and counted: datagrams are not authenticated */
+    MEMBERSHIP_LEADER_SILENT_MS = 500,       /* so long after another's verification a leader is passed over */
+    MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000, /* the action comes at most that often */
+    MEMBERSHIP_MAX_MEMBERS = 4096,           /* more are ignored and counted: datagrams are not authenticated */
 };
 
 /* One node as it announced itself, or this node itself. */
@@ -51,6 +57,7 @@ struct member {
     bool verifying;      /* asked, no answer yet */
     bool stale_question; /* its facts have changed since it was asked */
     int64_t first_heard_ms, last_heard_ms, verify_after_ms;
+    int64_t verified_ms; /* since when it is a verified leader that lives */
 };
 
 enum membership_action_type {
@@ -104,8 +111,8 @@ size_t membership_count(const struct membership *membership); /* self included, 
 const struct member *membership_at(const struct membership *membership,
                                    size_t i); /* ordered by id; self is in it */
 const struct member *membership_find(const struct membership *membership, const char *node_id);
-/* The live leader of a group that was heard last among verified ones (self if it leads the group); NULL: none.
- */
+/* The live verified leader of a group, of several the one that stands as told above (self if it leads the
+ * group); NULL: none. */
 const struct member *membership_leader(const struct membership *membership, uint16_t group);
 /* Datagrams ignored because there was no room for one more member. */
 uint64_t membership_ignored(const struct membership *membership);

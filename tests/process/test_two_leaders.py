@@ -34,6 +34,20 @@ class SecondLeader(ClusterTestCase):
         self.assertEqual(first.set("key", "again")["version"], 2)
         cluster.wait_same_data()
 
+    def test_while_it_lives_no_client_is_sent_to_it(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        first = cluster.leader().start(id="first")
+        follower = cluster.followers()[0].start()
+        cluster.wait_formed()
+        second = cluster.add_node(leader=True).start()
+        named: set[object] = set()
+        with follower.resp() as client:
+            while second.is_running():
+                named.add(str(client.pipeline([("SET", "key", "value")])[0]))
+                named.update(node[1] for _, _, node, *_ in client.execute("CLUSTER", "SLOTS")[:1])
+        self.assertEqual(named, {f"MOVED {key_slot('key')} 127.0.0.1:{first.redis}", first.redis})
+        self.assert_refused(second, first)
+
     def test_in_another_group_it_is_welcome(self) -> None:
         cluster = self.start_cluster(groups=2, followers=0)
         for node in cluster.nodes:

@@ -554,22 +554,63 @@ static void a_change_while_the_question_is_under_way_is_asked_about_when_it_is_a
     end(scene);
 }
 
-static void the_leader_of_a_group_is_the_live_verified_one_heard_last(void **state) {
-    (void)state;
+/* Two verified leaders of group 5: a since ever, b since now; and c, which does not answer. */
+static struct scene *two_leaders_scene(void) {
     struct scene *scene = follower_scene();
     hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
     answer(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
-    scene->now_ms += 1000;
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
+    pass(scene, 20000, MEMBERSHIP_MEMBER_DEAD);
+    hear(scene, "ANNOUNCE|c|10.0.0.4|8001|5|true");
     hear(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
     answer(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
-    scene->now_ms += 1000;
-    hear(scene, "ANNOUNCE|c|10.0.0.4|8001|5|true"); /* does not answer */
-    assert_actions(scene, "up:a verify:a joined:5 up:b verify:b up:c verify:c");
-    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
-    scene->now_ms += 1000;
-    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
+    assert_actions(scene, "up:c verify:c up:b verify:b");
     assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
     assert_null(membership_leader(scene->membership, 4));
+    return scene;
+}
+
+static void the_leader_of_a_group_is_the_live_one_that_was_verified_first(void **state) {
+    (void)state;
+    struct scene *scene = two_leaders_scene();
+    scene->now_ms += 200;
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true"); /* answers the WHO of b */
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
+    answer(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true"); /* of no consequence */
+    pass(scene, 4000, MEMBERSHIP_MEMBER_DEAD);
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|false"); /* a steps down ... */
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true"); /* ... and comes too late */
+    answer(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true");
+    pass(scene, 1000, MEMBERSHIP_MEMBER_DEAD);
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|5|true");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    end(scene);
+}
+
+static void a_leader_that_is_silent_when_another_one_comes_is_passed_over(void **state) {
+    (void)state;
+    struct scene *scene = two_leaders_scene();
+    pass(scene, MEMBERSHIP_LEADER_SILENT_MS - TICK_MS, MEMBERSHIP_MEMBER_DEAD);
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
+    pass(scene, TICK_MS, MEMBERSHIP_MEMBER_DEAD);
+    assert_true(member(scene, "a")->alive);
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true"); /* its answers were lost */
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
+    end(scene);
+}
+
+static void a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place(void **state) {
+    (void)state;
+    struct scene *scene = two_leaders_scene();
+    pass(scene, 12000, MEMBERSHIP_MEMBER_DEAD);
+    assert_false(member(scene, "a")->alive);
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true"); /* restarted, with its former id */
+    assert_true(member(scene, "a")->alive && member(scene, "a")->verified);
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
     end(scene);
 }
 
@@ -648,7 +689,9 @@ int main(void) {
         cmocka_unit_test(a_changed_fact_makes_a_leader_unverified),
         cmocka_unit_test(a_leader_that_steps_down_and_up_again_is_asked_again),
         cmocka_unit_test(a_change_while_the_question_is_under_way_is_asked_about_when_it_is_answered),
-        cmocka_unit_test(the_leader_of_a_group_is_the_live_verified_one_heard_last),
+        cmocka_unit_test(the_leader_of_a_group_is_the_live_one_that_was_verified_first),
+        cmocka_unit_test(a_leader_that_is_silent_when_another_one_comes_is_passed_over),
+        cmocka_unit_test(a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place),
         cmocka_unit_test(a_leader_hears_of_another_one_of_its_group),
         cmocka_unit_test(more_than_the_most_members_are_ignored_and_counted),
     };
