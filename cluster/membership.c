@@ -23,9 +23,11 @@ struct membership {
     struct queue queue;
     uint64_t random;
     uint64_t ignored;
+    size_t questions;        /* under way */
     int64_t announce_due_ms; /* the next one of those every 5 s; NEVER: not started */
     int64_t answer_due_ms;   /* somebody wants to hear of us */
     int64_t who_due_ms, who_gap_ms;
+    int64_t ask_due_ms;   /* not after the first moment at which one that waits may be asked */
     int64_t sweep_due_ms; /* not after the first moment at which a member turns dead or is forgotten */
     int64_t duplicate_id_due_ms;
     int64_t ticked_ms; /* NEVER: not yet */
@@ -191,7 +193,8 @@ struct membership *membership_create(const struct member *self, uint64_t seed) {
     insert(m, member);
     m->self = member;
     m->random = seed;
-    m->announce_due_ms = m->answer_due_ms = m->who_due_ms = m->sweep_due_ms = m->ticked_ms = NEVER;
+    m->announce_due_ms = m->answer_due_ms = m->who_due_ms = m->ask_due_ms = m->sweep_due_ms = m->ticked_ms =
+        NEVER;
     m->duplicate_id_due_ms = INT64_MIN;
     return m;
 }
@@ -278,15 +281,51 @@ void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
 
 /* ---- leaders, asked whether they are what was heard of them ---- */
 
+static void wait_until(struct membership *m, struct member *member, int64_t time_ms) {
+    member->waits = true;
+    member->verify_after_ms = time_ms;
+    if (m->ask_due_ms > time_ms) {
+        m->ask_due_ms = time_ms;
+    }
+}
+
+static bool is_in_question(const struct member *member) { return member->leader && !member->verified; }
+
 /* A leader that has not yet answered is asked, one question at a time. There is room in the queue. */
 static void verify(struct membership *m, struct member *member, int64_t now_ms) {
-    if (!member->leader || member->verified || now_ms < member->verify_after_ms) {
+    if (!is_in_question(member) || now_ms < member->verify_after_ms) {
         return;
     }
+    if (m->questions >= MEMBERSHIP_VERIFY_AT_ONCE) {
+        wait_until(m, member, now_ms);
+        return;
+    }
+    m->questions++;
+    member->waits = false;
     member->verifying = true;
     member->stale_question = false;
     member->verify_after_ms = now_ms + MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS;
     push(m, MEMBERSHIP_VERIFY, member);
+}
+
+/* At a tick: those that wait, as far as it is time, and as many as may be asked at once. */
+static void ask_who_waits(struct membership *m, int64_t now_ms) {
+    m->ask_due_ms = NEVER;
+    for (size_t i = 0; i < m->count; i++) {
+        struct member *member = m->members[i];
+        member->waits = member->waits && member->alive && is_in_question(member);
+        if (!member->waits) {
+            continue;
+        }
+        if (m->questions >= MEMBERSHIP_VERIFY_AT_ONCE || !queue_reserve(&m->queue, 1)) {
+            m->ask_due_ms = now_ms;
+            return;
+        }
+        verify(m, member, now_ms);
+        if (member->waits && m->ask_due_ms > member->verify_after_ms) {
+            m->ask_due_ms = member->verify_after_ms;
+        }
+    }
 }
 
 static void doubt(struct member *member, int64_t now_ms) {
@@ -309,7 +348,13 @@ static void verification_failed(struct membership *m, struct member *member, int
     }
 }
 
+static void question_over(struct membership *m, int64_t now_ms) {
+    m->now_ms = now_ms;
+    m->questions -= m->questions > 0;
+}
+
 void membership_verify_failed(struct membership *m, const char *node_id, int64_t now_ms) {
+    question_over(m, now_ms);
     struct member *member = find(m, node_id);
     if (member != NULL && !member->self && queue_reserve(&m->queue, 1)) {
         verification_failed(m, member, now_ms);
@@ -332,7 +377,7 @@ static void join(struct membership *m, const struct member *leader) {
 }
 
 void membership_verified(struct membership *m, const struct datagram *announce, int64_t now_ms) {
-    m->now_ms = now_ms;
+    question_over(m, now_ms);
     struct member *member = find(m, announce->node_id);
     if (member == NULL || member->self || !queue_reserve(&m->queue, 1)) {
         return;
@@ -513,6 +558,9 @@ void membership_tick(struct membership *m, int64_t now_ms) {
         }
     }
     say_what_is_due(m, now_ms);
+    if (now_ms >= m->ask_due_ms && m->questions < MEMBERSHIP_VERIFY_AT_ONCE) {
+        ask_who_waits(m, now_ms);
+    }
     if (now_ms >= m->sweep_due_ms) {
         sweep(m, now_ms);
     }

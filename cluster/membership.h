@@ -38,6 +38,7 @@ enum {
     MEMBERSHIP_VERIFY_AGAIN_AFTER_MS =
         2000, /* a failed verification is tried again at an announcement, not sooner */
     MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS = 10000, /* no word of a verification for so long: it has failed */
+    MEMBERSHIP_VERIFY_AT_ONCE = 32,             /* questions under way; the others wait for their turn */
     MEMBERSHIP_LEADER_SILENT_MS = 500,       /* so long after another's verification a leader is passed over */
     MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000, /* the action comes at most that often */
     MEMBERSHIP_MAX_MEMBERS = 4096,           /* more are ignored and counted: datagrams are not authenticated */
@@ -56,6 +57,7 @@ struct member {
     bool verified;       /* a leader that answered WHO with these facts */
     bool verifying;      /* asked, no answer yet */
     bool stale_question; /* its facts have changed since it was asked */
+    bool waits;          /* to be asked, as soon as it is time and fewer are being asked */
     int64_t first_heard_ms, last_heard_ms, verify_after_ms;
     int64_t verified_ms; /* since when it is a verified leader that lives */
 };
@@ -63,8 +65,10 @@ struct member {
 enum membership_action_type {
     MEMBERSHIP_SEND_FACTS, /* send ANNOUNCE and ENDPOINTS of self */
     MEMBERSHIP_SEND_WHO,
-    MEMBERSHIP_VERIFY,         /* ask member by WHO on its TCP port, then call membership_verified */
-    MEMBERSHIP_MEMBER_UP,      /* new, or back from the dead, or replaced by a restart at its host and port */
+    MEMBERSHIP_VERIFY,    /* ask member by WHO on its TCP port, then call membership_verified or _verify_failed,
+                           * once
+                           */
+    MEMBERSHIP_MEMBER_UP, /* new, or back from the dead, or replaced by a restart at its host and port */
     MEMBERSHIP_MEMBER_CHANGED, /* other facts than before */
     MEMBERSHIP_MEMBER_DEAD,
     MEMBERSHIP_MEMBER_GONE,  /* LEAVE, or replaced, or forgotten; the member in the action is the last of it */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { TICK_MS = 50, DATAGRAMS_A_WAKE_UP = 64, PROBES_AT_ONCE = 32 };
+enum { TICK_MS = 50, DATAGRAMS_A_WAKE_UP = 64 };
 
 struct discovery {
     struct discovery_config config;
@@ -21,7 +21,6 @@ struct discovery {
     struct discovery_stats stats;
     int last_send_errno; /* logged when it changes */
     bool left, running;
-    int probes; /* under way */
 };
 
 static int64_t now_of(const struct discovery *discovery) { return loop_monotonic_ms(discovery->loop); }
@@ -58,7 +57,6 @@ static void send_facts(struct discovery *discovery) {
 
 static void on_probed(void *context, const char *node_id, const struct datagram *announce) {
     struct discovery *discovery = context;
-    discovery->probes--;
     if (announce != NULL && strcmp(announce->node_id, node_id) == 0) {
         membership_verified(discovery->config.membership, announce, now_of(discovery));
     } else {
@@ -68,10 +66,7 @@ static void on_probed(void *context, const char *node_id, const struct datagram 
 }
 
 static void verify(struct discovery *discovery, const struct member *member) {
-    if (discovery->probes < PROBES_AT_ONCE &&
-        probe_start(discovery->config.net, member, on_probed, discovery)) {
-        discovery->probes++;
-    } else {
+    if (!probe_start(discovery->config.net, member, on_probed, discovery)) {
         log_write(discovery->config.log, LOG_WARN, "cannot-dial", "node=%s host=%s port=%u", member->id,
                   log_quote(member->host), member->port);
         membership_verify_failed(discovery->config.membership, member->id, now_of(discovery));

@@ -554,6 +554,43 @@ static void a_change_while_the_question_is_under_way_is_asked_about_when_it_is_a
     end(scene);
 }
 
+static void no_more_than_32_are_asked_at_once_and_the_others_are_not_forgotten(void **state) {
+    (void)state;
+    enum { LEADERS = 100 };
+    struct scene *scene = follower_scene();
+    char text[96], asked[LEADERS * 2][LIMIT_NODE_ID_BYTES + 1];
+    for (unsigned i = 0; i < LEADERS; i++) {
+        snprintf(text, sizeof text, "ANNOUNCE|n%u|10.0.0.2|%u|%u|true", i, 8001 + i, i + 1);
+        hear(scene, text);
+    }
+    hear(scene, "ANNOUNCE|n99|10.0.0.2|8100|100|false"); /* it waits no longer */
+    size_t n = 0, answered = 0;
+    for (int ticks = 0; ticks < 1000 / TICK_MS; ticks++) {
+        scene->now_ms += TICK_MS;
+        membership_tick(scene->membership, scene->now_ms);
+        struct membership_action action;
+        while (membership_next(scene->membership, &action)) {
+            if (action.type == MEMBERSHIP_VERIFY) {
+                memcpy(asked[n++], action.member.id, sizeof asked[0]);
+            }
+        }
+        assert_in_range(n - answered, 0, MEMBERSHIP_VERIFY_AT_ONCE);
+        for (size_t end = answered + (n - answered) / 2 + 1; answered < end && answered < n; answered++) {
+            unsigned i = (unsigned)strtoul(asked[answered] + 1, NULL, 10);
+            if (i == 50) { /* one does not answer */
+                membership_verify_failed(scene->membership, "n50", scene->now_ms);
+                continue;
+            }
+            snprintf(text, sizeof text, "ANNOUNCE|n%u|10.0.0.2|%u|%u|true", i, 8001 + i, i + 1);
+            answer(scene, text);
+        }
+    }
+    const uint16_t *groups;
+    assert_int_equal(n, LEADERS - 1);
+    assert_int_equal(membership_groups(scene->membership, &groups), LEADERS - 2);
+    end(scene);
+}
+
 /* Two verified leaders of group 5: a since ever, b since now; and c, which does not answer. */
 static struct scene *two_leaders_scene(void) {
     struct scene *scene = follower_scene();
@@ -656,7 +693,7 @@ static void more_than_the_most_members_are_ignored_and_counted(void **state) {
         verify += action.type == MEMBERSHIP_VERIFY;
     }
     assert_int_equal(up, MEMBERSHIP_MAX_MEMBERS - 1); /* no action is lost */
-    assert_int_equal(verify, MEMBERSHIP_MAX_MEMBERS - 1);
+    assert_int_equal(verify, MEMBERSHIP_VERIFY_AT_ONCE);
 
     hear(scene, "ANNOUNCE|n0-again|10.0.1.0|8000|0|false"); /* a restart needs no room */
     assert_actions(scene, "gone:n0 up:n0-again");
@@ -689,6 +726,7 @@ int main(void) {
         cmocka_unit_test(a_changed_fact_makes_a_leader_unverified),
         cmocka_unit_test(a_leader_that_steps_down_and_up_again_is_asked_again),
         cmocka_unit_test(a_change_while_the_question_is_under_way_is_asked_about_when_it_is_answered),
+        cmocka_unit_test(no_more_than_32_are_asked_at_once_and_the_others_are_not_forgotten),
         cmocka_unit_test(the_leader_of_a_group_is_the_live_one_that_was_verified_first),
         cmocka_unit_test(a_leader_that_is_silent_when_another_one_comes_is_passed_over),
         cmocka_unit_test(a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place),
