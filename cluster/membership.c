@@ -5,6 +5,7 @@
 enum {
     QUEUE_FIRST_CAPACITY = 16,
     QUEUE_ROOM_FOR_HEARD = 4, /* the most that one datagram brings: GONE, UP or CHANGED, VERIFY, OTHER_LEADER */
+    QUEUE_ROOM_FOR_VERIFIED = 3, /* GROUP_JOINED twice, GROUP_WITHOUT_LEADER */
     MEMBERS_FIRST_CAPACITY = 16,
 };
 
@@ -279,7 +280,40 @@ void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
     }
 }
 
-/* ---- leaders, asked whether they are what was heard of them ---- */
+/* ---- the groups in the ring ---- */
+
+/* Where the group is, or would be. */
+static size_t place_of(const struct membership *m, uint16_t group) {
+    size_t low = 0, high = m->n_groups;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (m->groups[middle] < group) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static bool is_in_ring(const struct membership *m, uint16_t group) {
+    size_t i = place_of(m, group);
+    return i < m->n_groups && m->groups[i] == group;
+}
+
+/* There is room in the queue. */
+static void join(struct membership *m, const struct member *member) {
+    if (is_in_ring(m, member->group)) {
+        return;
+    }
+    size_t i = place_of(m, member->group);
+    memmove(m->groups + i + 1, m->groups + i, (m->n_groups - i) * sizeof m->groups[0]);
+    m->groups[i] = member->group;
+    m->n_groups++;
+    push(m, MEMBERSHIP_GROUP_JOINED, member);
+}
+
+/* ---- nodes, asked whether they are what was heard of them ---- */
 
 static void wait_until(struct membership *m, struct member *member, int64_t time_ms) {
     member->waits = true;
@@ -289,11 +323,15 @@ static void wait_until(struct membership *m, struct member *member, int64_t time
     }
 }
 
-static bool is_in_question(const struct member *member) { return member->leader && !member->verified; }
+/* A leader that has not yet answered, and a follower that is news of a group. */
+static bool is_in_question(const struct membership *m, const struct member *member) {
+    return member->leader ? !member->verified
+                          : member->group != m->self->group && !is_in_ring(m, member->group);
+}
 
-/* A leader that has not yet answered is asked, one question at a time. There is room in the queue. */
+/* It is asked, if it is in question, one question at a time. There is room in the queue. */
 static void verify(struct membership *m, struct member *member, int64_t now_ms) {
-    if (!is_in_question(member) || now_ms < member->verify_after_ms) {
+    if (!is_in_question(m, member) || now_ms < member->verify_after_ms) {
         return;
     }
     if (m->questions >= MEMBERSHIP_VERIFY_AT_ONCE) {
@@ -313,7 +351,7 @@ static void ask_who_waits(struct membership *m, int64_t now_ms) {
     m->ask_due_ms = NEVER;
     for (size_t i = 0; i < m->count; i++) {
         struct member *member = m->members[i];
-        member->waits = member->waits && member->alive && is_in_question(member);
+        member->waits = member->waits && member->alive && is_in_question(m, member);
         if (!member->waits) {
             continue;
         }
@@ -328,12 +366,13 @@ static void ask_who_waits(struct membership *m, int64_t now_ms) {
     }
 }
 
-static void doubt(struct member *member, int64_t now_ms) {
+/* Its facts are new: it is asked about them as soon as a leader may be, or a follower. */
+static void doubt(struct membership *m, struct member *member, int64_t now_ms) {
     member->verified = false;
     if (member->verifying) {
         member->stale_question = true; /* what it answers will be about facts of the past: ask again then */
     } else {
-        member->verify_after_ms = now_ms;
+        wait_until(m, member, now_ms + (member->leader ? 0 : MEMBERSHIP_FOLLOWER_ASKED_AFTER_MS));
     }
 }
 
@@ -361,25 +400,10 @@ void membership_verify_failed(struct membership *m, const char *node_id, int64_t
     }
 }
 
-/* There is room in the queue. */
-static void join(struct membership *m, const struct member *leader) {
-    size_t i = m->n_groups;
-    while (i > 0 && m->groups[i - 1] >= leader->group) {
-        i--;
-    }
-    if (i < m->n_groups && m->groups[i] == leader->group) {
-        return;
-    }
-    memmove(m->groups + i + 1, m->groups + i, (m->n_groups - i) * sizeof m->groups[0]);
-    m->groups[i] = leader->group;
-    m->n_groups++;
-    push(m, MEMBERSHIP_GROUP_JOINED, leader);
-}
-
 void membership_verified(struct membership *m, const struct datagram *announce, int64_t now_ms) {
     question_over(m, now_ms);
     struct member *member = find(m, announce->node_id);
-    if (member == NULL || member->self || !queue_reserve(&m->queue, 1)) {
+    if (member == NULL || member->self || !queue_reserve(&m->queue, QUEUE_ROOM_FOR_VERIFIED)) {
         return;
     }
     if (!same_facts(member, announce)) {
@@ -391,8 +415,11 @@ void membership_verified(struct membership *m, const struct datagram *announce, 
         member->verified = true;
         member->verified_ms = now_ms;
     }
-    if (member->leader) {
-        join(m, member);
+    bool is_news = !is_in_ring(m, member->group);
+    join(m, m->self);
+    join(m, member);
+    if (is_news && !member->leader && member->group != m->self->group) {
+        push(m, MEMBERSHIP_GROUP_WITHOUT_LEADER, member);
     }
 }
 
@@ -432,7 +459,7 @@ static void hear_change(struct membership *m, struct member *member, const struc
         member->api_port = member->redis_port = 0;
     }
     take_facts(member, announce);
-    doubt(member, now_ms);
+    doubt(m, member, now_ms);
 }
 
 static void hear_announce(struct membership *m, const struct datagram *announce, int64_t now_ms) {
@@ -453,6 +480,7 @@ static void hear_announce(struct membership *m, const struct datagram *announce,
             m->ignored++;
             return;
         }
+        doubt(m, member, now_ms);
     }
     member->last_heard_ms = now_ms;
     if (!member->alive) {

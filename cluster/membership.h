@@ -2,9 +2,17 @@
  * no clock.
  *
  * Nodes are alive, dead (not heard for 30 s: specification, "Failure detection") or gone (LEAVE). Nodes alive
- * or dead are for routing; groups are for the ring: a group joins the ring when its first leader is heard and
- * has answered WHO on its TCP port with the same facts (action VERIFY, event membership_verified), and never
- * leaves it by a time-out.
+ * or dead are for routing; groups are for the ring: a group joins the ring when a node of it, leader or
+ * follower, is heard and has answered WHO on its TCP port with the same facts (action VERIFY, event
+ * membership_verified), and never leaves it by a time-out.
+ *
+ * A follower counts because the ring is in memory only: who starts while the leader of a group is down learns
+ * of the group from its followers, or would take its slots over and serve them. Whether the group has ever had
+ * a leader cannot be told from outside, and a slot that nobody serves for a while is the smaller evil. So each
+ * node that hears the same nodes has the same ring, whenever it was started. Leaders are asked at once; a
+ * follower of a group that is not in the ring 300 ms after it was heard, within which its leader, should it
+ * live, answers the same WHO: well before a leader that starts has listened for its 1 s and serves. For the
+ * same reason self's own group joins with the first other one, whatever self is.
  *
  *            ANNOUNCE                 30 s unheard               24 h unheard
  *   (new) --------------> ALIVE ------------------------> DEAD ---------------> (forgotten)
@@ -38,6 +46,7 @@ enum {
     MEMBERSHIP_VERIFY_AGAIN_AFTER_MS =
         2000, /* a failed verification is tried again at an announcement, not sooner */
     MEMBERSHIP_VERIFY_GIVE_UP_AFTER_MS = 10000, /* no word of a verification for so long: it has failed */
+    MEMBERSHIP_FOLLOWER_ASKED_AFTER_MS = 300,   /* of a group that is not in the ring */
     MEMBERSHIP_VERIFY_AT_ONCE = 32,             /* questions under way; the others wait for their turn */
     MEMBERSHIP_LEADER_SILENT_MS = 500,       /* so long after another's verification a leader is passed over */
     MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000, /* the action comes at most that often */
@@ -73,6 +82,7 @@ enum membership_action_type {
     MEMBERSHIP_MEMBER_DEAD,
     MEMBERSHIP_MEMBER_GONE,  /* LEAVE, or replaced, or forgotten; the member in the action is the last of it */
     MEMBERSHIP_GROUP_JOINED, /* member.group did, the ring has to be built anew: membership_groups */
+    MEMBERSHIP_GROUP_WITHOUT_LEADER, /* after GROUP_JOINED: on the word of member, which is a follower */
     MEMBERSHIP_OTHER_LEADER, /* member announces itself (each time) as the leader of the group that self leads
                               */
     MEMBERSHIP_DUPLICATE_ID, /* somebody else announces self's node id from another host or port */

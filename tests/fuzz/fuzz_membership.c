@@ -56,7 +56,7 @@ static void check_actions(struct membership *membership, size_t *known) {
         }
         *known -= action.type == MEMBERSHIP_MEMBER_GONE;
         require(action.type != MEMBERSHIP_MEMBER_DEAD || !action.member.alive);
-        require(action.type != MEMBERSHIP_VERIFY || (action.member.leader && !action.member.verified));
+        require(action.type != MEMBERSHIP_VERIFY || !action.member.verified);
     }
     require(*known == membership_count(membership));
 }

@@ -171,6 +171,42 @@ class Routing(ClusterTestCase):
         wait_until(lambda: cluster.leader(0).http("POST", "/set", redirected).status == 307, what="served again")
         self.assertEqual(cluster.leader(1).set(key, "2")["version"], 2)
 
+    def test_a_node_restarted_while_a_leader_is_down_takes_no_slots_over(self) -> None:
+        cluster = self.two_groups(followers=1)
+        key = self.foreign_key("kept")
+        cluster.leader(1).set(key, "truth")
+        cluster.wait_same_data(group=1)
+        cluster.leader(1).kill()
+        follower = cluster.followers(1)[0]
+        for node in (cluster.leader(0), cluster.followers(0)[0]):
+            node.kill()
+            node.start().wait_healthy()
+            if not node.is_leader:  # a leader knows the ring before it serves
+                wait_until(lambda: node.info()["groups_in_ring"] == "2", what=f"{node.name} has both groups")
+            self.assertEqual(node.http("POST", "/set", {"key": key, "value": "lie"}).status, 503)
+            answer = node.http("GET", f"/get?key={key}")
+            self.assertEqual(answer.status, 307)
+            self.assertIn(f"127.0.0.1:{follower.api}/", answer.headers["location"])
+            self.assertEqual(node.info()["groups_in_ring"], "2")
+            self.assertRegex(node.log(), r"level=warn event=group-without-leader .*group=1 ")
+        self.assertEqual(follower.get(key), "truth")
+        cluster.leader(1).start().wait_healthy()
+        self.assertEqual(cluster.leader(1).get(key), "truth")
+        wait_until(lambda: cluster.leader(0).http("GET", f"/get?key={key}").status == 307, what="served again")
+
+    def test_followers_that_start_before_any_leader_are_part_of_the_ring(self) -> None:
+        cluster = self.make_cluster(groups=2, followers=1)
+        for group in (1, 0):
+            cluster.followers(group)[0].start().wait_listening()
+        for node in cluster.followers(0) + cluster.followers(1):
+            wait_until(lambda: node.info()["groups_in_ring"] == "2", what=f"{node.name} has both groups")
+        for group in (1, 0):
+            cluster.leader(group).start().wait_healthy()
+        wait_ring(cluster, 2)
+        key = self.foreign_key("late")
+        self.assertEqual(cluster.leader(0).http("POST", "/set", {"key": key, "value": "1"}).status, 307)
+        self.assertEqual(cluster.leader(1).set(key, "1")["version"], 1)
+
     def test_a_group_that_joins_late_is_warned_about(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)
         cluster.leader().set("stored", "before")

@@ -164,6 +164,7 @@ static void obey(struct world *world, size_t i) {
             break;
         case MEMBERSHIP_MEMBER_CHANGED:
         case MEMBERSHIP_OTHER_LEADER:
+        case MEMBERSHIP_GROUP_WITHOUT_LEADER:
             break;
         case MEMBERSHIP_DUPLICATE_ID:
             fail_msg("%s hears its own id from %s", id_of(world, i), action.member.host);
@@ -549,6 +550,28 @@ static void a_restart_under_a_new_id_takes_the_place_of_the_former_node(void **s
     for_each_seed(restart);
 }
 
+static void restart_without_a_leader(uint64_t seed) {
+    struct world *world = begin(seed, 0);
+    start_groups(world, 3, 2);
+    run(world, 10000);
+    size_t missing = 3 * random_below(world, 3), former = random_below(world, world->n);
+    const struct member *self = membership_self(world->nodes[former].membership);
+    kill_node(world, missing);
+    if (former != missing) {
+        kill_node(world, former);
+        run(world, (int64_t)random_below(world, 10000));
+        start_at(world, self->port, self->group, self->leader);
+    }
+    run(world, 1000); /* so long a leader listens before it serves */
+    expect_one_ring(world, 3);
+    end(world);
+}
+
+static void a_node_restarted_while_a_leader_is_down_has_the_ring_of_all_the_others(void **state) {
+    (void)state;
+    for_each_seed(restart_without_a_leader);
+}
+
 static void change_leader(uint64_t seed) {
     struct world *world = begin(seed, 0);
     start_groups(world, 2, 2);
@@ -605,6 +628,7 @@ int main(void) {
         cmocka_unit_test(nobody_dies_of_old_age),
         cmocka_unit_test(a_node_that_leaves_is_gone_at_once),
         cmocka_unit_test(a_restart_under_a_new_id_takes_the_place_of_the_former_node),
+        cmocka_unit_test(a_node_restarted_while_a_leader_is_down_has_the_ring_of_all_the_others),
         cmocka_unit_test(a_new_leader_is_known_and_proven_at_once),
         cmocka_unit_test(a_network_that_heals_brings_everybody_back),
     };

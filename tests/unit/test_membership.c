@@ -26,6 +26,7 @@ static const char *const action_names[] = {
     [MEMBERSHIP_MEMBER_DEAD] = "dead",
     [MEMBERSHIP_MEMBER_GONE] = "gone",
     [MEMBERSHIP_GROUP_JOINED] = "joined",
+    [MEMBERSHIP_GROUP_WITHOUT_LEADER] = "without-leader",
     [MEMBERSHIP_OTHER_LEADER] = "other-leader",
     [MEMBERSHIP_DUPLICATE_ID] = "duplicate-id",
 };
@@ -414,7 +415,7 @@ static void a_group_joins_the_ring_when_its_leader_has_answered(void **state) {
     assert_int_equal(membership_groups(scene->membership, &groups), 0);
     assert_null(membership_leader(scene->membership, 5)); /* a stray datagram moves nothing */
     answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
-    assert_actions(scene, "joined:5");
+    assert_actions(scene, "joined:0 joined:5"); /* self is a node of its group, too */
     assert_ptr_equal(membership_leader(scene->membership, 5), member(scene, "b"));
 
     hear(scene, "ANNOUNCE|c|10.0.0.3|8001|2|true");
@@ -423,8 +424,7 @@ static void a_group_joins_the_ring_when_its_leader_has_answered(void **state) {
     answer(scene, "ANNOUNCE|c|10.0.0.3|8001|2|true");
     assert_actions(scene, "joined:2");
     membership_join_group(scene->membership, 0); /* a link to self's leader stands */
-    membership_join_group(scene->membership, 0);
-    assert_actions(scene, "joined:0");
+    assert_actions(scene, "");
     assert_int_equal(membership_groups(scene->membership, &groups), 3);
     assert_int_equal(groups[0], 0);
     assert_int_equal(groups[1], 2);
@@ -435,6 +435,73 @@ static void a_group_joins_the_ring_when_its_leader_has_answered(void **state) {
     hear(scene, "LEAVE|c");
     assert_actions(scene, "gone:c");
     assert_int_equal(membership_groups(scene->membership, &groups), 3); /* no time-out takes a group out */
+    end(scene);
+}
+
+static void the_own_group_joins_when_its_leader_is_known(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|f|10.0.0.3|8001|0|false");
+    assert_int_equal(pass(scene, 5000, MEMBERSHIP_VERIFY), 0); /* a follower of the own group is no news */
+    membership_join_group(scene->membership, 0);
+    membership_join_group(scene->membership, 0);
+    assert_actions(scene, "joined:0");
+    end(scene);
+}
+
+static void a_group_joins_on_the_word_of_a_follower_when_no_leader_is_heard(void **state) {
+    (void)state;
+    struct scene *scene = leader_scene();
+    hear(scene, "ANNOUNCE|f|10.0.0.2|8001|5|false");
+    hear(scene, "ANNOUNCE|g|10.0.0.3|8001|5|false");
+    assert_actions(scene, "up:f up:g"); /* their leader may be about to answer, too */
+    assert_int_equal(pass(scene, MEMBERSHIP_FOLLOWER_ASKED_AFTER_MS - TICK_MS, MEMBERSHIP_VERIFY), 0);
+    scene->now_ms += TICK_MS;
+    membership_tick(scene->membership, scene->now_ms);
+    assert_actions(scene, "verify:f verify:g");
+    membership_verify_failed(scene->membership, "f", scene->now_ms);
+    const uint16_t *groups;
+    assert_int_equal(membership_groups(scene->membership, &groups), 0); /* a stray datagram moves nothing */
+    answer(scene, "ANNOUNCE|g|10.0.0.3|8001|5|false");
+    assert_actions(scene, "joined:0 joined:5 without-leader:g");
+    assert_false(member(scene, "g")->verified); /* it leads nothing */
+    assert_null(membership_leader(scene->membership, 5));
+
+    scene->now_ms += MEMBERSHIP_VERIFY_AGAIN_AFTER_MS;
+    hear(scene, "ANNOUNCE|f|10.0.0.2|8001|5|false");
+    assert_actions(scene, ""); /* known by now */
+    hear(scene, "ANNOUNCE|l|10.0.0.4|8001|5|true");
+    answer(scene, "ANNOUNCE|l|10.0.0.4|8001|5|true");
+    assert_actions(scene, "up:l verify:l");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "l");
+    end(scene);
+}
+
+static void a_follower_that_did_not_answer_is_asked_again_at_an_announcement(void **state) {
+    (void)state;
+    struct scene *scene = leader_scene();
+    hear(scene, "ANNOUNCE|f|10.0.0.2|8001|5|false");
+    assert_int_equal(pass(scene, 1000, MEMBERSHIP_VERIFY), 1);
+    membership_verify_failed(scene->membership, "f", scene->now_ms);
+    assert_int_equal(pass(scene, 4000, MEMBERSHIP_VERIFY), 0);
+    hear(scene, "ANNOUNCE|f|10.0.0.2|8001|5|false");
+    assert_actions(scene, "verify:f");
+    hear(scene, "ANNOUNCE|f|10.0.0.2|8001|6|false");
+    answer(scene, "ANNOUNCE|f|10.0.0.2|8001|5|false"); /* of the past */
+    answer(scene, "ANNOUNCE|f|10.0.0.2|8001|6|false");
+    assert_actions(scene, "changed:f verify:f joined:0 joined:6 without-leader:f");
+    end(scene);
+}
+
+static void a_follower_whose_leader_answers_in_time_is_not_asked(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|f|10.0.0.2|8001|5|false");
+    scene->now_ms += 200;
+    hear(scene, "ANNOUNCE|l|10.0.0.4|8001|5|true");
+    answer(scene, "ANNOUNCE|l|10.0.0.4|8001|5|true");
+    assert_actions(scene, "up:f up:l verify:l joined:0 joined:5");
+    assert_int_equal(pass(scene, 5000, MEMBERSHIP_VERIFY), 0);
     end(scene);
 }
 
@@ -504,7 +571,7 @@ static void a_changed_fact_makes_a_leader_unverified(void **state) {
         struct scene *scene = follower_scene();
         hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
         answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
-        assert_actions(scene, "up:b verify:b joined:5");
+        assert_actions(scene, "up:b verify:b joined:0 joined:5");
         hear(scene, changes[i]);
         assert_actions(scene, "changed:b verify:b");
         assert_false(member(scene, "b")->verified);
@@ -520,7 +587,7 @@ static void a_leader_that_steps_down_and_up_again_is_asked_again(void **state) {
     struct scene *scene = follower_scene();
     hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
     answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true");
-    assert_actions(scene, "up:b verify:b joined:5");
+    assert_actions(scene, "up:b verify:b joined:0 joined:5");
     hear(scene, "ANNOUNCE|b|10.0.0.2|8001|5|false");
     assert_actions(scene, "changed:b");
     assert_null(membership_leader(scene->membership, 5));
@@ -542,7 +609,7 @@ static void a_change_while_the_question_is_under_way_is_asked_about_when_it_is_a
     answer(scene, "ANNOUNCE|b|10.0.0.2|8001|5|true"); /* of the past */
     assert_actions(scene, "verify:b");
     answer(scene, "ANNOUNCE|b|10.0.0.2|8001|6|true");
-    assert_actions(scene, "joined:6");
+    assert_actions(scene, "joined:0 joined:6");
 
     hear(scene, "ANNOUNCE|c|10.0.0.3|8001|7|true");
     hear(scene, "ANNOUNCE|c|10.0.0.4|8001|7|true");
@@ -563,7 +630,7 @@ static void no_more_than_32_are_asked_at_once_and_the_others_are_not_forgotten(v
         snprintf(text, sizeof text, "ANNOUNCE|n%u|10.0.0.2|%u|%u|true", i, 8001 + i, i + 1);
         hear(scene, text);
     }
-    hear(scene, "ANNOUNCE|n99|10.0.0.2|8100|100|false"); /* it waits no longer */
+    hear(scene, "LEAVE|n99"); /* it waits no longer */
     size_t n = 0, answered = 0;
     for (int ticks = 0; ticks < 1000 / TICK_MS; ticks++) {
         scene->now_ms += TICK_MS;
@@ -587,7 +654,7 @@ static void no_more_than_32_are_asked_at_once_and_the_others_are_not_forgotten(v
     }
     const uint16_t *groups;
     assert_int_equal(n, LEADERS - 1);
-    assert_int_equal(membership_groups(scene->membership, &groups), LEADERS - 2);
+    assert_int_equal(membership_groups(scene->membership, &groups), 1 + LEADERS - 2);
     end(scene);
 }
 
@@ -720,6 +787,10 @@ int main(void) {
         cmocka_unit_test(echoes_and_former_selves_are_ignored),
         cmocka_unit_test(a_double_of_the_own_id_is_reported_every_5_s_at_most),
         cmocka_unit_test(a_group_joins_the_ring_when_its_leader_has_answered),
+        cmocka_unit_test(the_own_group_joins_when_its_leader_is_known),
+        cmocka_unit_test(a_group_joins_on_the_word_of_a_follower_when_no_leader_is_heard),
+        cmocka_unit_test(a_follower_that_did_not_answer_is_asked_again_at_an_announcement),
+        cmocka_unit_test(a_follower_whose_leader_answers_in_time_is_not_asked),
         cmocka_unit_test(the_leader_of_the_own_group_is_asked_too_and_followers_are_not),
         cmocka_unit_test(a_leader_is_asked_one_question_at_a_time_and_again_2_s_after_a_failure),
         cmocka_unit_test(an_answer_with_other_facts_verifies_nothing),

@@ -207,14 +207,38 @@ static void a_group_without_a_leader_is_read_from_a_follower(void **state) {
     end(scene);
 }
 
-static void a_node_whose_own_group_is_not_in_the_ring_serves_none_of_it(void **state) {
+static void a_follower_without_a_leader_keeps_its_group_in_the_ring(void **state) {
     (void)state;
     struct scene *scene = create_follower();
     hear_leader(scene, "l5", 8001, 5);
     hear(scene, "ENDPOINTS|l5|9001|6380");
     assert_false(scene->routing.owns_all);
-    assert_moved(scene, SLICE("user1"), READ, "l5");
-    assert_moved(scene, SLICE("user1"), WRITE, "l5");
+    struct slice ours = key_of(scene, 0);
+    assert_local(scene, ours, READ); /* the leader of 5, which sends such a client here, is not asked back */
+    assert_down(scene, ours, WRITE);
+    struct slice theirs = key_of(scene, 5);
+    assert_moved(scene, theirs, READ, "l5");
+    assert_moved(scene, theirs, WRITE, "l5");
+    end(scene);
+}
+
+static void a_group_known_by_its_follower_alone_keeps_its_slots(void **state) {
+    (void)state;
+    struct scene *scene = create_leader();
+    join_own_group(scene);
+    hear(scene, "ANNOUNCE|f5|10.0.0.3|8001|5|false");
+    hear(scene, "ENDPOINTS|f5|9001|6380");
+    assert_true(scene->routing.owns_all);
+    struct datagram announce;
+    datagram_decode(SLICE("ANNOUNCE|f5|10.0.0.3|8001|5|false"), &announce);
+    membership_verified(scene->membership, &announce, NOW_MS);
+    drain(scene);
+    assert_true(routing_rebuild(&scene->routing));
+    assert_false(scene->routing.owns_all);
+    struct slice theirs = key_of(scene, 5);
+    assert_moved(scene, theirs, READ, "f5");
+    assert_down(scene, theirs, WRITE);
+    assert_local(scene, key_of(scene, 0), WRITE);
     end(scene);
 }
 
@@ -286,7 +310,8 @@ int main(void) {
         cmocka_unit_test(a_leader_that_does_not_take_writes_names_nobody_rather_than_itself),
         cmocka_unit_test(another_group_is_named_by_its_leader),
         cmocka_unit_test(a_group_without_a_leader_is_read_from_a_follower),
-        cmocka_unit_test(a_node_whose_own_group_is_not_in_the_ring_serves_none_of_it),
+        cmocka_unit_test(a_follower_without_a_leader_keeps_its_group_in_the_ring),
+        cmocka_unit_test(a_group_known_by_its_follower_alone_keeps_its_slots),
         cmocka_unit_test(keys_of_one_hash_tag_go_one_way),
         cmocka_unit_test(ranges_cover_every_slot_once),
     };
