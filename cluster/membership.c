@@ -4,7 +4,7 @@
 
 enum {
     QUEUE_FIRST_CAPACITY = 16,
-    QUEUE_ROOM_FOR_HEARD = 4, /* the most that one datagram brings: GONE, UP or CHANGED, VERIFY, OTHER_LEADER */
+    QUEUE_ROOM_FOR_HEARD = 5,    /* the most that one datagram brings: FULL, GONE, UP, VERIFY, OTHER_LEADER */
     QUEUE_ROOM_FOR_VERIFIED = 3, /* GROUP_JOINED twice, GROUP_WITHOUT_LEADER */
     MEMBERS_FIRST_CAPACITY = 16,
 };
@@ -23,14 +23,14 @@ struct membership {
     struct member *self;
     struct queue queue;
     uint64_t random;
-    uint64_t ignored;
+    uint64_t ignored, evicted;
     size_t questions;        /* under way */
     int64_t announce_due_ms; /* the next one of those every 5 s; NEVER: not started */
     int64_t answer_due_ms;   /* somebody wants to hear of us */
     int64_t who_due_ms, who_gap_ms;
     int64_t ask_due_ms;   /* not after the first moment at which one that waits may be asked */
     int64_t sweep_due_ms; /* not after the first moment at which a member turns dead or is forgotten */
-    int64_t duplicate_id_due_ms;
+    int64_t duplicate_id_due_ms, full_due_ms;
     int64_t ticked_ms; /* NEVER: not yet */
     int64_t now_ms;    /* of the last event */
     size_t n_groups;
@@ -155,23 +155,51 @@ static void let_go(struct membership *m, struct member *member) {
     free(member);
 }
 
+/* The one whose place a newcomer may take; NULL: nobody's. */
+static struct member *find_evictable(const struct membership *m) {
+    struct member *quietest = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        struct member *member = m->members[i];
+        bool proven = member->answered || member->has_endpoints;
+        if (!member->self && (!member->alive || !proven) &&
+            (quietest == NULL || member->last_heard_ms < quietest->last_heard_ms)) {
+            quietest = member;
+        }
+    }
+    return quietest;
+}
+
+static void say_full(struct membership *m, const struct member *member, int64_t now_ms) {
+    if (now_ms >= m->full_due_ms) {
+        m->full_due_ms = now_ms + MEMBERSHIP_FULL_EVERY_MS;
+        push(m, MEMBERSHIP_FULL, member);
+    }
+}
+
 /* A node that is not known by its id. NULL: no room for it. */
 static struct member *admit(struct membership *m, const struct datagram *announce, int64_t now_ms) {
-    struct member *former = find_address(m, announce);
-    if (former == NULL && m->count >= MEMBERSHIP_MAX_MEMBERS) {
-        return NULL;
-    }
+    struct member *former = find_address(m, announce); /* it was restarted under a new id */
+    bool full = former == NULL && m->count >= MEMBERSHIP_MAX_MEMBERS;
+    struct member *leaving = full ? find_evictable(m) : former;
     struct member *member = calloc(1, sizeof *member);
     if (member == NULL || !has_room(m)) {
         free(member);
         return NULL;
     }
-    if (former != NULL) {
-        let_go(m, former); /* it was restarted under a new id */
-    }
     memcpy(member->id, announce->node_id, sizeof member->id);
     take_facts(member, announce);
     member->first_heard_ms = now_ms;
+    if (full) {
+        say_full(m, leaving != NULL ? leaving : member, now_ms);
+        m->evicted += leaving != NULL;
+    }
+    if (full && leaving == NULL) {
+        free(member);
+        return NULL;
+    }
+    if (leaving != NULL) {
+        let_go(m, leaving);
+    }
     insert(m, member);
     return member;
 }
@@ -196,7 +224,7 @@ struct membership *membership_create(const struct member *self, uint64_t seed) {
     m->random = seed;
     m->announce_due_ms = m->answer_due_ms = m->who_due_ms = m->ask_due_ms = m->sweep_due_ms = m->ticked_ms =
         NEVER;
-    m->duplicate_id_due_ms = INT64_MIN;
+    m->duplicate_id_due_ms = m->full_due_ms = INT64_MIN;
     return m;
 }
 
@@ -368,7 +396,7 @@ static void ask_who_waits(struct membership *m, int64_t now_ms) {
 
 /* Its facts are new: it is asked about them as soon as a leader may be, or a follower. */
 static void doubt(struct membership *m, struct member *member, int64_t now_ms) {
-    member->verified = false;
+    member->answered = member->verified = false;
     if (member->verifying) {
         member->stale_question = true; /* what it answers will be about facts of the past: ask again then */
     } else {
@@ -411,6 +439,7 @@ void membership_verified(struct membership *m, const struct datagram *announce, 
         return;
     }
     member->verifying = false;
+    member->answered = true;
     if (member->leader && !member->verified) {
         member->verified = true;
         member->verified_ms = now_ms;
@@ -603,6 +632,7 @@ const struct member *membership_find(const struct membership *m, const char *nod
     return find(m, node_id);
 }
 uint64_t membership_ignored(const struct membership *m) { return m->ignored; }
+uint64_t membership_evicted(const struct membership *m) { return m->evicted; }
 
 static bool leads(const struct member *member, uint16_t group) {
     return member->leader && member->verified && member->alive && member->group == group;

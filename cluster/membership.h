@@ -21,6 +21,10 @@
  *                         v
  *                    (forgotten)
  *
+ * At most 4096 are remembered. One more takes the place of the one that has been silent longest among the dead
+ * and those that have said nothing but ANNOUNCE (no ENDPOINTS, no answer to WHO); where all the others live and
+ * have proved themselves, the newcomer is ignored. Either is counted.
+ *
  * The heartbeat is ANNOUNCE. ENDPOINTS heard before the ANNOUNCE of its node (UDP reorders) is ignored: it
  * comes again within 5 s. WHO is sent at the start and, because datagrams get lost, again after 125, 375, 875,
  * 1875 and 3875 ms; an answer to it, and to a node heard for the first time, waits a random 0 to 200 ms, and
@@ -50,7 +54,8 @@ enum {
     MEMBERSHIP_VERIFY_AT_ONCE = 32,             /* questions under way; the others wait for their turn */
     MEMBERSHIP_LEADER_SILENT_MS = 500,       /* so long after another's verification a leader is passed over */
     MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000, /* the action comes at most that often */
-    MEMBERSHIP_MAX_MEMBERS = 4096,           /* more are ignored and counted: datagrams are not authenticated */
+    MEMBERSHIP_FULL_EVERY_MS = 60000,        /* likewise */
+    MEMBERSHIP_MAX_MEMBERS = 4096,           /* datagrams are not authenticated */
 };
 
 /* One node as it announced itself, or this node itself. */
@@ -63,7 +68,8 @@ struct member {
     bool self;
     bool alive;
     bool has_endpoints;  /* it is no spec-only peer, and clients can be redirected to it */
-    bool verified;       /* a leader that answered WHO with these facts */
+    bool answered;       /* WHO, with these facts */
+    bool verified;       /* it answered, and it is a leader */
     bool verifying;      /* asked, no answer yet */
     bool stale_question; /* its facts have changed since it was asked */
     bool waits;          /* to be asked, as soon as it is time and fewer are being asked */
@@ -85,6 +91,7 @@ enum membership_action_type {
     MEMBERSHIP_GROUP_WITHOUT_LEADER, /* after GROUP_JOINED: on the word of member, which is a follower */
     MEMBERSHIP_OTHER_LEADER, /* member announces itself (each time) as the leader of the group that self leads
                               */
+    MEMBERSHIP_FULL,         /* members are evicted, or ignored, for want of room: such as member */
     MEMBERSHIP_DUPLICATE_ID, /* somebody else announces self's node id from another host or port */
 };
 
@@ -128,8 +135,10 @@ const struct member *membership_find(const struct membership *membership, const 
 /* The live verified leader of a group, of several the one that stands as told above (self if it leads the
  * group); NULL: none. */
 const struct member *membership_leader(const struct membership *membership, uint16_t group);
-/* Datagrams ignored because there was no room for one more member. */
+/* Datagrams ignored because there was no room for one more member, and members that had to make room for one.
+ */
 uint64_t membership_ignored(const struct membership *membership);
+uint64_t membership_evicted(const struct membership *membership);
 /* The groups in the ring, ascending; returns their number and points *groups at them. */
 size_t membership_groups(const struct membership *membership, const uint16_t **groups);
 

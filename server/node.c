@@ -73,23 +73,25 @@ static void rebuild_ring(struct node *node) {
 static void on_membership_action(void *context, const struct membership_action *action) {
     struct node *node = context;
     const struct member *member = &action->member;
-    static const char *const events[] = {
-        [MEMBERSHIP_MEMBER_UP] = "member-up",
-        [MEMBERSHIP_MEMBER_CHANGED] = "member-changed",
-        [MEMBERSHIP_MEMBER_DEAD] = "member-dead",
-        [MEMBERSHIP_MEMBER_GONE] = "member-gone",
-        [MEMBERSHIP_OTHER_LEADER] = "other-leader",
-        [MEMBERSHIP_DUPLICATE_ID] = "duplicate-id",
-        [MEMBERSHIP_GROUP_WITHOUT_LEADER] = "group-without-leader",
+    static const struct {
+        const char *name;
+        enum log_level level;
+    } events[] = {
+        [MEMBERSHIP_MEMBER_UP] = {"member-up", LOG_INFO},
+        [MEMBERSHIP_MEMBER_CHANGED] = {"member-changed", LOG_INFO},
+        [MEMBERSHIP_MEMBER_DEAD] = {"member-dead", LOG_WARN},
+        [MEMBERSHIP_MEMBER_GONE] = {"member-gone", LOG_INFO},
+        [MEMBERSHIP_GROUP_WITHOUT_LEADER] = {"group-without-leader", LOG_WARN},
+        [MEMBERSHIP_OTHER_LEADER] = {"other-leader", LOG_INFO},
+        [MEMBERSHIP_FULL] = {"too-many-members", LOG_WARN},
+        [MEMBERSHIP_DUPLICATE_ID] = {"duplicate-id", LOG_WARN},
     };
     if (action->type == MEMBERSHIP_GROUP_JOINED) { /* which of its nodes made it join may not be known */
         log_write(&node->log, LOG_INFO, "group-joined", "group=%u", member->group);
         rebuild_ring(node);
         return;
     }
-    bool odd = action->type == MEMBERSHIP_DUPLICATE_ID || action->type == MEMBERSHIP_MEMBER_DEAD ||
-               action->type == MEMBERSHIP_GROUP_WITHOUT_LEADER;
-    log_write(&node->log, odd ? LOG_WARN : LOG_INFO, events[action->type],
+    log_write(&node->log, events[action->type].level, events[action->type].name,
               "node=%s address=%s:%u group=%u leader=%s", member->id, member->host, member->port, member->group,
               member->leader ? "true" : "false");
     switch (action->type) {

@@ -222,12 +222,18 @@ static void info_stats(const struct request *request, struct buf *out) {
                "datagrams_received:%llu\r\n"
                "datagrams_sent:%llu\r\n"
                "datagrams_malformed:%llu\r\n"
-               "datagrams_unknown:%llu\r\n",
+               "datagrams_unknown:%llu\r\n"
+               "datagrams_ignored:%llu\r\n"
+               "datagrams_send_errors:%llu\r\n"
+               "members_evicted:%llu\r\n",
                (unsigned long long)stats->http_connections, (unsigned long long)stats->http_requests,
                (unsigned long long)stats->redirects, (unsigned long long)stats->protocol_errors,
                (unsigned long long)context->discovery->received, (unsigned long long)context->discovery->sent,
                (unsigned long long)context->discovery->malformed,
-               (unsigned long long)context->discovery->unknown);
+               (unsigned long long)context->discovery->unknown,
+               (unsigned long long)membership_ignored(context->membership),
+               (unsigned long long)context->discovery->send_errors,
+               (unsigned long long)membership_evicted(context->membership));
     buf_printf(out, "loop_iterations:%llu\r\nloop_stall_us:p50=%llu,p99=%llu,p99.9=%llu,max=%llu\r\n",
                (unsigned long long)stalls.iterations, (unsigned long long)stalls.p50_us,
                (unsigned long long)stalls.p99_us, (unsigned long long)stalls.p999_us,

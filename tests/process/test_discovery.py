@@ -143,6 +143,22 @@ class Membership(ClusterTestCase):
             wait_until(lambda: 19998 in node.known_nodes(), 2, "the good datagram")
             self.assertEqual(node.known_nodes(), before | {19998})
 
+    def test_a_flood_of_strangers_keeps_nobody_out(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        leader, follower = cluster.leader().start().wait_healthy(), cluster.followers()[0]
+        with cluster.discovery() as peer:
+            received = leader.count("datagrams_received")
+            for i in range(4200):
+                peer.send(f"ANNOUNCE|n{i}|127.0.0.1|{1000 + i}|9|false")
+                if i % 50 == 49:  # the socket's buffer is not the subject
+                    wait_until(lambda: leader.count("datagrams_received") >= received + i, 5, "they are read")
+        self.assertGreater(leader.count("members_evicted"), 0)
+        self.assertEqual(leader.log().count("level=warn event=too-many-members"), 1)
+        follower.start()
+        wait_until(lambda: follower.port in leader.known_nodes(), 10, "the real one is known")
+        follower.wait_healthy()
+        self.assertEqual(leader.count("datagrams_ignored"), 0)
+
     def test_clusters_on_other_ports_do_not_meet(self) -> None:
         one = self.start_cluster(groups=1, followers=0)
         other = self.start_cluster(groups=1, followers=0)

@@ -166,6 +166,9 @@ static void obey(struct world *world, size_t i) {
         case MEMBERSHIP_OTHER_LEADER:
         case MEMBERSHIP_GROUP_WITHOUT_LEADER:
             break;
+        case MEMBERSHIP_FULL:
+            fail_msg("%s is full", id_of(world, i));
+            break;
         case MEMBERSHIP_DUPLICATE_ID:
             fail_msg("%s hears its own id from %s", id_of(world, i), action.member.host);
         }

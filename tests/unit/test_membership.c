@@ -28,6 +28,7 @@ static const char *const action_names[] = {
     [MEMBERSHIP_GROUP_JOINED] = "joined",
     [MEMBERSHIP_GROUP_WITHOUT_LEADER] = "without-leader",
     [MEMBERSHIP_OTHER_LEADER] = "other-leader",
+    [MEMBERSHIP_FULL] = "full",
     [MEMBERSHIP_DUPLICATE_ID] = "duplicate-id",
 };
 
@@ -738,17 +739,26 @@ static void a_leader_hears_of_another_one_of_its_group(void **state) {
 
 /* ---- limits ---- */
 
-static void more_than_the_most_members_are_ignored_and_counted(void **state) {
-    (void)state;
-    struct scene *scene = follower_scene();
+/* As many as fit beside self, n0 first, each 1 ms later than the one before; proven: they say ENDPOINTS, too.
+ */
+static void fill_up(struct scene *scene, bool proven) {
     char text[96];
-    for (unsigned i = 0; i < MEMBERSHIP_MAX_MEMBERS + 9; i++) {
-        snprintf(text, sizeof text, "ANNOUNCE|n%u|10.0.1.%u|%u|%u|true", i * 7919 % 100003, i % 256, 8000 + i,
-                 i);
-        hear(scene, text); /* nobody takes the actions: they wait */
+    for (unsigned i = 0; i < MEMBERSHIP_MAX_MEMBERS - 1; i++) {
+        snprintf(text, sizeof text, "ANNOUNCE|n%u|10.0.1.%u|%u|%u|true", i, i % 256, 8000 + i, i);
+        hear(scene, text);
+        snprintf(text, sizeof text, "ENDPOINTS|n%u|1|1", i);
+        if (proven) {
+            hear(scene, text);
+        }
+        scene->now_ms++;
     }
     assert_int_equal(membership_count(scene->membership), MEMBERSHIP_MAX_MEMBERS);
-    assert_int_equal(membership_ignored(scene->membership), 10); /* self is one of the most */
+}
+
+static void one_too_many_takes_the_place_of_the_quietest_that_proved_nothing(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    fill_up(scene, false); /* nobody takes the actions: they wait */
     for (size_t i = 1; i < MEMBERSHIP_MAX_MEMBERS; i++) {
         assert_true(
             strcmp(membership_at(scene->membership, i - 1)->id, membership_at(scene->membership, i)->id) < 0);
@@ -764,7 +774,39 @@ static void more_than_the_most_members_are_ignored_and_counted(void **state) {
 
     hear(scene, "ANNOUNCE|n0-again|10.0.1.0|8000|0|false"); /* a restart needs no room */
     assert_actions(scene, "gone:n0 up:n0-again");
+    answer(scene, "ANNOUNCE|n1|10.0.1.1|8001|1|true");
+    hear(scene, "ENDPOINTS|n2|1|1");
+    hear(scene, "ANNOUNCE|n3|10.0.1.3|8003|3|true"); /* is heard again */
+    assert_actions(scene, "joined:0 joined:1 changed:n2");
+    hear(scene, "ANNOUNCE|new|10.0.0.2|8000|0|false");
+    assert_actions(scene, "full:n4 gone:n4 up:new");
+    hear(scene, "ANNOUNCE|more|10.0.0.2|8001|0|false");
+    assert_actions(scene, "gone:n5 up:more"); /* said once a minute */
+    assert_int_equal(membership_evicted(scene->membership), 2);
+    assert_int_equal(membership_ignored(scene->membership), 0);
     assert_int_equal(pass(scene, 30000, MEMBERSHIP_MEMBER_DEAD), MEMBERSHIP_MAX_MEMBERS - 1);
+    end(scene);
+}
+
+static void one_too_many_beside_proven_ones_is_ignored_until_one_is_dead(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    fill_up(scene, true);
+    pass(scene, TICK_MS, MEMBERSHIP_MEMBER_UP);
+    hear(scene, "ANNOUNCE|new|10.0.0.2|8000|0|false");
+    hear(scene, "ANNOUNCE|new|10.0.0.2|8000|0|false");
+    assert_actions(scene, "full:new");
+    assert_null(member(scene, "new"));
+    assert_int_equal(membership_ignored(scene->membership), 2);
+    pass(scene, MEMBERSHIP_DEAD_AFTER_MS - MEMBERSHIP_MAX_MEMBERS + 50, MEMBERSHIP_MEMBER_DEAD);
+    assert_false(member(scene, "n0")->alive);
+    assert_true(member(scene, "n1000")->alive);
+    hear(scene, "ANNOUNCE|new|10.0.0.2|8000|0|false");
+    assert_actions(scene, "gone:n0 up:new");
+    pass(scene, MEMBERSHIP_FULL_EVERY_MS, MEMBERSHIP_MEMBER_DEAD);
+    hear(scene, "ANNOUNCE|late|10.0.0.2|8001|0|false");
+    assert_actions(scene, "full:n1 gone:n1 up:late");
+    assert_int_equal(membership_evicted(scene->membership), 2);
     end(scene);
 }
 
@@ -802,7 +844,8 @@ int main(void) {
         cmocka_unit_test(a_leader_that_is_silent_when_another_one_comes_is_passed_over),
         cmocka_unit_test(a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place),
         cmocka_unit_test(a_leader_hears_of_another_one_of_its_group),
-        cmocka_unit_test(more_than_the_most_members_are_ignored_and_counted),
+        cmocka_unit_test(one_too_many_takes_the_place_of_the_quietest_that_proved_nothing),
+        cmocka_unit_test(one_too_many_beside_proven_ones_is_ignored_until_one_is_dead),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
