@@ -30,7 +30,7 @@ struct membership {
     int64_t who_due_ms, who_gap_ms;
     int64_t ask_due_ms;   /* not after the first moment at which one that waits may be asked */
     int64_t sweep_due_ms; /* not after the first moment at which a member turns dead or is forgotten */
-    int64_t duplicate_id_due_ms, full_due_ms;
+    int64_t full_due_ms;
     int64_t ticked_ms; /* NEVER: not yet */
     int64_t now_ms;    /* of the last event */
     size_t n_groups;
@@ -224,7 +224,7 @@ struct membership *membership_create(const struct member *self, uint64_t seed) {
     m->random = seed;
     m->announce_due_ms = m->answer_due_ms = m->who_due_ms = m->ask_due_ms = m->sweep_due_ms = m->ticked_ms =
         NEVER;
-    m->duplicate_id_due_ms = m->full_due_ms = INT64_MIN;
+    m->full_due_ms = member->duplicate_id_due_ms = INT64_MIN;
     return m;
 }
 
@@ -462,16 +462,36 @@ void membership_join_group(struct membership *m, uint16_t group) {
 
 /* ---- what this node hears ---- */
 
-/* Our own echo, perhaps from a moment before our role changed, comes from our own host and port. */
-static void hear_own_id(struct membership *m, const struct datagram *announce, int64_t now_ms) {
-    if (same_address(m->self, announce) || now_ms < m->duplicate_id_due_ms) {
+/* The member's id is announced from somewhere else, too. There is room in the queue. */
+static void duplicate_id(struct membership *m, struct member *member, const struct datagram *announce,
+                         int64_t now_ms) {
+    if (now_ms < member->duplicate_id_due_ms) {
         return;
     }
-    m->duplicate_id_due_ms = now_ms + MEMBERSHIP_DUPLICATE_ID_EVERY_MS;
-    struct member other = *m->self;
+    member->duplicate_id_due_ms = now_ms + MEMBERSHIP_DUPLICATE_ID_EVERY_MS;
+    struct member other = *member;
     other.self = false;
     take_facts(&other, announce);
     push(m, MEMBERSHIP_DUPLICATE_ID, &other);
+}
+
+/* Our own echo, perhaps from a moment before our role changed, comes from our own host and port. */
+static void hear_own_id(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+    if (!same_address(m->self, announce)) {
+        duplicate_id(m, m->self, announce, now_ms);
+    }
+}
+
+/* Two nodes of one id are seen as one that moves to and fro. */
+static void hear_move(struct membership *m, struct member *member, const struct datagram *announce,
+                      int64_t now_ms) {
+    if (member->former_port == announce->port && strcmp(member->former_host, announce->host) == 0 &&
+        now_ms - member->moved_ms < MEMBERSHIP_BACK_WITHIN_MS) {
+        duplicate_id(m, member, announce, now_ms);
+    }
+    memcpy(member->former_host, member->host, sizeof member->former_host);
+    member->former_port = member->port;
+    member->moved_ms = now_ms;
 }
 
 /* A known node says that it is not what it was. */
@@ -482,6 +502,7 @@ static void hear_change(struct membership *m, struct member *member, const struc
         if (former != NULL) {
             let_go(m, former);
         }
+        hear_move(m, member, announce, now_ms);
         /* Where clients reach it is not known before it says so: its old ports at a new host are somebody
          * else's. */
         member->has_endpoints = false;

@@ -54,6 +54,7 @@ enum {
     MEMBERSHIP_VERIFY_AT_ONCE = 32,             /* questions under way; the others wait for their turn */
     MEMBERSHIP_LEADER_SILENT_MS = 500,       /* so long after another's verification a leader is passed over */
     MEMBERSHIP_DUPLICATE_ID_EVERY_MS = 5000, /* the action comes at most that often */
+    MEMBERSHIP_BACK_WITHIN_MS = 10000,       /* who moves and is back so soon has not moved: there are two */
     MEMBERSHIP_FULL_EVERY_MS = 60000,        /* likewise */
     MEMBERSHIP_MAX_MEMBERS = 4096,           /* datagrams are not authenticated */
 };
@@ -74,7 +75,10 @@ struct member {
     bool stale_question; /* its facts have changed since it was asked */
     bool waits;          /* to be asked, as soon as it is time and fewer are being asked */
     int64_t first_heard_ms, last_heard_ms, verify_after_ms;
-    int64_t verified_ms; /* since when it is a verified leader that lives */
+    int64_t verified_ms;                    /* since when it is a verified leader that lives */
+    char former_host[LIMIT_HOST_BYTES + 1]; /* and former_port: where it was before moved_ms; port 0: nowhere */
+    uint16_t former_port;
+    int64_t moved_ms, duplicate_id_due_ms;
 };
 
 enum membership_action_type {
@@ -92,7 +96,8 @@ enum membership_action_type {
     MEMBERSHIP_OTHER_LEADER, /* member announces itself (each time) as the leader of the group that self leads
                               */
     MEMBERSHIP_FULL,         /* members are evicted, or ignored, for want of room: such as member */
-    MEMBERSHIP_DUPLICATE_ID, /* somebody else announces self's node id from another host or port */
+    MEMBERSHIP_DUPLICATE_ID, /* somebody else announces self's node id from another host or port, or member's id
+                                is announced from two in turn */
 };
 
 struct membership_action {

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # ctest: timeout=240
 """Discovery as the specification has it, byte for byte, and the three datagrams that kvnode adds (DESIGN.md 5)."""
+import re
 import time
 
 from harness import SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, main, wait_until
@@ -142,6 +143,14 @@ class Membership(ClusterTestCase):
         for node in cluster.nodes:
             wait_until(lambda: 19998 in node.known_nodes(), 2, "the good datagram")
             self.assertEqual(node.known_nodes(), before | {19998})
+
+    def test_two_nodes_of_one_id_are_warned_about(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=0)
+        leader = cluster.leader().start().wait_healthy()
+        for _ in range(2):
+            cluster.add_node().start(id="twin").wait_listening()
+        twins = r"level=warn event=duplicate-id node=twin address=127\.0\.0\.1:\d+ group=0 "
+        wait_until(lambda: re.search(twins, leader.log()), 12, "the leader has heard each twin again")
 
     def test_a_flood_of_strangers_keeps_nobody_out(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)

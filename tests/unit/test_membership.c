@@ -405,6 +405,29 @@ static void a_double_of_the_own_id_is_reported_every_5_s_at_most(void **state) {
     end(scene);
 }
 
+static void two_others_of_one_id_are_reported_when_one_is_heard_again(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    scene->now_ms += 2000;
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|0|false");
+    assert_actions(scene, "up:b changed:b"); /* it may have moved */
+    scene->now_ms += 3000;
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    assert_actions(scene, "duplicate-id:b changed:b");
+    scene->now_ms += 2000;
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|0|false");
+    assert_actions(scene, "changed:b"); /* said every 5 s at most */
+    scene->now_ms += 3000;
+    hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|false");
+    assert_actions(scene, "duplicate-id:b changed:b");
+    scene->now_ms += MEMBERSHIP_BACK_WITHIN_MS;
+    hear(scene, "ANNOUNCE|b|10.0.0.3|8001|0|false"); /* moved, and moved back much later */
+    hear(scene, "ANNOUNCE|b|10.0.0.4|8001|0|false"); /* and on */
+    assert_actions(scene, "changed:b changed:b");
+    end(scene);
+}
+
 /* ---- leaders and groups ---- */
 
 static void a_group_joins_the_ring_when_its_leader_has_answered(void **state) {
@@ -828,6 +851,7 @@ int main(void) {
         cmocka_unit_test(a_node_at_a_new_address_has_to_say_its_ports_again),
         cmocka_unit_test(echoes_and_former_selves_are_ignored),
         cmocka_unit_test(a_double_of_the_own_id_is_reported_every_5_s_at_most),
+        cmocka_unit_test(two_others_of_one_id_are_reported_when_one_is_heard_again),
         cmocka_unit_test(a_group_joins_the_ring_when_its_leader_has_answered),
         cmocka_unit_test(the_own_group_joins_when_its_leader_is_known),
         cmocka_unit_test(a_group_joins_on_the_word_of_a_follower_when_no_leader_is_heard),
