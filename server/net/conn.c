@@ -82,10 +82,7 @@ static void finish_draining(struct conn *conn) {
     } else if (!conn->lingering) {
         conn->lingering = true;
         shutdown(conn->io.fd, SHUT_WR);
-        int64_t until_ms = loop_monotonic_ms(conn->net->loop) + CONN_LINGER_MS;
-        if (until_ms < conn->deadline.at_ms) {
-            net_set_deadline(conn, until_ms);
-        }
+        net_set_deadline(conn, loop_monotonic_ms(conn->net->loop) + CONN_LINGER_MS);
     }
 }
 
@@ -149,7 +146,12 @@ void conn_turn(struct conn *conn, int events) {
 void conn_deadline_turn(struct conn *conn) {
     turn_begin(conn);
     if (conn->state == CONN_DRAINING) {
-        conn_close(conn, (enum close_reason)conn->reason);
+        int64_t until_ms = conn->offered_ms + CONN_DRAIN_MS;
+        if (!conn->lingering && until_ms > loop_monotonic_ms(conn->net->loop)) {
+            net_set_deadline(conn, until_ms); /* slow, but it takes what is queued */
+        } else {
+            conn_close(conn, (enum close_reason)conn->reason);
+        }
     } else if (!conn->failed && conn->handler->on_deadline == NULL) {
         conn_close(conn, CLOSE_TIMEOUT);
     } else if (!conn->failed) {
@@ -293,6 +295,8 @@ struct buf *conn_out(struct conn *conn) {
     }
     return &conn->out;
 }
+
+int64_t conn_output_offered_ms(const struct conn *conn) { return conn->offered_ms; }
 
 size_t conn_pending_bytes(const struct conn *conn) { return buf_used(&conn->out) + buf_used(&conn->in); }
 

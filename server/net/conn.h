@@ -3,7 +3,8 @@
  *
  *             conn_drain (flush what is queued, then close)
  *     OPEN ----------------------------------------------> DRAINING
- *       | error, conn_close                                  | all written and the peer's end seen, error, 5 s
+ *       | error, conn_close                                  | all written and the peer's end seen, error,
+ *       |                                                    | 5 s in which the peer took nothing
  *       '------------------------> CLOSED <------------------'
  *                                    |  on_close is called at once, memory is freed before the next poll
  *
@@ -27,7 +28,7 @@ enum {
     CONN_OUT_HIGH_BYTES = 1 << 20,
     CONN_OUT_LOW_BYTES = 256 << 10,
     CONN_SCRATCH_BYTES = 128 << 10, /* at most so much is read, and handed to on_input, at one wake-up */
-    CONN_DRAIN_MS = 5000,
+    CONN_DRAIN_MS = 5000,           /* without progress of the output */
     CONN_LINGER_MS = 1000,
 };
 /* Over it a conn is closed (OUTPUT_LIMIT). One reply may be as long: JSON says a byte in at most 6. */
@@ -101,6 +102,9 @@ bool conn_closed(const struct conn *conn); /* CLOSED or DRAINING: no reply will 
  * much output) closes the conn in its next turn on the loop. Output for a conn that is closed or drained goes
  * nowhere. */
 struct buf *conn_out(struct conn *conn);
+/* When output was last offered to the socket, in monotonic ms. The next offer is made when the socket can take
+ * some: as long as output is pending, this is when the peer last made room for it. */
+int64_t conn_output_offered_ms(const struct conn *conn);
 size_t conn_pending_bytes(const struct conn *conn); /* output not yet written, input not yet consumed */
 /* The output is over the high mark: stop producing, consume no more input, return. */
 static inline bool conn_out_full(struct conn *conn) { return buf_used(conn_out(conn)) >= CONN_OUT_HIGH_BYTES; }

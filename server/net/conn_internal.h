@@ -34,6 +34,7 @@ struct conn {
     size_t max_input_bytes;
     size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
     struct deadline deadline;
+    int64_t offered_ms;    /* when output was last offered to the socket */
     struct conn_link link; /* in the net's ready list, or closed list */
     char *peer, *local;
 

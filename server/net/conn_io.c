@@ -61,6 +61,7 @@ void conn_release_out(struct conn *conn) {
 
 size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
     ssize_t sent;
+    conn->offered_ms = loop_monotonic_ms(conn->net->loop);
     do {
         sent = send(conn->io.fd, ptr, n, MSG_NOSIGNAL);
     } while (sent < 0 && errno == EINTR);

@@ -531,6 +531,30 @@ class Protocol(RestTestCase):
         self.assertEqual(len(node.execute("GET", "slow")), size)
         self.assertEqual(idle.ask("GET /health HTTP/1.1\r\nHost: a\r\n\r\n").status, 200, "an idle one stays")
 
+    def test_a_slow_reader_gets_the_whole_of_a_last_reply(self) -> None:
+        """Much more than the sockets' buffers take in, for longer than the 5 s in which the reader has to take some."""
+        node = self.start_node()
+        size = 32 << 20
+        node.execute("SET", "big", b"x" * size)
+        begin = time.monotonic()
+        readers: list[tuple[HttpConnection, int]] = []
+        for port, request in (
+            (node.api, b"GET /get?key=big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+            (node.redis, b"GET big\r\nQUIT\r\n"),
+        ):
+            reader = HttpConnection(port)
+            self.addCleanup(reader.close)
+            reader.send(request)
+            readers.append(reader)
+        received = [0, 0]
+        while min(received) < size:
+            time.sleep(0.1)
+            self.assertLess(time.monotonic() - begin, 60)
+            for i, reader in enumerate(readers):
+                wanted = min(size, int((time.monotonic() - begin) / 7 * size)) - received[i]
+                received[i] += len(reader.read_exactly(max(0, wanted)))
+        self.assertGreater(time.monotonic() - begin, 6.5)
+
     def test_too_many_clients(self) -> None:
         node = self.start_node(max_clients=3)
 

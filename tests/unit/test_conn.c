@@ -758,6 +758,38 @@ static void test_drain_does_not_wait_for_a_silent_peer(void **state) {
     assert_in_range(loop_monotonic_us() - begin_us, CONN_LINGER_MS * 1000U, CONN_DRAIN_MS * 1000U);
 }
 
+/* The peer reads a little; whether the socket had room for more since the time given. */
+static bool peer_makes_room(void *context) {
+    static char scratch[1 << 16];
+    assert_true(recv(peer, scratch, sizeof(scratch), MSG_DONTWAIT) > 0 || errno == EAGAIN);
+    return session.conn->offered_ms > *(const int64_t *)context;
+}
+
+/* As if the socket had been full for so long; the deadline is due. */
+static int64_t let_time_pass(int64_t ms) {
+    int64_t offered_ms = session.conn->offered_ms -= ms;
+    net_set_deadline(session.conn, loop_monotonic_ms(loop) + DEADLINES_TICK_MS);
+    return offered_ms;
+}
+
+static void test_drain_goes_on_as_long_as_the_peer_reads(void **state) {
+    (void)state;
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    for (int i = 0; i < 4; i++) {
+        buf_append(conn_out(session.conn), bulk, sizeof(bulk)); /* more than the sockets' buffers take */
+    }
+    conn_drain(session.conn, CLOSE_QUIT);
+    loop_fixture_settle(loop);
+    for (int i = 0; i < 3; i++) {
+        int64_t offered_ms = let_time_pass(CONN_DRAIN_MS);
+        assert_true(loop_fixture_until(loop, peer_makes_room, &offered_ms));
+        assert_false(loop_fixture_run(loop, is_closed, &session, 3 * DEADLINES_TICK_MS));
+    }
+    assert_true(buf_used(&session.conn->out) > 0);
+    let_time_pass(CONN_DRAIN_MS);
+    assert_closes(CLOSE_QUIT);
+}
+
 static void test_drain_from_elsewhere_calls_back_later(void **state) {
     (void)state;
     open_conn(&full_handler, MAX_INPUT_BYTES);
@@ -1084,6 +1116,7 @@ int main(void) {
         CONN_TEST(test_incomplete_input_at_the_end_is_dropped),
         CONN_TEST(test_drain_saves_the_last_reply_from_a_reset),
         CONN_TEST(test_drain_does_not_wait_for_a_silent_peer),
+        CONN_TEST(test_drain_goes_on_as_long_as_the_peer_reads),
         CONN_TEST(test_drain_from_elsewhere_calls_back_later),
         CONN_TEST(test_reset_by_peer),
         CONN_TEST(test_write_error_calls_back_later),
