@@ -71,7 +71,7 @@ static void begin(struct http_parser *parser) {
     parser->head_bytes = parser->line_bytes = parser->body_bytes = parser->framing_bytes = 0;
     parser->phase = HTTP_PHASE_START;
     parser->chunked = parser->keep_alive = parser->head_done = parser->body_done = false;
-    parser->expects_continue = parser->skipped_cr = parser->begins_with_letter = false;
+    parser->skipped_cr = parser->begins_with_letter = false;
     parser->piece_end = NULL;
     parser->err = ERR_NONE;
     parser->reason = NULL;
@@ -99,12 +99,6 @@ enum err http_parser_error(const struct http_parser *parser, const char **reason
 }
 
 size_t http_parser_body_received(const struct http_parser *parser) { return buf_used(&parser->body); }
-
-bool http_parser_take_continue(struct http_parser *parser) {
-    bool expects = parser->phase == HTTP_PHASE_BODY && parser->expects_continue && buf_used(&parser->body) == 0;
-    parser->expects_continue = false;
-    return expects;
-}
 
 /* --- The head, read line by line --- */
 
@@ -283,8 +277,8 @@ static enum http_parse read_head(struct http_parser *parser, struct slice text, 
     out->authorization = head.seen[FIELD_AUTHORIZATION] ? head.single[FIELD_AUTHORIZATION] : slice_of("", 0);
     out->has_content_type = head.seen[FIELD_CONTENT_TYPE];
     out->content_type = out->has_content_type ? head.single[FIELD_CONTENT_TYPE] : slice_of("", 0);
-    parser->expects_continue = !out->http10 && head.seen[FIELD_EXPECT] &&
-                               slice_equals_nocase(head.single[FIELD_EXPECT], SLICE("100-continue"));
+    out->expects_continue = !out->http10 && head.seen[FIELD_EXPECT] &&
+                            slice_equals_nocase(head.single[FIELD_EXPECT], SLICE("100-continue"));
     return HTTP_PARSE_OK;
 }
 
@@ -456,7 +450,7 @@ static enum http_parse step_head(struct http_parser *parser, struct slice bytes,
     if (buf_used(&parser->head) == 0) {
         buf_append_slice(&parser->head, head);
     }
-    return buf_failed(&parser->head) ? bad(parser, ERR_NO_MEMORY, err_text(ERR_NO_MEMORY)) : HTTP_PARSE_MORE;
+    return buf_failed(&parser->head) ? bad(parser, ERR_NO_MEMORY, err_text(ERR_NO_MEMORY)) : HTTP_PARSE_HEAD;
 }
 
 static enum http_parse step_body(struct http_parser *parser, struct slice bytes, size_t *used,
@@ -484,6 +478,9 @@ enum http_parse http_parser_feed(struct http_parser *parser, struct slice bytes,
             return result;
         }
         *used += n;
+        if (result == HTTP_PARSE_HEAD) {
+            return result;
+        }
     }
     return parser->phase == HTTP_PHASE_DONE ? HTTP_PARSE_OK : HTTP_PARSE_MORE;
 }

@@ -8,6 +8,9 @@
  *       ^                   '----- no body ---------------------------------------^ |
  *       '--------------------------- http_parser_next ------------------------------'
  *
+ * When the body does not come with the head, the head is reported by itself, before any of the body is taken:
+ * so a request can be refused for its head, and nothing is gathered for those who may not ask.
+ *
  * A request that arrives whole is not copied: the slices of struct http_request point into the input. One that
  * arrives in pieces is gathered in buffers of the parser, which live until http_parser_next: an idle parser
  * owns no memory. The verdict on given bytes is the same however they are split.
@@ -39,11 +42,12 @@ struct http_request {
     struct slice query; /* behind the '?', as it came; empty: none */
     struct slice content_type;
     struct slice authorization; /* empty: not given */
+    bool expects_continue;      /* the client waits for "100 Continue" before it sends the body */
     struct http_list accept, if_match, if_none_match;
     struct slice body;
 };
 
-enum http_parse { HTTP_PARSE_OK, HTTP_PARSE_MORE, HTTP_PARSE_BAD };
+enum http_parse { HTTP_PARSE_OK, HTTP_PARSE_HEAD, HTTP_PARSE_MORE, HTTP_PARSE_BAD };
 
 enum http_phase { HTTP_PHASE_START, HTTP_PHASE_HEAD, HTTP_PHASE_BODY, HTTP_PHASE_DONE };
 
@@ -58,7 +62,7 @@ struct http_parser {
     const char *piece_end; /* of the bytes that llhttp is looking at */
     enum http_phase phase;
     bool chunked, keep_alive, head_done, body_done;
-    bool expects_continue, skipped_cr, begins_with_letter;
+    bool skipped_cr, begins_with_letter;
     enum err err;
     const char *reason;
 };
@@ -68,8 +72,9 @@ void http_parser_deinit(struct http_parser *parser);
 
 /* Takes bytes of the connection; *used of them are consumed.
  *   OK    one request is whole: *out, whose slices live until http_parser_next and as long as bytes do
- *   MORE  all is consumed, the request is not whole yet
- *   BAD   http_parser_error says why; the connection is to be answered and closed */
+ *   HEAD  the head of one is whole, its body is yet to come: *out without the body, until the next feed; at
+ * most once a request MORE  all is consumed, the request is not whole yet BAD   http_parser_error says why; the
+ * connection is to be answered and closed */
 enum http_parse http_parser_feed(struct http_parser *parser, struct slice bytes, size_t *used,
                                  struct http_request *out);
 /* After OK: gives the memory of the request back; the next one may be fed. */
@@ -81,8 +86,5 @@ enum err http_parser_error(const struct http_parser *parser, const char **reason
 static inline enum http_phase http_parser_phase(const struct http_parser *parser) { return parser->phase; }
 /* Bytes of the body that have arrived: progress, for time-outs. */
 size_t http_parser_body_received(const struct http_parser *parser);
-/* True once a request: its head is whole, its body is not, and the client waits for "100 Continue" before it
- * sends it. */
-bool http_parser_take_continue(struct http_parser *parser);
 
 #endif

@@ -45,6 +45,9 @@ typedef void rest_handler(struct exchange *exchange);
 
 /* routes.c: finds the handler and calls it, or says that there is none. */
 void rest_dispatch(struct exchange *exchange);
+/* For a request of which only the head is there: whether rest_dispatch would call a handler. False: the problem
+ * is written, as rest_dispatch would have written it. */
+bool rest_admit(struct exchange *exchange);
 
 /* session.c: the listing of the session has ended and is gone; the connection goes on. */
 void rest_session_listing_ended(struct rest_session *session);

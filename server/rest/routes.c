@@ -50,28 +50,41 @@ static rest_handler *handler_of(const struct route *route, llhttp_method_t metho
     }
 }
 
-void rest_dispatch(struct exchange *exchange) {
+/* What the head alone decides: who asks, and for what. NULL: the problem is written. */
+static const struct route *admit(struct exchange *exchange) {
     const struct http_request *request = exchange->request;
     if (!rest_is_authorized(exchange)) {
         rest_problem_with(exchange, ERR_UNAUTHORIZED, NULL,
                           HTTP_FIELD("WWW-Authenticate: Basic realm=\"kvnode\", Bearer realm=\"kvnode\""));
-        return;
+        return NULL;
     }
     const struct route *route = find(request->path);
     if (route == NULL) {
         rest_problem(exchange, ERR_NO_SUCH_PATH, NULL);
+        return NULL;
+    }
+    if (handler_of(route, request->method) == NULL && request->method != HTTP_OPTIONS) {
+        rest_problem_with(exchange, ERR_METHOD_NOT_ALLOWED, NULL, route->allow);
+        return NULL;
+    }
+    return route;
+}
+
+bool rest_admit(struct exchange *exchange) { return admit(exchange) != NULL; }
+
+void rest_dispatch(struct exchange *exchange) {
+    const struct route *route = admit(exchange);
+    if (route == NULL) {
         return;
     }
-    rest_handler *handler = handler_of(route, request->method);
+    rest_handler *handler = handler_of(route, exchange->request->method);
     if (handler != NULL) {
         handler(exchange);
-    } else if (request->method == HTTP_OPTIONS) {
-        http_reply_start(&exchange->reply, 204);
-        http_reply_field(&exchange->reply, route->allow);
-        http_reply_end_without_body(&exchange->reply);
-    } else {
-        rest_problem_with(exchange, ERR_METHOD_NOT_ALLOWED, NULL, route->allow);
+        return;
     }
+    http_reply_start(&exchange->reply, 204);
+    http_reply_field(&exchange->reply, route->allow);
+    http_reply_end_without_body(&exchange->reply);
 }
 
 void rest_reply_json(struct exchange *exchange, int status, struct slice fields) {

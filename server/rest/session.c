@@ -82,20 +82,24 @@ static void forget_large(struct buf *buf) {
     }
 }
 
-static void answer(struct rest_session *session, const struct http_request *request) {
-    struct rest_server *server = session->server;
-    struct conn *conn = session->conn;
-    struct exchange exchange = {
-        .server = server,
-        .context = server->context,
+static struct exchange exchange_of(struct rest_session *session, const struct http_request *request) {
+    return (struct exchange){
+        .server = session->server,
+        .context = session->server->context,
         .session = session,
         .request = request,
-        .reply = {.out = conn_out(conn),
-                  .date = rest_date(server),
+        .reply = {.out = conn_out(session->conn),
+                  .date = rest_date(session->server),
                   .http10 = request->http10,
                   .keep_alive = request->keep_alive,
                   .head_only = request->method == HTTP_HEAD},
     };
+}
+
+static void answer(struct rest_session *session, const struct http_request *request) {
+    struct rest_server *server = session->server;
+    struct conn *conn = session->conn;
+    struct exchange exchange = exchange_of(session, request);
     server->context->stats->http_requests++;
     rest_dispatch(&exchange);
     forget_large(&server->params);
@@ -104,6 +108,19 @@ static void answer(struct rest_session *session, const struct http_request *requ
         conn_pause(conn);
     } else if (!exchange.reply.keep_alive) {
         conn_drain(conn, CLOSE_QUIT);
+    }
+}
+
+/* A head whose body has not come with it: refused now, and the body with it, or waited for. asks: none of the
+ * body is here yet. */
+static void take_head(struct rest_session *session, const struct http_request *request, bool asks) {
+    struct exchange exchange = exchange_of(session, request);
+    exchange.reply.keep_alive = false;
+    if (!rest_admit(&exchange)) {
+        session->server->context->stats->http_requests++;
+        conn_drain(session->conn, CLOSE_QUIT);
+    } else if (asks && request->expects_continue) {
+        buf_append_slice(conn_out(session->conn), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     }
 }
 
@@ -140,8 +157,8 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
             answer(session, &request);
             http_parser_next(&session->parser);
             session->armed_for = HTTP_PHASE_START;
-        } else if (http_parser_take_continue(&session->parser)) {
-            buf_append_slice(conn_out(conn), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
+        } else if (result == HTTP_PARSE_HEAD) {
+            take_head(session, &request, used == in.len);
         }
         if (conn_closed(conn)) {
             return in.len;

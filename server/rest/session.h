@@ -7,6 +7,9 @@
  *     75 s, then closed     10 s, then 408     10 s without 16 KB     (a list is streamed: the input waits)
  *                                              of progress: 408
  *
+ * A body is gathered only for a request that its head has not decided already: who may not ask, or asks for
+ * what there is not, is answered at the head, and the connection is closed.
+ *
  * Whatever the state, as long as answers wait to be written the client has to take some of them within 60 s.
  */
 #ifndef KVNODE_SERVER_REST_SESSION_H

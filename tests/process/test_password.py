@@ -3,7 +3,7 @@
 """A password guards both doors for clients, and stands in the way of neither replication nor of the node's end."""
 import base64
 
-from harness import Cluster, ClusterTestCase, main
+from harness import ClusterTestCase, Connection, Node, main
 
 
 def basic(pair: str) -> dict[str, str]:
@@ -29,10 +29,28 @@ class Password(ClusterTestCase):
         for headers in (basic("default:open: sesame"), {"Authorization": "Bearer open: sesame"},
                         {"Authorization": "bEARER open: sesame"}):
             self.assertEqual(leader.http("POST", "/set", {"key": "a", "value": "b"}, headers=headers).status, 200)
+        self.assert_refused_at_the_head(leader)
         client.execute("CONFIG", "SET", "requirepass", "")
         self.assertEqual(leader.http("GET", "/keys").status, 200)
         cluster.wait_replicated()
         self.assertEqual(cluster.followers()[0].get("a"), "b")
+
+    def assert_refused_at_the_head(self, node: Node) -> None:
+        """Nobody is asked for a body, or may leave one, whose head has no password."""
+        head = b"POST /set?key=k HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"
+        for body in (b"Content-Length: 1000000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n3b9aca00\r\n"):
+            for expect in (b"Expect: 100-continue\r\n", b""):
+                with self.subTest(body=body, expect=expect), Connection(node.api) as connection:
+                    connection.send(head + expect + body + (b"" if expect else b"the beginning"))
+                    answer = connection.read_until(b"\r\n\r\n")
+                    self.assertTrue(answer.startswith(b"HTTP/1.1 401 "), answer)
+                    self.assertIn(b"\r\nConnection: close", answer)
+                    self.assertTrue(connection.is_closed())
+        with Connection(node.api) as connection:
+            connection.send(head + b"Authorization: Bearer open: sesame\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")
+            self.assertEqual(connection.read_until(b"\r\n\r\n"), b"HTTP/1.1 100 Continue")
+            connection.send(b"v")
+            self.assertEqual(connection.read_until(b"\r\n"), b"HTTP/1.1 200 OK")
 
 
 if __name__ == "__main__":

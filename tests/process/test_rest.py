@@ -475,6 +475,13 @@ class Protocol(RestTestCase):
         self.assertEqual(answer.status, 100)
         self.assertEqual(connection.ask("hello").status, 200)
         self.assertEqual(node.get("k"), "hello")
+        for request, status, code in (("POST /nowhere", 404, "NOTFOUND"), ("PUT /set", 405, "METHOD")):
+            for body in ("Content-Length: 5", "Transfer-Encoding: chunked"):
+                connection = self.connect(node)
+                answer = connection.ask(f"{request} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{body}\r\n\r\n")
+                self.assert_problem(answer, status, code)
+                self.assertEqual(answer.headers["connection"], "close")
+                self.assertTrue(connection.is_closed())
 
     def test_methods_and_paths(self) -> None:
         node = self.start_node()

@@ -13,6 +13,7 @@
 /* What a parser made of some bytes, as text: a line for each request, then what came last. */
 struct outcome {
     struct buf text;
+    size_t heads; /* reported before their bodies */
     bool bad;
     enum err err;
 };
@@ -65,6 +66,11 @@ static struct outcome run(struct slice bytes, size_t cut, size_t piece) {
                 outcome.err = http_parser_error(&parser, &reason);
                 assert_non_null(reason);
                 buf_printf(&outcome.text, "BAD %d", err_http_status(outcome.err));
+            } else if (result == HTTP_PARSE_HEAD) {
+                assert_int_equal(http_parser_phase(&parser), HTTP_PHASE_BODY);
+                assert_int_equal(http_parser_body_received(&parser), 0);
+                assert_int_equal(request.body.len, 0);
+                outcome.heads++;
             } else {
                 assert_int_equal(done, n);
             }
@@ -300,46 +306,52 @@ static void test_a_large_body(void **state) {
                   "\r\n0\r\n\r\n", "OK");
 }
 
-/* Whether the client is told to go on, after all of text was fed in one piece or in bytes. */
-static bool continues(const char *text, bool in_bytes) {
-    struct http_parser parser;
-    http_parser_init(&parser);
-    bool asked = false;
-    size_t n = strlen(text);
-    for (size_t at = 0; at < n;) {
-        size_t used;
-        struct http_request request;
-        enum http_parse result =
-            http_parser_feed(&parser, slice_of(text + at, in_bytes ? 1 : n - at), &used, &request);
-        at += used;
-        if (result == HTTP_PARSE_MORE) {
-            asked |= http_parser_take_continue(&parser);
-            assert_false(http_parser_take_continue(&parser));
-        }
-        if (result != HTTP_PARSE_MORE) {
-            break;
-        }
+/* So that a request can be refused before any of its body is taken. */
+static void test_a_head_is_reported_before_its_body(void **state) {
+    (void)state;
+    const struct slice text = SLICE("POST /1 HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc"
+                                    "POST /2 HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+                                    "1\r\nx\r\n0\r\n\r\nGET /3 HTTP/1.1\r\n" HOST "\r\n");
+    const size_t first_head = strlen("POST /1 HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n");
+    for (size_t cut = 0; cut < text.len; cut++) {
+        struct outcome outcome = run(text, cut, 0);
+        /* Of a chunked one always; of one with a length when the body is not here whole. */
+        assert_int_equal(outcome.heads, cut >= first_head && cut < first_head + 3 ? 2 : 1);
+        buf_deinit(&outcome.text);
     }
+    struct outcome outcome = run(text, 0, 1);
+    assert_int_equal(outcome.heads, 2);
+    buf_deinit(&outcome.text);
+}
+
+/* Whether the head, fed in one piece or in bytes, says that the client waits. */
+static bool waits(const char *text, size_t piece) {
+    struct http_parser parser;
+    struct http_request request;
+    enum http_parse result = HTTP_PARSE_MORE;
+    http_parser_init(&parser);
+    size_t n = strlen(text), used;
+    for (size_t at = 0; at < n && result == HTTP_PARSE_MORE; at += used) {
+        result =
+            http_parser_feed(&parser, slice_of(text + at, piece < n - at ? piece : n - at), &used, &request);
+    }
+    assert_true(result == HTTP_PARSE_HEAD || result == HTTP_PARSE_BAD);
+    bool expects = result == HTTP_PARSE_HEAD && request.expects_continue;
     http_parser_deinit(&parser);
-    return asked;
+    return expects;
 }
 
 static void test_expect_continue(void **state) {
     (void)state;
     const char *head = "POST / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\nContent-Length: 3\r\n\r\n";
-    assert_true(continues(head, false));
-    assert_true(continues(head, true));
-    /* The body is there already: it was not waited for. */
-    assert_false(
-        continues("POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\nabc", false));
-    assert_false(
-        continues("POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\na", false));
+    assert_true(waits(head, SIZE_MAX));
+    assert_true(waits(head, 1));
     /* "[...] MUST ignore that expectation" in HTTP/1.0 (RFC 9110, 10.1.1). */
-    assert_false(continues("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", false));
-    assert_false(continues("POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n", false));
+    assert_false(waits("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", SIZE_MAX));
+    assert_false(waits("POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\n", SIZE_MAX));
     /* It is refused instead. */
-    assert_false(continues(
-        "POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 9999999999\r\n\r\n", false));
+    assert_false(waits("POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 9999999999\r\n\r\n",
+                       SIZE_MAX));
 }
 
 static void test_a_request_that_comes_whole_is_not_copied(void **state) {
@@ -365,7 +377,8 @@ static void test_an_idle_parser_is_small(void **state) {
     struct http_request request;
     size_t used;
     http_parser_init(&parser);
-    http_parser_feed(&parser, SLICE("POST / HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\na"), &used, &request);
+    http_parser_feed(&parser, SLICE("POST / HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n"), &used, &request);
+    http_parser_feed(&parser, SLICE("a"), &used, &request);
     assert_non_null(parser.head.data);
     assert_int_equal(http_parser_body_received(&parser), 1);
     assert_int_equal(http_parser_feed(&parser, SLICE("b"), &used, &request), HTTP_PARSE_OK);
@@ -381,6 +394,7 @@ int main(void) {
         cmocka_unit_test(test_what_two_parsers_could_read_differently),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_a_large_body),
+        cmocka_unit_test(test_a_head_is_reported_before_its_body),
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_a_request_that_comes_whole_is_not_copied),
         cmocka_unit_test(test_an_idle_parser_is_small),
