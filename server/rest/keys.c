@@ -227,16 +227,8 @@ static void store(struct exchange *exchange, struct slice name, struct slice val
     rest_reply_json(exchange, 200, slice_of(etag, n + 3));
 }
 
-static void set_raw(struct exchange *exchange, const struct http_param params[PARAMS]) {
-    int64_t ttl_ms = 0;
-    if (params[PARAM_TTL].given && !set_body_ttl_of_text(params[PARAM_TTL].value, &ttl_ms)) {
-        rest_problem(exchange, ERR_INVALID_EXPIRE, "ttl is a number of seconds above 0");
-        return;
-    }
-    store(exchange, params[PARAM_KEY].value, exchange->request->body, ttl_ms);
-}
-
-static void set_json(struct exchange *exchange, const struct http_param *key) {
+/* ttl_ms: what the query said; 0: nothing. */
+static void set_json(struct exchange *exchange, const struct http_param *key, int64_t ttl_ms) {
     struct set_body body;
     const char *reason;
     enum err err = set_body_read(exchange->request->body, &body, &reason);
@@ -249,9 +241,11 @@ static void set_json(struct exchange *exchange, const struct http_param *key) {
             reason = "the JSON has no member \"value\"";
         } else if (key->given && !slice_equals(name, key->value)) {
             reason = "the key of the query and the key of the JSON differ";
+        } else if (ttl_ms > 0 && body.ttl_ms > 0 && ttl_ms != body.ttl_ms) {
+            reason = "the ttl of the query and the ttl of the JSON differ";
         } else {
             err = ERR_NONE;
-            store(exchange, name, body.value, body.ttl_ms);
+            store(exchange, name, body.value, ttl_ms > 0 ? ttl_ms : body.ttl_ms);
         }
     }
     if (err != ERR_NONE) {
@@ -266,12 +260,17 @@ void rest_set(struct exchange *exchange) {
     if (!read_params(exchange, params)) {
         return;
     }
+    int64_t ttl_ms = 0;
+    if (params[PARAM_TTL].given && !set_body_ttl_of_text(params[PARAM_TTL].value, &ttl_ms)) {
+        rest_problem(exchange, ERR_INVALID_EXPIRE, "ttl is a number of seconds above 0");
+        return;
+    }
     bool says_json =
         request->has_content_type && http_media_type_is(request->content_type, SLICE("application/json"));
     if (says_json || (!request->has_content_type && !params[PARAM_KEY].given)) {
-        set_json(exchange, &params[PARAM_KEY]);
+        set_json(exchange, &params[PARAM_KEY], ttl_ms);
     } else if (params[PARAM_KEY].given) {
-        set_raw(exchange, params);
+        store(exchange, params[PARAM_KEY].value, request->body, ttl_ms);
     } else {
         rest_problem(exchange, ERR_MEDIA_TYPE,
                      "without key= in the query the body is JSON: send Content-Type: application/json");

@@ -143,6 +143,16 @@ class Keys(RestTestCase):
         for text in ("0", "-1", "x", "", "1e3"):
             answer = node.http("POST", f"/set?key=k&ttl={text}", b"v", headers={"Content-Type": "text/plain"})
             self.assert_problem(answer, 400, "ERR")
+            self.assert_problem(node.http("POST", f"/set?ttl={text}", {"key": "k", "value": "v"}), 400, "ERR")
+
+        # With JSON the query may say it, too; twice it has to be the same.
+        for query, member in (("?ttl=70", {}), ("?ttl=70.0", {"ttl": 70}), ("?key=k", {"ttl": 7e1})):
+            answer = node.http("POST", "/set" + query, {"key": "k", "value": "v", **member})
+            self.assertEqual(answer.status, 200, query)
+            self.assertTrue(69_000 < node.execute("PTTL", "k") <= 70_000, query)
+        answer = node.http("POST", "/set?ttl=71", {"key": "k", "value": "other", "ttl": 70})
+        self.assert_problem(answer, 400, "BADREQUEST")
+        self.assertEqual(node.get("k"), "v")
 
     def test_bodies_that_are_refused(self) -> None:
         node = self.start_node()
