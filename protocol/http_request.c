@@ -7,7 +7,7 @@
 /* A request line whose target is not too long is never longer: the longest method has 13 bytes, the version 8.
  */
 #define LINE_MAX_BYTES (LIMIT_HTTP_TARGET_BYTES + 64)
-/* Chunk sizes, extensions and trailers that may come in a row without a byte of the body. */
+/* Chunk sizes and extensions that may come in a row without a byte of the body. */
 #define FRAMING_MAX_BYTES LIMIT_HTTP_HEADER_BYTES
 
 /* --- llhttp's callbacks --- */
@@ -47,20 +47,14 @@ static int on_chunk_header(llhttp_t *llhttp) {
         bad(parser, ERR_BODY_TOO_LARGE, "the chunks are longer in all than a body may be");
         return HPE_USER;
     }
-    return 0;
-}
-
-static int on_message_complete(llhttp_t *llhttp) {
-    struct http_parser *parser = llhttp->data;
-    parser->body_done = true;
-    return HPE_PAUSED;
+    parser->last_chunk = llhttp->content_length == 0;
+    return parser->last_chunk ? HPE_PAUSED : 0;
 }
 
 static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
     .on_chunk_header = on_chunk_header,
     .on_body = on_body,
-    .on_message_complete = on_message_complete,
 };
 
 /* --- Life --- */
@@ -70,8 +64,8 @@ static void begin(struct http_parser *parser) {
     parser->llhttp.data = parser;
     parser->head_bytes = parser->line_bytes = parser->body_bytes = parser->framing_bytes = 0;
     parser->phase = HTTP_PHASE_START;
-    parser->chunked = parser->keep_alive = parser->head_done = parser->body_done = false;
-    parser->skipped_cr = parser->begins_with_letter = false;
+    parser->chunked = parser->keep_alive = parser->head_done = parser->last_chunk = false;
+    parser->seen_cr = parser->begins_with_letter = false;
     parser->piece_end = NULL;
     parser->err = ERR_NONE;
     parser->reason = NULL;
@@ -306,7 +300,8 @@ static enum http_parse bad_by_llhttp(struct http_parser *parser, llhttp_errno_t 
     }
 }
 
-/* Gives bytes to llhttp. OK: it paused, since the head (or the body) is whole; *used says behind which byte. */
+/* Gives bytes to llhttp. OK: it paused, since the head (or the line of the last chunk) is whole; *used says
+ * behind which byte. */
 static enum http_parse execute(struct http_parser *parser, struct slice bytes, size_t *used) {
     llhttp_errno_t code = llhttp_execute(&parser->llhttp, bytes.ptr, bytes.len);
     if (code == HPE_OK) {
@@ -368,6 +363,22 @@ static enum http_parse feed_length(struct http_parser *parser, struct slice byte
     return buf_used(&parser->body) == parser->body_bytes ? HTTP_PARSE_OK : HTTP_PARSE_MORE;
 }
 
+/* Behind the last chunk: CR LF and nothing else. A trailer is refused: no request has a use for one, and it is
+ * another place where two parsers could read differently. */
+static enum http_parse feed_chunks_end(struct http_parser *parser, struct slice bytes, size_t *used) {
+    for (*used = 0; *used < bytes.len;) {
+        if (bytes.ptr[*used] != (parser->seen_cr ? '\n' : '\r')) {
+            return bad(parser, ERR_BAD_REQUEST, "there is a trailer behind the chunks, or no CR LF");
+        }
+        ++*used;
+        if (parser->seen_cr) {
+            return HTTP_PARSE_OK;
+        }
+        parser->seen_cr = true;
+    }
+    return HTTP_PARSE_MORE;
+}
+
 static enum http_parse feed_chunks(struct http_parser *parser, struct slice bytes, size_t *used) {
     for (*used = 0; *used < bytes.len;) {
         /* Framing is counted by pieces no longer than what is left of its allowance, so that the limit strikes
@@ -383,7 +394,9 @@ static enum http_parse feed_chunks(struct http_parser *parser, struct slice byte
         }
         *used += n;
         if (result == HTTP_PARSE_OK) {
-            return HTTP_PARSE_OK;
+            result = feed_chunks_end(parser, slice_skip(bytes, *used), &n);
+            *used += n;
+            return result;
         }
         if (parser->framing_bytes == FRAMING_MAX_BYTES) {
             return bad(parser, ERR_BAD_REQUEST, "the chunks have more framing than allowed");
@@ -397,13 +410,13 @@ static enum http_parse feed_chunks(struct http_parser *parser, struct slice byte
 static enum http_parse skip_empty_lines(struct http_parser *parser, struct slice bytes, size_t *used) {
     for (*used = 0; *used < bytes.len; (*used)++) {
         char byte = bytes.ptr[*used];
-        if (parser->skipped_cr) {
+        if (parser->seen_cr) {
             if (byte != '\n') {
                 return bad(parser, ERR_BAD_REQUEST, "a CR without LF");
             }
-            parser->skipped_cr = false;
+            parser->seen_cr = false;
         } else if (byte == '\r') {
-            parser->skipped_cr = true;
+            parser->seen_cr = true;
         } else {
             parser->begins_with_letter = byte >= 'A' && byte <= 'Z';
             parser->phase = HTTP_PHASE_HEAD;
@@ -455,8 +468,9 @@ static enum http_parse step_head(struct http_parser *parser, struct slice bytes,
 
 static enum http_parse step_body(struct http_parser *parser, struct slice bytes, size_t *used,
                                  struct http_request *out) {
-    enum http_parse result =
-        parser->chunked ? feed_chunks(parser, bytes, used) : feed_length(parser, bytes, used);
+    enum http_parse result = parser->last_chunk ? feed_chunks_end(parser, bytes, used)
+                             : parser->chunked  ? feed_chunks(parser, bytes, used)
+                                                : feed_length(parser, bytes, used);
     if (result == HTTP_PARSE_OK) {
         result = read_head(parser, buf_slice(&parser->head), out);
         out->body = buf_used(&parser->body) > 0 ? buf_slice(&parser->body) : slice_of("", 0);

@@ -61,8 +61,10 @@ struct http_parser {
     size_t framing_bytes;  /* of chunk framing since the last body byte */
     const char *piece_end; /* of the bytes that llhttp is looking at */
     enum http_phase phase;
-    bool chunked, keep_alive, head_done, body_done;
-    bool skipped_cr, begins_with_letter;
+    bool chunked, keep_alive, head_done;
+    bool last_chunk; /* its line is over: what is left is an empty line */
+    bool seen_cr;    /* of an empty line: before the request, or behind the last chunk */
+    bool begins_with_letter;
     enum err err;
     const char *reason;
 };

@@ -425,6 +425,9 @@ class Protocol(RestTestCase):
             ("Host: b\r\n\r\n", 400),
             ("Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n", 400),
             ("Transfer-Encoding: chunked\r\n\r\n5\nhello\n0\n\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\n0\r\nX: a\r\n\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\n0\r\nX: a\r\n b\r\n\r\n", 400),
+            ("Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n", 400),
         ):
             connection = self.connect(node)
             answer = connection.ask("POST /set?key=k HTTP/1.1\r\nHost: a\r\n" + head + hidden)

@@ -122,12 +122,9 @@ static void test_requests_that_are_fine(void **state) {
          "POST /s|/s| 1.1 keep type=a/b; c body=hello\n"},
         {"POST /s HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n", "POST /s|/s| 1.1 keep body=\n"},
         {"POST /s HTTP/1.1\r\n" HOST "transfer-encoding: Chunked\r\n\r\n"
-         "3;name=value\r\nabc\r\n00A\r\n0123456789\r\n0\r\nTrailer: x\r\n\r\n",
+         "3;name=value\r\nabc\r\n00A\r\n0123456789\r\n000;last\r\n\r\n",
          "POST /s|/s| 1.1 keep body=abc0123456789\n"},
         {"POST /s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-         "POST /s|/s| 1.1 keep body=\n"},
-        /* A trailer is no header. */
-        {"POST /s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nIf-Match: *\r\n\r\n",
          "POST /s|/s| 1.1 keep body=\n"},
         {"GET / HTTP/1.1\r\n" HOST
          "If-None-Match: \"1\"\r\nIf-Match: *\r\nIF-NONE-MATCH: \"2\"\r\nAccept: */*\r\n\r\n",
@@ -146,6 +143,7 @@ static void test_requests_that_are_fine(void **state) {
         {"GET / HTTP/1.1\r\n" HOST, "HEAD"},
         {"POST / HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nab", "BODY"},
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", "BODY"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r", "BODY"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         expect_however_split(cases[i][0], cases[i][1]);
@@ -213,6 +211,16 @@ static void test_what_two_parsers_could_read_differently(void **state) {
          "BAD 400"},
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
          "BAD 400"},
+        /* Trailers, and what else is not an empty line behind the last chunk. */
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nT: x\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nT: x\r\n\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nT: x\r\n y\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n T: x\r\n\r\n", "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\nhello",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\n\r\n", "BAD 400"},
         /* Host. */
         {"GET / HTTP/1.1\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", "BAD 400"},
