@@ -25,10 +25,10 @@ struct rest_session {
     struct rest_session *next, *prev;
     struct listing *listing; /* a list of keys that is being streamed, or NULL */
     struct http_parser parser;
-    enum http_phase armed_for; /* what the deadline is about */
+    enum http_phase armed_for; /* what the deadline is about, unless for_output */
+    bool for_output;           /* the deadline is about the client's reading */
     bool drain_after_listing;  /* the client wants no more answers */
     size_t body_mark;          /* bytes of the body when the deadline was set */
-    size_t pending_mark;       /* bytes of output, likewise */
 };
 
 /* Lives for the call of a handler. */

@@ -31,36 +31,53 @@ static struct loop *loop_of(const struct rest_session *session) { return session
 
 /* --- Time limits --- */
 
-static void set_deadline(struct rest_session *session, int64_t in_ms) {
-    conn_set_deadline(session->conn, loop_monotonic_ms(loop_of(session)) + in_ms);
-    session->pending_mark = buf_used(conn_out(session->conn));
+static int64_t now_ms(const struct rest_session *session) { return loop_monotonic_ms(loop_of(session)); }
+
+static int64_t limit_ms(enum http_phase phase) {
+    return phase == HTTP_PHASE_HEAD ? HEAD_MS : phase == HTTP_PHASE_BODY ? BODY_MS : WAITING_MS;
+}
+
+static void arm(struct rest_session *session, bool for_output, int64_t at_ms) {
+    conn_set_deadline(session->conn, at_ms);
     session->body_mark = http_parser_body_received(&session->parser);
     session->armed_for = http_parser_phase(&session->parser);
+    session->for_output = for_output;
+}
+
+/* What the socket has not taken; a listing that has more to write counts. */
+static bool has_output(const struct rest_session *session) {
+    return session->listing != NULL || buf_used(conn_out(session->conn)) > 0;
+}
+
+/* When a client that takes none of the output is given up; early by what this turn has not written yet, and
+ * then really_due_ms says so. While a listing computes, it is not the client's turn. */
+static int64_t stall_ends_ms(const struct rest_session *session) {
+    bool computes = session->listing != NULL && !listing_waits(session->listing);
+    return STALL_MS + (computes ? now_ms(session) : conn_output_offered_ms(session->conn));
 }
 
 /* After input or output: a limit for what is due next, unless it stands already. */
 static void arm_deadline(struct rest_session *session) {
-    if (session->listing != NULL) {
-        set_deadline(session, STALL_MS);
+    if (has_output(session)) {
+        arm(session, true, stall_ends_ms(session));
         return;
     }
     enum http_phase phase = http_parser_phase(&session->parser);
-    switch (phase) {
-    case HTTP_PHASE_HEAD:
-        if (session->armed_for != phase) {
-            set_deadline(session, HEAD_MS);
-        }
-        return;
-    case HTTP_PHASE_BODY:
-        if (session->armed_for != phase ||
-            http_parser_body_received(&session->parser) - session->body_mark >= BODY_PROGRESS_BYTES) {
-            set_deadline(session, BODY_MS);
-        }
-        return;
-    case HTTP_PHASE_START:
-    case HTTP_PHASE_DONE:
-        set_deadline(session, WAITING_MS);
+    bool stands = !session->for_output && session->armed_for == phase;
+    bool has_progress = phase == HTTP_PHASE_START || phase == HTTP_PHASE_DONE ||
+                        http_parser_body_received(&session->parser) - session->body_mark >= BODY_PROGRESS_BYTES;
+    if (!stands || has_progress) {
+        arm(session, false, now_ms(session) + limit_ms(phase));
     }
+}
+
+/* When the deadline that has come should have been, by what has happened since it was set. */
+static int64_t really_due_ms(const struct rest_session *session) {
+    if (has_output(session)) {
+        return stall_ends_ms(session);
+    }
+    /* The client has read all, and said nothing since. */
+    return session->for_output ? conn_output_offered_ms(session->conn) + limit_ms(session->armed_for) : 0;
 }
 
 /* --- Requests --- */
@@ -188,11 +205,10 @@ static void on_end(struct conn *conn, void *context) {
 
 static void on_deadline(struct conn *conn, void *context) {
     struct rest_session *session = context;
-    size_t pending = buf_used(conn_out(conn));
-    bool lists = session->listing != NULL && !listing_waits(session->listing);
-    if (pending < session->pending_mark || lists) {
-        set_deadline(session, STALL_MS);
-    } else if (pending > 0 || session->listing != NULL || session->armed_for == HTTP_PHASE_START) {
+    int64_t due_ms = really_due_ms(session);
+    if (due_ms > now_ms(session)) {
+        arm(session, has_output(session), due_ms);
+    } else if (has_output(session) || session->armed_for == HTTP_PHASE_START) {
         conn_close(conn, CLOSE_TIMEOUT);
     } else {
         refuse(session, ERR_REQUEST_TIMEOUT, NULL, CLOSE_TIMEOUT);
