@@ -6,6 +6,7 @@
 struct route {
     struct slice path;
     struct slice allow; /* the header line */
+    bool for_everybody; /* answered without a password, too */
     rest_handler *get, *post, *delete;
 };
 
@@ -21,7 +22,8 @@ static const struct route routes[] = {
     ROUTE("/delete", "DELETE, OPTIONS", .delete = rest_delete),
     ROUTE("/keys", "GET, HEAD, OPTIONS", .get = rest_list),
     ROUTE("/cluster", "GET, HEAD, OPTIONS", .get = rest_cluster),
-    ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health),
+    /* A load balancer has no password. */
+    ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health, .for_everybody = true),
 };
 /* "OPTIONS *": of the server in general. */
 static const struct route any_route = ROUTE("*", "GET, HEAD, POST, DELETE, OPTIONS", .get = NULL);
@@ -53,12 +55,12 @@ static rest_handler *handler_of(const struct route *route, llhttp_method_t metho
 /* What the head alone decides: who asks, and for what. NULL: the problem is written. */
 static const struct route *admit(struct exchange *exchange) {
     const struct http_request *request = exchange->request;
-    if (!rest_is_authorized(exchange)) {
+    const struct route *route = find(request->path);
+    if ((route == NULL || !route->for_everybody) && !rest_is_authorized(exchange)) {
         rest_problem_with(exchange, ERR_UNAUTHORIZED, NULL,
                           HTTP_FIELD("WWW-Authenticate: Basic realm=\"kvnode\", Bearer realm=\"kvnode\""));
         return NULL;
     }
-    const struct route *route = find(request->path);
     if (route == NULL) {
         rest_problem(exchange, ERR_NO_SUCH_PATH, NULL);
         return NULL;

@@ -30,10 +30,18 @@ class Password(ClusterTestCase):
                         {"Authorization": "bEARER open: sesame"}):
             self.assertEqual(leader.http("POST", "/set", {"key": "a", "value": "b"}, headers=headers).status, 200)
         self.assert_refused_at_the_head(leader)
+        for method, path, status in (("GET", "/health", 200), ("HEAD", "/health", 200), ("GET", "/health?x=y", 200),
+                                     ("GET", "/healthy", 401), ("GET", "/cluster", 401), ("OPTIONS", "*", 401)):
+            self.assertEqual(leader.http(method, path).status, status, (method, path))
         client.execute("CONFIG", "SET", "requirepass", "")
         self.assertEqual(leader.http("GET", "/keys").status, 200)
         cluster.wait_replicated()
         self.assertEqual(cluster.followers()[0].get("a"), "b")
+
+    def test_a_load_balancer_needs_none(self) -> None:
+        """Started with the flag, a node is found healthy by one that does not know it."""
+        node = self.make_cluster(groups=1, followers=0, requirepass="secret").leader().start().wait_healthy()
+        self.assertEqual(node.http("GET", "/get?key=a").status, 401)
 
     def assert_refused_at_the_head(self, node: Node) -> None:
         """Nobody is asked for a body, or may leave one, whose head has no password."""
