@@ -30,8 +30,37 @@ static size_t check_string(struct slice text, size_t i, const char **reason) {
     return i;
 }
 
-/* cJSON takes any control character for a blank, stops a string at \u0000, and makes a node of every element.
- */
+static bool take_any(struct slice *text, const char *bytes) {
+    bool there = text->len > 0 && text->ptr[0] != '\0' && strchr(bytes, text->ptr[0]) != NULL;
+    *text = slice_skip(*text, there);
+    return there;
+}
+
+static bool take_digits(struct slice *text) {
+    size_t before = text->len;
+    while (take_any(text, "0123456789")) {
+    }
+    return text->len < before;
+}
+
+/* number = [ minus ] int [ frac ] [ exp ] (RFC 8259, 6), and behind it nothing that a number could go on with.
+ * 0: it is none; else its length. */
+static size_t measure_number(struct slice text) {
+    struct slice rest = text;
+    take_any(&rest, "-");
+    bool ok = take_any(&rest, "0") || take_digits(&rest);
+    if (take_any(&rest, ".")) {
+        ok &= take_digits(&rest);
+    }
+    if (take_any(&rest, "eE")) {
+        take_any(&rest, "+-");
+        ok &= take_digits(&rest);
+    }
+    return ok && !take_any(&rest, "0123456789.+-") ? text.len - rest.len : 0;
+}
+
+/* cJSON takes any control character for a blank, 010 for a number, stops a string at \u0000, and makes a node
+ * of every element. */
 static const char *check_text(struct slice text) {
     if (!utf8_valid(text)) {
         return "the body is not UTF-8";
@@ -63,6 +92,13 @@ static const char *check_text(struct slice text) {
             }
             break;
         default:
+            if (c == '-' || (c >= '0' && c <= '9')) {
+                size_t n = measure_number(slice_skip(text, i));
+                if (n == 0) {
+                    return "a number of the JSON is malformed";
+                }
+                i += n - 1;
+            }
             if ((unsigned char)c < 0x20 && !is_json_blank(c)) {
                 return "a control character in the JSON";
             }

@@ -46,6 +46,8 @@ static void test_good_ones(void **state) {
     expect(SLICE(" \r\n\t{\"value\":\"\",\"key\":\"\"} \n"), SLICE(""), SLICE(""), 0);
     expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":1.5}"), SLICE("k"), SLICE("v"), 1500);
     expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":0.0001}"), SLICE("k"), SLICE("v"), 1);
+    expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":1.25e+1,\"x\":[0,-0,-0.0e-7,10,1E9]}"), SLICE("k"),
+           SLICE("v"), 12500);
     expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":281474976710}"), SLICE("k"), SLICE("v"),
            281474976710000);
     expect(SLICE("{\"key\":{\"base64\":\"AP8=\"},\"value\":{\"base64\":\"\"}}"), SLICE("\0\xff"), SLICE(""), 0);
@@ -116,6 +118,22 @@ static void test_bad_times_to_live(void **state) {
     }
 }
 
+/* cJSON would take some of them. */
+static void test_what_is_no_number(void **state) {
+    (void)state;
+    static const char *const numbers[] = {"010", "00",  "-01", "5.",   "5.e1",  ".5",   "-",    "-.5", "+5",
+                                          "1e",  "1e+", "1-2", "1..2", "1.2.3", "1e1.", "0x10", "1_0", "--1"};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        char text[128];
+        for (int is_ttl = 0; is_ttl < 2; is_ttl++) {
+            snprintf(text, sizeof(text), "{\"key\":\"k\",\"value\":\"v\",\"%s\":%s}", is_ttl ? "ttl" : "x",
+                     numbers[i]);
+            expect_bad(slice_from_text(text), ERR_BAD_REQUEST);
+        }
+    }
+    expect_bad(SLICE("7."), ERR_BAD_REQUEST);
+}
+
 /* The tree of a body is bounded: 64 KB of "0," would be 2 MB of nodes. */
 static void test_many_members(void **state) {
     (void)state;
@@ -172,7 +190,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_ones),         cmocka_unit_test(test_bad_ones),
         cmocka_unit_test(test_bad_times_to_live), cmocka_unit_test(test_many_members),
-        cmocka_unit_test(test_ttl_as_text),
+        cmocka_unit_test(test_what_is_no_number), cmocka_unit_test(test_ttl_as_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
