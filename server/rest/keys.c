@@ -286,6 +286,11 @@ void rest_delete(struct exchange *exchange) {
     }
     struct keyspace *keyspace = exchange->context->keyspace;
     struct key key = keyspace_key(keyspace, name);
+    /* Conditions are ignored where the answer without them would be an error (RFC 9110, 13.2.1). */
+    if (is_conditional(exchange->request) && keyspace_peek(keyspace, &key) == NULL) {
+        rest_problem(exchange, ERR_NO_SUCH_KEY, NULL);
+        return;
+    }
     enum keyspace_condition condition;
     struct keyspace_result result;
     uint64_t version;
@@ -294,7 +299,7 @@ void rest_delete(struct exchange *exchange) {
     }
     enum err err = keyspace_delete(keyspace, &key, condition, version, &result);
     if (err != ERR_NONE) {
-        rest_problem(exchange, err == ERR_PRECONDITION ? ERR_NO_SUCH_KEY : err, NULL);
+        rest_problem(exchange, err, NULL);
         return;
     }
     struct buf *body = &exchange->server->body;

@@ -227,6 +227,9 @@ class Keys(RestTestCase):
 
         self.assert_problem(write("DELETE", "/delete?key=k", If_Match='"3"'), 412, "PRECONDITION")
         self.assertEqual(write("DELETE", "/delete?key=k", If_Match='"4"').json()["version"], 5)
+        for tags in ('"4"', "*", '"5"', "4"):
+            self.assert_problem(write("DELETE", "/delete?key=k", If_Match=tags), 404, "NOTFOUND")
+            self.assert_problem(write("DELETE", "/delete?key=k", If_None_Match=tags), 404, "NOTFOUND")
 
     def test_what_is_accepted(self) -> None:
         node = self.start_node()
