@@ -85,6 +85,11 @@ void http_parser_next(struct http_parser *parser);
 /* After BAD: the error (its HTTP status is in errors.def) and a static text that says what was wrong. */
 enum err http_parser_error(const struct http_parser *parser, const char **reason);
 
+/* Whether what is being parsed is a HEAD, as far as it has come: its answer has no body, be it a refusal. */
+static inline bool http_parser_is_head(const struct http_parser *parser) {
+    return parser->llhttp.method == HTTP_HEAD && parser->err != ERR_METHOD_UNKNOWN;
+}
+
 static inline enum http_phase http_parser_phase(const struct http_parser *parser) { return parser->phase; }
 /* Bytes of the body that have arrived: progress, for time-outs. */
 size_t http_parser_body_received(const struct http_parser *parser);

@@ -147,7 +147,9 @@ static void refuse(struct rest_session *session, enum err err, const char *detai
         .server = session->server,
         .context = session->server->context,
         .session = session,
-        .reply = {.out = conn_out(session->conn), .date = rest_date(session->server)},
+        .reply = {.out = conn_out(session->conn),
+                  .date = rest_date(session->server),
+                  .head_only = http_parser_is_head(&session->parser)},
     };
     session->server->context->stats->protocol_errors++;
     rest_problem(&exchange, err, detail);

@@ -442,6 +442,13 @@ class Protocol(RestTestCase):
             connection = self.connect(node)
             self.assertIn(connection.ask(text).status, (400, 501, 505), text)
             self.assertTrue(connection.is_closed())
+        for text, has_body in (("HEAD / HTTP/1.1\r\n\r\n", False), ("HEAD / HTTP/2.0\r\nHost: a\r\n\r\n", False),
+                               ("HEAD /\r\n\r\n", False), ("HEADER / HTTP/1.1\r\n", True)):
+            connection = self.connect(node)
+            answer = connection.ask(text, head=not has_body)
+            self.assertEqual(answer.headers["content-type"], "application/problem+json", text)
+            with self.assertRaises(EOFError, msg=text):
+                connection.read_exactly(1)
 
     def test_limits(self) -> None:
         node = self.start_node()
@@ -455,6 +462,11 @@ class Protocol(RestTestCase):
             connection = self.connect(node)
             self.assert_problem(connection.ask(head), status, "TOOLARGE")
             self.assertTrue(connection.is_closed())
+            if head.startswith("GET"):
+                connection = self.connect(node)
+                self.assertEqual(connection.ask(head.replace("GET", "HEAD", 1), head=True).status, status)
+                with self.assertRaises(EOFError, msg="no body"):
+                    connection.read_exactly(1)
         path = "/get?key=" + "x" * ((64 << 10) - len("/get?key="))
         self.assertEqual(node.http("GET", path).status, 404, "just as long as allowed")
 
