@@ -25,17 +25,17 @@ static const struct route routes[] = {
     /* A load balancer has no password. */
     ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health, .for_everybody = true),
 };
-/* "OPTIONS *": of the server in general. */
+/* "OPTIONS *": of the server in general. No other method has such a target (RFC 9112, 3.2.4). */
 static const struct route any_route = ROUTE("*", "GET, HEAD, POST, DELETE, OPTIONS", .get = NULL);
 #undef ROUTE
 
-static const struct route *find(struct slice path) {
+static const struct route *find(struct slice path, llhttp_method_t method) {
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
         if (slice_equals(path, routes[i].path)) {
             return &routes[i];
         }
     }
-    return slice_equals(path, any_route.path) ? &any_route : NULL;
+    return method == HTTP_OPTIONS && slice_equals(path, any_route.path) ? &any_route : NULL;
 }
 
 static rest_handler *handler_of(const struct route *route, llhttp_method_t method) {
@@ -55,7 +55,7 @@ static rest_handler *handler_of(const struct route *route, llhttp_method_t metho
 /* What the head alone decides: who asks, and for what. NULL: the problem is written. */
 static const struct route *admit(struct exchange *exchange) {
     const struct http_request *request = exchange->request;
-    const struct route *route = find(request->path);
+    const struct route *route = find(request->path, request->method);
     if ((route == NULL || !route->for_everybody) && !rest_is_authorized(exchange)) {
         rest_problem_with(exchange, ERR_UNAUTHORIZED, NULL,
                           HTTP_FIELD("WWW-Authenticate: Basic realm=\"kvnode\", Bearer realm=\"kvnode\""));

@@ -523,12 +523,16 @@ class Protocol(RestTestCase):
         for path in ("/", "/nowhere", "/get/", "/GET", "//get", "/get%20"):
             self.assert_problem(node.http("GET", path), 404, "NOTFOUND")
         for path, allow in (("/get", "GET, HEAD, OPTIONS"), ("/set", "POST, OPTIONS"), ("/delete", "DELETE, OPTIONS"),
-                            ("/keys", "GET, HEAD, OPTIONS"), ("*", "GET, HEAD, POST, DELETE, OPTIONS")):
+                            ("/keys", "GET, HEAD, OPTIONS"), ("/health", "GET, HEAD, OPTIONS")):
             options = node.http("OPTIONS", path)
             self.assertEqual((options.status, options.headers["allow"]), (204, allow), path)
             answer = node.http("PUT", path, b"")
             self.assert_problem(answer, 405, "METHOD")
             self.assertEqual(answer.headers["allow"], allow)
+        options = node.http("OPTIONS", "*")
+        self.assertEqual((options.status, options.headers["allow"]), (204, "GET, HEAD, POST, DELETE, OPTIONS"))
+        for method in ("GET", "PUT", "DELETE"):
+            self.assert_problem(node.http(method, "*"), 404, "NOTFOUND")
         self.assertEqual(node.http("GET", "/set").status, 405)
         self.assertEqual(node.http("POST", "/delete?key=k", b"").status, 405)
 
