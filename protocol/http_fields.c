@@ -11,20 +11,12 @@ static struct slice skip_blanks(struct slice s) {
     return s;
 }
 
-static struct slice trim(struct slice s) {
+struct slice http_trim(struct slice s) {
     s = skip_blanks(s);
     while (s.len > 0 && is_blank(s.ptr[s.len - 1])) {
         s.len--;
     }
     return s;
-}
-
-/* The text up to mark without blanks around it; *rest is what stands behind the mark. */
-static struct slice take_until(struct slice *rest, char mark) {
-    const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, mark, rest->len);
-    struct slice taken = end == NULL ? *rest : slice_of(rest->ptr, (size_t)(end - rest->ptr));
-    *rest = end == NULL ? slice_skip(*rest, rest->len) : slice_skip(*rest, taken.len + 1);
-    return trim(taken);
 }
 
 /* --- Entity tags --- */
@@ -70,7 +62,7 @@ enum http_etag http_etag_match(const struct http_list *list, bool exists, uint64
                 continue;
             }
             tags++;
-            if (slice_equals(trim(rest), SLICE("*"))) {
+            if (slice_equals(http_trim(rest), SLICE("*"))) {
                 star = true;
                 break;
             }
@@ -131,11 +123,11 @@ bool http_accept_prefers_octets(const struct http_list *accept) {
     for (size_t i = 0; i < accept->count; i++) {
         struct slice rest = accept->lines[i];
         while (rest.len > 0) {
-            struct slice element = take_until(&rest, ',');
-            struct slice range = take_until(&element, ';');
+            struct slice element = http_trim(slice_take_until(&rest, ','));
+            struct slice range = http_trim(slice_take_until(&element, ';'));
             int quality = 1000;
             while (element.len > 0) {
-                struct slice parameter = take_until(&element, ';');
+                struct slice parameter = http_trim(slice_take_until(&element, ';'));
                 if (slice_equals_nocase(slice_first(parameter, 2), SLICE("q="))) {
                     quality = parse_quality(slice_skip(parameter, 2));
                 }
@@ -151,5 +143,5 @@ bool http_accept_prefers_octets(const struct http_list *accept) {
 }
 
 bool http_media_type_is(struct slice content_type, struct slice media_type) {
-    return slice_equals_nocase(take_until(&content_type, ';'), media_type);
+    return slice_equals_nocase(http_trim(slice_take_until(&content_type, ';')), media_type);
 }

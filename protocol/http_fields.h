@@ -5,6 +5,9 @@
 
 #include "protocol/http_request.h"
 
+/* Without the blanks (OWS: SP, HTAB) at both ends. */
+struct slice http_trim(struct slice s);
+
 enum http_etag { HTTP_ETAG_NONE /* no tag of the list is it */, HTTP_ETAG_MATCH, HTTP_ETAG_MALFORMED };
 
 /* Whether a list of If-Match or If-None-Match names what is there. exists: there is something, and its tag is

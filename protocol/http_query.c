@@ -21,14 +21,6 @@ static bool decode(struct slice *text, struct buf *scratch) {
     return true;
 }
 
-/* The text up to mark, which is taken off *rest together with the mark. */
-static struct slice take_until(struct slice *rest, char mark) {
-    const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, mark, rest->len);
-    struct slice taken = end == NULL ? *rest : slice_of(rest->ptr, (size_t)(end - rest->ptr));
-    *rest = end == NULL ? slice_skip(*rest, rest->len) : slice_skip(*rest, taken.len + 1);
-    return taken;
-}
-
 bool http_query_read(struct slice query, struct http_param *params, size_t n, struct buf *scratch,
                      const char **reason) {
     for (size_t i = 0; i < n; i++) {
@@ -42,8 +34,8 @@ bool http_query_read(struct slice query, struct http_param *params, size_t n, st
         return false;
     }
     while (query.len > 0) {
-        struct slice value = take_until(&query, '&');
-        struct slice name = take_until(&value, '=');
+        struct slice value = slice_take_until(&query, '&');
+        struct slice name = slice_take_until(&value, '=');
         if (!decode(&name, scratch)) {
             *reason = "a '%' in the query has no two hexadecimal digits behind it";
             return false;

@@ -1,5 +1,6 @@
 #include "protocol/http_request.h"
 
+#include "protocol/http_fields.h"
 #include "protocol/limits.h"
 
 #include <assert.h>
@@ -127,16 +128,6 @@ static const struct {
     {{"transfer-encoding", 17}, FIELD_TRANSFER_ENCODING, 0, "Transfer-Encoding is given twice"},
 };
 
-static struct slice trim(struct slice s) {
-    while (s.len > 0 && (s.ptr[0] == ' ' || s.ptr[0] == '\t')) {
-        s = slice_skip(s, 1);
-    }
-    while (s.len > 0 && (s.ptr[s.len - 1] == ' ' || s.ptr[s.len - 1] == '\t')) {
-        s.len--;
-    }
-    return s;
-}
-
 /* Takes the next line, without its CR LF, off *rest. False: a bare LF or CR. */
 static bool take_line(struct slice *rest, struct slice *line) {
     const char *lf = memchr(rest->ptr, '\n', rest->len);
@@ -211,7 +202,7 @@ static enum http_parse read_field(struct http_parser *parser, struct slice line,
         if (!slice_equals_nocase(name, fields[i].name)) {
             continue;
         }
-        struct slice value = trim(slice_skip(line, n + 1));
+        struct slice value = http_trim(slice_skip(line, n + 1));
         if (fields[i].single != FIELD_SINGLES) {
             if (head->seen[fields[i].single]) {
                 return bad(parser, ERR_BAD_REQUEST, fields[i].twice);

@@ -48,6 +48,14 @@ static inline bool slice_equals_nocase(struct slice a, struct slice b) {
 /* What is left after the first n bytes; n must not exceed len. */
 static inline struct slice slice_skip(struct slice s, size_t n) { return slice_of(s.ptr + n, s.len - n); }
 
+/* The text up to mark, which is taken off *rest together with the mark; all of it when there is no mark. */
+static inline struct slice slice_take_until(struct slice *rest, char mark) {
+    const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, mark, rest->len);
+    struct slice taken = end == NULL ? *rest : slice_of(rest->ptr, (size_t)(end - rest->ptr));
+    *rest = slice_skip(*rest, taken.len + (end != NULL));
+    return taken;
+}
+
 static inline struct slice slice_first(struct slice s, size_t n) {
     return slice_of(s.ptr, n < s.len ? n : s.len);
 }

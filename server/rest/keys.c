@@ -2,6 +2,7 @@
 #include "protocol/http_fields.h"
 #include "protocol/http_query.h"
 #include "protocol/json_text.h"
+#include "protocol/line.h"
 #include "protocol/num.h"
 #include "protocol/set_body.h"
 #include "server/rest/handlers.h"
@@ -9,7 +10,6 @@
 
 /* A value of this size is written from where it is stored rather than copied into the output. */
 enum { DIRECT_BYTES = 64 << 10 };
-#define DEADLINE_LIMIT_MS ((int64_t)1 << 48)
 
 static const struct slice json_type = {"Content-Type: application/json\r\n", 32};
 static const struct slice octets_type = {"Content-Type: application/octet-stream\r\n", 40};
@@ -199,7 +199,7 @@ static void store(struct exchange *exchange, struct slice name, struct slice val
     if (ttl_ms > 0) {
         set.deadline = KEYSPACE_DEADLINE_SET;
         set.deadline_ms = keyspace_now_ms(keyspace) + ttl_ms;
-        if (set.deadline_ms >= DEADLINE_LIMIT_MS) {
+        if (set.deadline_ms >= LINE_TIME_LIMIT_MS) {
             rest_problem(exchange, ERR_INVALID_EXPIRE, NULL);
             return;
         }
