@@ -62,6 +62,8 @@ static const llhttp_settings_t settings = {
 
 static void begin(struct http_parser *parser) {
     llhttp_init(&parser->llhttp, HTTP_REQUEST, &settings);
+    parser->llhttp.lenient_flags |=
+        LENIENT_VERSION; /* read_request_line has the rule; old releases have no setter */
     parser->llhttp.data = parser;
     parser->head_bytes = parser->line_bytes = parser->body_bytes = parser->framing_bytes = 0;
     parser->phase = HTTP_PHASE_START;
@@ -143,6 +145,14 @@ static bool take_line(struct slice *rest, struct slice *line) {
     return true;
 }
 
+/* A minor version that is not known "can be processed as if it were in the highest minor version within that
+ * major version to which the recipient is conformant" (RFC 9110, 2.5). */
+static bool is_version_1(struct slice version) {
+    const struct slice major = SLICE("HTTP/1.");
+    return version.len == major.len + 1 && slice_equals(slice_first(version, major.len), major) &&
+           version.ptr[major.len] >= '0' && version.ptr[major.len] <= '9';
+}
+
 /* "method SP request-target SP HTTP-version" (RFC 9112, 3), with just these two blanks. */
 static enum http_parse read_request_line(struct http_parser *parser, struct slice line,
                                          struct http_request *out) {
@@ -157,7 +167,7 @@ static enum http_parse read_request_line(struct http_parser *parser, struct slic
         return bad(parser, ERR_BAD_REQUEST, "the request line has more than two blanks");
     }
     out->http10 = slice_equals(version, SLICE("HTTP/1.0"));
-    if (!out->http10 && !slice_equals(version, SLICE("HTTP/1.1"))) {
+    if (!is_version_1(version)) {
         return bad(parser, ERR_VERSION_NOT_SUPPORTED, err_text(ERR_VERSION_NOT_SUPPORTED));
     }
     struct slice target = slice_of(first + 1, (size_t)(second - first - 1));

@@ -33,7 +33,7 @@ struct http_list {
 
 struct http_request {
     llhttp_method_t method;
-    bool http10;           /* HTTP/1.0, else 1.1 */
+    bool http10;           /* HTTP/1.0, else 1.1 (or a later 1.x) */
     bool keep_alive;       /* the connection may carry another request */
     bool has_content_type; /* content_type was given */
     struct slice

@@ -114,6 +114,8 @@ static void test_requests_that_are_fine(void **state) {
         {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET /|/| 1.0 keep body=\n"},
         {"GET / HTTP/1.1\r\n" HOST "connection: foo, CLOSE\r\n\r\n", "GET /|/| 1.1 close body=\n"},
         {"HEAD /x HTTP/1.1\r\nHost:\r\n\r\n", "HEAD /x|/x| 1.1 keep body=\n"},
+        {"GET / HTTP/1.2\r\n" HOST "\r\n", "GET /|/| 1.1 keep body=\n"},
+        {"GET / HTTP/1.9\r\n" HOST "Connection: close\r\n\r\n", "GET /|/| 1.1 close body=\n"},
         {"OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "OPTIONS *|*| 1.1 keep body=\n"},
         {"GET http://h:1/p?q HTTP/1.1\r\n" HOST "\r\n", "GET /p?q|/p|q 1.1 keep body=\n"},
         {"GET HTTP://h?q HTTP/1.1\r\n" HOST "\r\n", "GET ?q|/|q 1.1 keep body=\n"},
@@ -223,6 +225,7 @@ static void test_what_two_parsers_could_read_differently(void **state) {
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\n\r\n", "BAD 400"},
         /* Host. */
         {"GET / HTTP/1.1\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.2\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST "Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n", "BAD 400"},
         /* The request line. */
@@ -234,7 +237,9 @@ static void test_what_two_parsers_could_read_differently(void **state) {
         {"GET /\r\n" HOST "\r\n", "BAD 505"},
         {"GET / HTTP/0.9\r\n" HOST "\r\n", "BAD 505"},
         {"GET / HTTP/2.0\r\n" HOST "\r\n", "BAD 505"},
-        {"GET / HTTP/1.2\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / HTTP/3.0\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / HTTP/1.10\r\n" HOST "\r\n", "BAD 505"},
+        {"GET / HTTP/1.x\r\n" HOST "\r\n", "BAD 505"},
         {"GET / RTSP/1.0\r\n" HOST "\r\n", "BAD 505"},
         {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "BAD 505"},
         {"CONNECT a:1 HTTP/1.1\r\n" HOST "\r\n", "BAD 501"},
