@@ -145,3 +145,50 @@ bool http_accept_prefers_octets(const struct http_list *accept) {
 bool http_media_type_is(struct slice content_type, struct slice media_type) {
     return slice_equals_nocase(http_trim(slice_take_until(&content_type, ';')), media_type);
 }
+
+/* --- Host --- */
+
+static bool is_alphanumeric(char c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
+static bool is_hex(char c) { return is_alphanumeric(c) && (c <= '9' || (c | 0x20) <= 'f'); }
+
+/* unreserved / sub-delims */
+static bool is_name_byte(char c) {
+    return is_alphanumeric(c) || (c != '\0' && strchr("-._~!$&'()*+,;=", c) != NULL);
+}
+
+/* How long the reg-name or IPv4address at the beginning is. */
+static size_t measure_name(struct slice s) {
+    size_t n = 0;
+    while (n < s.len) {
+        bool escapes = s.len - n >= 3 && s.ptr[n] == '%' && is_hex(s.ptr[n + 1]) && is_hex(s.ptr[n + 2]);
+        if (!escapes && !is_name_byte(s.ptr[n])) {
+            break;
+        }
+        n += escapes ? 3 : 1;
+    }
+    return n;
+}
+
+/* The same of an IP literal with its brackets; 0: it is none. */
+static size_t measure_literal(struct slice s) {
+    size_t n = 1;
+    while (n < s.len && (is_name_byte(s.ptr[n]) || s.ptr[n] == ':')) {
+        n++;
+    }
+    return n > 1 && n < s.len && s.ptr[n] == ']' ? n + 1 : 0;
+}
+
+bool http_host_is_valid(struct slice host) {
+    bool is_literal = host.len > 0 && host.ptr[0] == '[';
+    size_t n = is_literal ? measure_literal(host) : measure_name(host);
+    struct slice port = slice_skip(host, n);
+    if (port.len == 0) {
+        return true;
+    }
+    for (n = 1; n < port.len && port.ptr[n] >= '0' && port.ptr[n] <= '9'; n++) {
+    }
+    return port.ptr[0] == ':' && n == port.len;
+}

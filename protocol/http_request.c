@@ -261,6 +261,9 @@ static enum http_parse read_head(struct http_parser *parser, struct slice text, 
     if (!out->http10 && !head.seen[FIELD_HOST]) {
         return bad(parser, ERR_BAD_REQUEST, "HTTP/1.1 without Host");
     }
+    if (head.seen[FIELD_HOST] && !http_host_is_valid(head.single[FIELD_HOST])) {
+        return bad(parser, ERR_BAD_REQUEST, "Host is malformed");
+    }
     if (head.seen[FIELD_TRANSFER_ENCODING] &&
         (out->http10 || !parser->chunked ||
          !slice_equals_nocase(head.single[FIELD_TRANSFER_ENCODING], SLICE("chunked")))) {

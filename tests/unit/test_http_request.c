@@ -227,6 +227,8 @@ static void test_what_two_parsers_could_read_differently(void **state) {
         {"GET / HTTP/1.1\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.2\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\nHost: a b@@\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.0\r\nHost: a b\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST "Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n", "BAD 400"},
         /* The request line. */
         {"GET  / HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
