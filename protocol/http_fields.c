@@ -146,6 +146,19 @@ bool http_media_type_is(struct slice content_type, struct slice media_type) {
     return slice_equals_nocase(http_trim(slice_take_until(&content_type, ';')), media_type);
 }
 
+bool http_is_identity(const struct http_list *content_encoding) {
+    for (size_t i = 0; i < content_encoding->count; i++) {
+        struct slice rest = content_encoding->lines[i];
+        while (rest.len > 0) {
+            struct slice coding = http_trim(slice_take_until(&rest, ','));
+            if (coding.len > 0 && !slice_equals_nocase(coding, SLICE("identity"))) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 /* --- Host --- */
 
 static bool is_alphanumeric(char c) {

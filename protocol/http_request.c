@@ -127,6 +127,7 @@ static const struct {
     {{"content-type", 12}, FIELD_CONTENT_TYPE, 0, "Content-Type is given twice"},
     {{"authorization", 13}, FIELD_AUTHORIZATION, 0, "Authorization is given twice"},
     {{"if-none-match", 13}, FIELD_SINGLES, offsetof(struct http_request, if_none_match), NULL},
+    {{"content-encoding", 16}, FIELD_SINGLES, offsetof(struct http_request, content_encoding), NULL},
     {{"transfer-encoding", 17}, FIELD_TRANSFER_ENCODING, 0, "Transfer-Encoding is given twice"},
 };
 
@@ -235,7 +236,8 @@ static enum http_parse read_field(struct http_parser *parser, struct slice line,
 static enum http_parse read_head(struct http_parser *parser, struct slice text, struct http_request *out) {
     out->method = (llhttp_method_t)parser->llhttp.method;
     out->keep_alive = parser->keep_alive;
-    out->accept.count = out->if_match.count = out->if_none_match.count = 0;
+    out->accept.count = out->content_encoding.count = 0;
+    out->if_match.count = out->if_none_match.count = 0;
     out->body = slice_of("", 0);
     struct head head = {.seen = {false}};
     struct slice line;

@@ -43,7 +43,7 @@ struct http_request {
     struct slice content_type;
     struct slice authorization; /* empty: not given */
     bool expects_continue;      /* the client waits for "100 Continue" before it sends the body */
-    struct http_list accept, if_match, if_none_match;
+    struct http_list accept, content_encoding, if_match, if_none_match;
     struct slice body;
 };
 

@@ -256,6 +256,11 @@ static void set_json(struct exchange *exchange, const struct http_param *key, in
 
 void rest_set(struct exchange *exchange) {
     const struct http_request *request = exchange->request;
+    if (!http_is_identity(&request->content_encoding)) {
+        rest_problem_with(exchange, ERR_MEDIA_TYPE, "a body with a Content-Encoding is not taken",
+                          HTTP_FIELD("Accept-Encoding: identity"));
+        return;
+    }
     struct http_param params[PARAMS];
     if (!read_params(exchange, params)) {
         return;

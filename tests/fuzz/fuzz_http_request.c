@@ -23,8 +23,8 @@ static void note_request(struct buf *out, const struct http_request *r) {
     note(out, r->path);
     note(out, r->query);
     note(out, r->content_type);
-    const struct http_list *lists[] = {&r->accept, &r->if_match, &r->if_none_match};
-    for (size_t i = 0; i < 3; i++) {
+    const struct http_list *lists[] = {&r->accept, &r->content_encoding, &r->if_match, &r->if_none_match};
+    for (size_t i = 0; i < 4; i++) {
         for (size_t j = 0; j < lists[i]->count; j++) {
             note(out, lists[i]->lines[j]);
         }
@@ -40,6 +40,7 @@ static void use(const struct http_request *r) {
     http_query_read(r->query, params, 2, &scratch, &reason);
     buf_deinit(&scratch);
     http_accept_prefers_octets(&r->accept);
+    http_is_identity(&r->content_encoding);
     http_etag_match(&r->if_match, true, 7, false);
     http_etag_match(&r->if_none_match, true, 7, true);
     http_media_type_is(r->content_type, SLICE("application/json"));

@@ -197,6 +197,16 @@ class Keys(RestTestCase):
         self.assertEqual(post("/set?key=k", "application/json").status, 200)
         self.assert_problem(post("/set?key=other", "application/json"), 400, "BADREQUEST")
 
+    def test_content_encodings(self) -> None:
+        node = self.start_node()
+        for path, body in (("/set", {"key": "k", "value": "v"}), ("/set?key=k", b"v")):
+            for coding in ("identity", "Identity, identity", ""):
+                self.assertEqual(node.http("POST", path, body, headers={"Content-Encoding": coding}).status, 200, coding)
+            for coding in ("gzip", "identity, gzip", "br", "nothing"):
+                answer = node.http("POST", path, body, headers={"Content-Encoding": coding})
+                self.assert_problem(answer, 415, "MEDIATYPE")
+                self.assertEqual(answer.headers["accept-encoding"], "identity")
+
     def test_conditions(self) -> None:
         node = self.start_node()
 

@@ -26,9 +26,9 @@ static void note(struct outcome *outcome, const struct http_request *r) {
     if (r->has_content_type) {
         buf_printf(out, " type=%.*s", (int)r->content_type.len, r->content_type.ptr);
     }
-    const struct http_list *lists[] = {&r->accept, &r->if_match, &r->if_none_match};
-    const char *names[] = {"accept", "if-match", "if-none-match"};
-    for (size_t i = 0; i < 3; i++) {
+    const struct http_list *lists[] = {&r->accept, &r->content_encoding, &r->if_match, &r->if_none_match};
+    const char *names[] = {"accept", "content-encoding", "if-match", "if-none-match"};
+    for (size_t i = 0; i < 4; i++) {
         for (size_t j = 0; j < lists[i]->count; j++) {
             buf_printf(out, " %s=%.*s", names[i], (int)lists[i]->lines[j].len, lists[i]->lines[j].ptr);
         }
@@ -131,6 +131,8 @@ static void test_requests_that_are_fine(void **state) {
         {"GET / HTTP/1.1\r\n" HOST
          "If-None-Match: \"1\"\r\nIf-Match: *\r\nIF-NONE-MATCH: \"2\"\r\nAccept: */*\r\n\r\n",
          "GET /|/| 1.1 keep accept=*/* if-match=* if-none-match=\"1\" if-none-match=\"2\" body=\n"},
+        {"GET / HTTP/1.1\r\n" HOST "Content-encoding: gzip\r\nContent-Encoding: a, b\r\n\r\n",
+         "GET /|/| 1.1 keep content-encoding=gzip content-encoding=a, b body=\n"},
         /* Upgrade is ignored. */
         {"GET / HTTP/1.1\r\n" HOST "Upgrade: h2c\r\nConnection: Upgrade\r\n\r\n", "GET /|/| 1.1 keep body=\n"},
         {"POST / HTTP/1.1\r\n" HOST "Upgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 1\r\n\r\nx",
