@@ -360,6 +360,17 @@ static enum options_result read_line(const struct parse *parse, char *line) {
     return set(parse, option, value);
 }
 
+/* Takes a line with its LF, or the beginning of a longer one. Returns its length, 0 at the end; fgets would not
+ * tell it of one with a NUL. */
+static size_t take_line(FILE *file, char line[LINE_BYTES]) {
+    size_t n = 0;
+    for (int byte = 0; n < LINE_BYTES - 1 && byte != '\n' && (byte = getc(file)) != EOF;) {
+        line[n++] = (char)byte;
+    }
+    line[n] = '\0';
+    return n;
+}
+
 static enum options_result read_file(struct parse *parse, const char *path) {
     FILE *file = fopen(path, "re");
     if (file == NULL) {
@@ -367,10 +378,13 @@ static enum options_result read_file(struct parse *parse, const char *path) {
     }
     enum options_result result = OPTIONS_RUN;
     char line[LINE_BYTES];
+    size_t n;
     parse->file = path;
-    for (parse->line = 1; result == OPTIONS_RUN && fgets(line, sizeof(line), file) != NULL; parse->line++) {
-        if (strlen(line) == sizeof(line) - 1) {
+    for (parse->line = 1; result == OPTIONS_RUN && (n = take_line(file, line)) > 0; parse->line++) {
+        if (n == sizeof(line) - 1) {
             result = wrong(parse, "the line is too long");
+        } else if (memchr(line, '\0', n) != NULL) {
+            result = wrong(parse, "there is a NUL byte in the line");
         } else {
             result = read_line(parse, line);
         }

@@ -213,14 +213,18 @@ static int teardown_file(void **state) {
     return unlink(path);
 }
 
-static enum options_result parse_with_file(const char *content, const char *more) {
+static enum options_result parse_with_bytes(const char *content, size_t n, const char *more) {
     FILE *file = fopen(path, "w");
     assert_non_null(file);
-    fputs(content, file);
+    assert_int_equal(fwrite(content, 1, n, file), n);
     fclose(file);
     char line[256];
     snprintf(line, sizeof(line), "-config %s %s", path, more);
     return parse(line);
+}
+
+static enum options_result parse_with_file(const char *content, const char *more) {
+    return parse_with_bytes(content, strlen(content), more);
 }
 
 static void test_file(void **state) {
@@ -269,6 +273,12 @@ static void test_file_errors_name_the_line(void **state) {
         assert_one_line();
         assert_string_equal(message, expected);
     }
+    static const char nul[] = "port 8005\nleader\0 false\nid n1\n";
+    assert_int_equal(parse_with_bytes(nul, sizeof(nul) - 1, ""), OPTIONS_WRONG);
+    assert_one_line();
+    assert_non_null(strstr(message, ":2: there is a NUL byte in the line"));
+    assert_int_equal(parse_with_bytes("\0", 1, ""), OPTIONS_WRONG);
+    assert_non_null(strstr(message, ":1: there is a NUL byte in the line"));
     static char longest[20000];
     memset(longest, 'x', sizeof(longest) - 1);
     assert_int_equal(parse_with_file(longest, ""), OPTIONS_WRONG);
