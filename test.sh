@@ -68,12 +68,14 @@ write_is_confirmed() {
     [[ $(jq -r '"\(.key) \(.version >= 1) \(.timestamp | length > 0)"' <<<"$1" 2>/dev/null) == "$2 true true" ]]
 }
 holds() { [[ $(get "$1" "$2" | jq -r .value 2>/dev/null) == "$3" ]]; }
+# What a node has of a key; nothing, and an error, when it does not answer or has no such key.
+entry() { get "$1" "$2" | jq -ceS 'select(.version >= 1) | [.key, .value, .version]' 2>/dev/null; }
 same_everywhere() {
     local first
-    first=$(get "$leader" "$1" | jq -cS '[.key, .value, .version]')
-    [[ $(get "$follower1" "$1" | jq -cS '[.key, .value, .version]') == "$first" &&
-        $(get "$follower2" "$1" | jq -cS '[.key, .value, .version]') == "$first" ]]
+    first=$(entry "$leader" "$1") &&
+        [[ $(entry "$follower1" "$1") == "$first" && $(entry "$follower2" "$1") == "$first" ]]
 }
+both_followers_hold() { holds "$follower1" "$1" "$2" && holds "$follower2" "$1" "$2"; }
 write_is_redirected() {
     local answer
     answer=$(post "$1" "{\"key\":\"$2\",\"value\":\"from a follower\"}" -o /dev/null -w '%{http_code} %{redirect_url}')
@@ -120,7 +122,7 @@ for number in {1..20}; do
 done
 for number in {16..20}; do
     check "after 4 writes, $key-$((number % 5)) is on both followers with its last value" \
-        wait_for 5 holds "$follower2" "$key-$((number % 5))" "value $number"
+        wait_for 5 both_followers_hold "$key-$((number % 5))" "value $number"
     check "  with the leader's version" wait_for 5 same_everywhere "$key-$((number % 5))"
 done
 
