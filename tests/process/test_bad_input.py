@@ -404,7 +404,7 @@ class TooMany(ClusterTestCase):
         for connection in clients:
             self.assertEqual(connection.recv(100), b"+PONG\r\n")
         if not SANITIZE:
-            self.assertLess(node.resident_bytes() - before, 10_000 * 2048, "2 KB a client at most")
+            self.assertLess(node.resident_bytes() - before, 10_000 * 1024, "1 KB a client at most")
         (late,) = self.connect(node.redis, 1)
         self.assertEqual(late.recv(100), self.REFUSAL)
         self.assertEqual(http_request(node.api, "GET", "/health").status, 503)
