@@ -47,7 +47,7 @@ struct node {
     ev_timer stop_timer;
     int64_t stop_at_ms; /* monotonic; 0: not stopping */
     char fatal[512];    /* "" or why the node may not go on */
-    size_t max_clients;
+    size_t max_clients, max_accepted_peers;
 };
 
 /* --- Facts --- */
@@ -172,6 +172,22 @@ static void on_fatal(void *context, const char *message) {
 
 /* --- Life --- */
 
+/* What clients leave of the descriptors is for peers: three quarters of it for those that dial this node. */
+static void share_descriptors(struct node *node) {
+    size_t wanted = node->options->max_clients + CONFIG_DESCRIPTORS_BESIDES_CLIENTS;
+    size_t limit = socket_raise_descriptor_limit(wanted);
+    node->max_clients = node->options->max_clients;
+    if (limit < wanted) {
+        node->max_clients = limit > 2 * CONFIG_DESCRIPTORS_BESIDES_CLIENTS
+                                ? limit - CONFIG_DESCRIPTORS_BESIDES_CLIENTS
+                                : limit / 2;
+        log_write(&node->log, LOG_WARN, "descriptor-limit", "limit=%zu max_clients=%zu", limit,
+                  node->max_clients);
+    }
+    size_t besides = limit < wanted ? limit - node->max_clients : CONFIG_DESCRIPTORS_BESIDES_CLIENTS;
+    node->max_accepted_peers = besides * 3 / 4;
+}
+
 static bool create_core(struct node *node, const char **reason) {
     const struct options *options = node->options;
     struct {
@@ -217,6 +233,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .membership = node->membership,
         .log = &node->log,
         .bind_host = node->options->bind,
+        .max_accepted = node->max_accepted_peers,
         .context = node,
         .on_role = on_role,
         .on_leader = on_leader,
@@ -291,19 +308,6 @@ static bool create_servers(struct node *node, const char **reason) {
     return node->rest_listener != NULL;
 }
 
-static void raise_descriptor_limit(struct node *node) {
-    size_t wanted = node->options->max_clients + CONFIG_DESCRIPTORS_BESIDES_CLIENTS;
-    size_t limit = socket_raise_descriptor_limit(wanted);
-    node->max_clients = node->options->max_clients;
-    if (limit < wanted) {
-        node->max_clients = limit > 2 * CONFIG_DESCRIPTORS_BESIDES_CLIENTS
-                                ? limit - CONFIG_DESCRIPTORS_BESIDES_CLIENTS
-                                : limit / 2;
-        log_write(&node->log, LOG_WARN, "descriptor-limit", "limit=%zu max_clients=%zu", limit,
-                  node->max_clients);
-    }
-}
-
 static void watch_signal(struct node *node, ev_signal *watcher, int signum) {
     ev_signal_init(watcher, on_signal, signum);
     watcher->data = node;
@@ -321,12 +325,12 @@ struct node *node_create(const struct options *options, char *message, size_t n)
     node->settings = options->settings;
     node->log = (struct log){.level = options->log_level, .fd = 2};
     signal(SIGPIPE, SIG_IGN);
+    share_descriptors(node);
     if (!create_core(node, &reason) || !create_peers(node, &reason) || !create_servers(node, &reason)) {
         snprintf(message, n, "%s", reason);
         node_destroy(&node);
         return NULL;
     }
-    raise_descriptor_limit(node);
     watch_signal(node, &node->on_term, SIGTERM);
     watch_signal(node, &node->on_int, SIGINT);
     ev_timer_init(&node->stop_timer, on_stop_timer, STOP_POLL_MS / 1e3, STOP_POLL_MS / 1e3);

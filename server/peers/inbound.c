@@ -211,7 +211,7 @@ static void make_room(struct replication *replication) {
 
 void inbound_accept(void *context, int fd) {
     struct replication *replication = context;
-    if (replication->inbound_count >= REPLICATION_MAX_ACCEPTED) {
+    if (replication->inbound_count >= replication->config.max_accepted) {
         make_room(replication);
     }
     struct inbound *inbound = calloc(1, sizeof(*inbound));

@@ -82,6 +82,7 @@ struct replication_config {
         *membership; /* whose self says id, group, host and port, and whether this node leads */
     const struct log *log;
     const char *bind_host;
+    size_t max_accepted; /* links at once: over it the oldest goes that is not the leader's */
     void *context;
     /* The role is another than before. */
     void (*on_role)(void *context, enum replication_role role);

@@ -14,7 +14,6 @@ enum {
     REPLICATION_TICK_MS = 50,
     REPLICATION_FILL_BYTES = 32 << 10, /* of a state transfer, a step */
     REPLICATION_SEND_BYTES = 1 << 20,  /* of the history, a link and loop iteration */
-    REPLICATION_MAX_ACCEPTED = 1024,   /* links at once: over it the oldest goes that is not the leader's */
     REPLICATION_REDIAL_FIRST_MS = 100,
     REPLICATION_REDIAL_MAX_MS = 2000,
     REPLICATION_MARKS = 1024,
