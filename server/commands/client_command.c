@@ -265,7 +265,7 @@ void command_client_list(struct request *request) {
 struct kill_filter {
     uint64_t id;              /* 0: any */
     enum client_type type;    /* CLIENT_TYPES: any */
-    struct slice peer, local; /* empty: any */
+    struct slice peer, local; /* without a pointer: any; an empty one is nobody's */
     bool skip_me;
 };
 
@@ -312,8 +312,9 @@ static bool parse_kill_filter(struct request *request, size_t i, struct kill_fil
 static bool kill_matches(const struct kill_filter *filter, const struct client *client) {
     return (filter->id == 0 || client->id == filter->id) &&
            (filter->type == CLIENT_TYPES || type_of(client) == filter->type) &&
-           (filter->peer.len == 0 || slice_equals(filter->peer, slice_from_text(conn_peer(client->conn)))) &&
-           (filter->local.len == 0 || slice_equals(filter->local, slice_from_text(conn_local(client->conn))));
+           (filter->peer.ptr == NULL || slice_equals(filter->peer, slice_from_text(conn_peer(client->conn)))) &&
+           (filter->local.ptr == NULL ||
+            slice_equals(filter->local, slice_from_text(conn_local(client->conn))));
 }
 
 /* The one that asks gets its reply first. */
