@@ -53,7 +53,8 @@ void reply_invalid_expire(struct request *request) {
 
 void reply_value(struct request *request, struct slice value) {
     struct client *client = request->client;
-    if (value.len < DIRECT_VALUE_BYTES || client->conn == NULL) {
+    if (value.len < DIRECT_VALUE_BYTES || client->conn == NULL ||
+        request->reply.out != conn_out(client->conn)) {
         resp_bulk(&request->reply, value);
         return;
     }
