@@ -182,6 +182,10 @@ void walk_finish_now(struct walk **handle) {
 void walk_start(struct request *request, const struct walk_kind *kind, void *state_owned) {
     const struct command_context *context = request->context;
     struct client *client = request->client;
+    if (state_owned != NULL && request->reply.out != conn_out(client->conn)) {
+        kind->release(state_owned); /* CLIENT REPLY OFF: nobody will see the answer */
+        return;
+    }
     struct walk *walk = state_owned == NULL ? NULL : malloc(sizeof(*walk));
     if (walk == NULL) {
         if (state_owned != NULL) {

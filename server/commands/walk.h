@@ -19,7 +19,8 @@ struct walk_kind {
     void (*release)(void *state); /* frees it */
 };
 
-/* Takes state_owned over, also when it fails (NULL state or out of memory: replied with an error). */
+/* Takes state_owned over, also when it fails (NULL state or out of memory: replied with an error). A client
+ * that wants no replies gets no walk. */
 void walk_start(struct request *request, const struct walk_kind *kind, void *state_owned);
 /* The output of the client's conn is under the low mark. */
 void walk_on_room(struct walk *walk);
