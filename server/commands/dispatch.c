@@ -178,10 +178,10 @@ void dispatch_run(struct request *request) {
     struct client *client = request->client;
     uint32_t gates = client->clients->gates;
     client->command = request->command;
-    if ((gates & GATE_MONITOR) != 0) {
+    run(request, (gates & GATE_TIMED) != 0);
+    if ((client->clients->gates & GATE_MONITOR) != 0) {
         gate_feed_monitors(request);
     }
-    run(request, (gates & GATE_TIMED) != 0);
     if ((client->gates & GATE_TRACKING) != 0) {
         tracking_after(request);
     }

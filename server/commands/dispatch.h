@@ -26,7 +26,7 @@ void dispatch(struct request *request);
  *
  *   known? -> arity -> password? (NOAUTH) -> whose keys? may write? room? -> allowed to a subscriber? ->
  * paused? -> MULTI: queued
- *   -> fed to monitors -> run, timed
+ *   -> run, timed -> fed to monitors
  *
  * False: the command has to wait and nothing has happened; the client is held. */
 bool dispatch_gated(struct request *request);

@@ -13,7 +13,7 @@ bool gate_authenticated(struct request *request);
  * command comes again when it is released. */
 bool gate_paused(struct request *request);
 
-/* For every monitor: the command that is about to be run. */
+/* For every monitor: the command that has been run; so EXEC comes behind what it ran. */
 void gate_feed_monitors(struct request *request);
 
 #endif

@@ -1,4 +1,4 @@
-/* monitor.c: MONITOR: every command of every client, as it is about to be run. */
+/* monitor.c: MONITOR: every command of every client, once it has been run. */
 #include "server/commands/clients.h"
 #include "server/commands/gates.h"
 #include "server/commands/telemetry.h"
@@ -7,6 +7,10 @@
 
 void command_monitor(struct request *request) {
     struct client *client = request->client;
+    if (client->executing) {
+        resp_errorf(&request->reply, "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return;
+    }
     client->gates |= GATE_MONITOR;
     client->clients->gates |= GATE_MONITOR;
     reply_ok(request);
@@ -63,7 +67,9 @@ void gate_feed_monitors(struct request *request) {
     buf_init(&line, SIZE_MAX);
     write_command(request, &line);
     while (monitor != NULL && !buf_failed(&line)) {
-        client_push(monitor, buf_slice(&line));
+        if ((monitor->gates & (GATE_REPLY_OFF | GATE_REPLY_SKIP)) == 0) {
+            client_push(monitor, buf_slice(&line));
+        }
         monitor = next_monitor(monitor->next);
     }
     buf_deinit(&line);
