@@ -148,7 +148,7 @@ struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *ke
     if (!keyspace_expired(keyspace, entry)) {
         return entry;
     }
-    if (keyspace->owner) {
+    if (keyspace->owner && !keyspace->paused) {
         keyspace_delete_expired(keyspace, key, entry);
     }
     return NULL;
@@ -200,6 +200,15 @@ static enum err check_lengths(const struct key *key, const struct keyspace_set *
     return ERR_NONE;
 }
 
+/* A write needs the place of what has expired also during a pause: its version comes after that of the entry.
+ */
+static void delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
+    const struct entry *entry = table_find(keyspace->table, key->hash, key->name);
+    if (entry != NULL && keyspace->owner) {
+        keyspace_delete_expired(keyspace, key, entry);
+    }
+}
+
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result) {
     enum err err = check_lengths(key, set);
@@ -209,6 +218,9 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     const struct entry *old = keyspace_find_live(keyspace, key);
     if (!condition_holds(old, set->condition, set->version)) {
         return ERR_PRECONDITION;
+    }
+    if (old == NULL && keyspace->paused) {
+        delete_in_the_way(keyspace, key);
     }
     int64_t now_ms = keyspace_now_ms(keyspace);
     struct entry_fields fields = {
@@ -321,6 +333,12 @@ void keyspace_set_owner(struct keyspace *keyspace, bool owner) {
 }
 
 void keyspace_set_active_expiry(struct keyspace *keyspace, bool active) { keyspace->passive_expiry = !active; }
+
+void keyspace_set_paused(struct keyspace *keyspace, bool paused) {
+    keyspace->paused = paused;
+    task_start(keyspace->loop, &keyspace->evict_task);
+}
+bool keyspace_paused(const struct keyspace *keyspace) { return keyspace->paused; }
 
 /* --- Looking at all of it --- */
 

@@ -33,6 +33,10 @@ void keyspace_destroy(struct keyspace **keyspace);
 void keyspace_set_owner(struct keyspace *keyspace, bool owner);
 /* Off: an expired key is deleted when it is met only. On at first. */
 void keyspace_set_active_expiry(struct keyspace *keyspace, bool active);
+/* CLIENT PAUSE: while it is on the keyspace deletes nothing on its own account. What has expired is missing,
+ * but counted; what is over the limit of memory stays. Off at first. */
+void keyspace_set_paused(struct keyspace *keyspace, bool paused);
+bool keyspace_paused(const struct keyspace *keyspace);
 
 /* --- The limit of memory, and what goes when it is reached. What counts as used is keyspace_used_bytes:
  * entries as the allocator rounds them, and the table; not clients' buffers, not the backlog. All of it may be

@@ -18,6 +18,9 @@ bool keyspace_expiry_step(void *context) {
     struct keyspace *keyspace = context;
     struct collection found = {.keyspace = keyspace};
     size_t deleted = 0;
+    if (keyspace->paused) {
+        return false;
+    }
     for (size_t i = 0; i < KEYSPACE_BUCKETS_A_SLICE && deleted < KEYSPACE_COLLECT_MAX; i++) {
         found.count = 0;
         keyspace->expiry_cursor =
@@ -40,7 +43,8 @@ bool keyspace_expiry_step(void *context) {
 void keyspace_on_expiry_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     (void)ev, (void)events;
     struct keyspace *keyspace = timer->data;
-    if (keyspace->owner && !keyspace->passive_expiry && table_deadline_count(keyspace->table) > 0) {
+    if (keyspace->owner && !keyspace->paused && !keyspace->passive_expiry &&
+        table_deadline_count(keyspace->table) > 0) {
         keyspace->expiry_budget = EXPIRY_BUCKETS_A_TICK;
         task_start(keyspace->loop, &keyspace->expiry_task);
     }

@@ -46,6 +46,7 @@ struct keyspace {
     unsigned pins;
     unsigned batch_depth;
     bool owner;
+    bool paused;         /* nothing expires, nothing is evicted */
     bool passive_expiry; /* DEBUG SET-ACTIVE-EXPIRE 0: what has expired goes when it is met, and not before */
     uint8_t secret[16];
     uint64_t random_state;

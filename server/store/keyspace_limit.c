@@ -65,7 +65,7 @@ static bool evict_one(struct keyspace *keyspace) {
 bool keyspace_evict_step(void *context) {
     struct keyspace *keyspace = context;
     for (int left = EVICT_A_SLICE; left > 0; left--) {
-        if (!keyspace->owner || !over_limit(keyspace) ||
+        if (!keyspace->owner || keyspace->paused || !over_limit(keyspace) ||
             !eviction_possible(&keyspace->eviction, keyspace->table)) {
             return false;
         }
@@ -100,7 +100,7 @@ enum err keyspace_make_room(struct keyspace *keyspace) {
     if (keyspace->dead != NULL) { /* its memory is wanted */
         keyspace_free_flushed(keyspace, FREE_A_WRITE);
     }
-    if (over_limit(keyspace) && keyspace->owner) {
+    if (over_limit(keyspace) && keyspace->owner && !keyspace->paused) {
         pay_back(keyspace);
         if (over_limit(keyspace) && !eviction_possible(&keyspace->eviction, keyspace->table)) {
             err = ERR_OUT_OF_MEMORY;

@@ -460,6 +460,24 @@ static void a_follower_evicts_nothing(void **state) {
     assert_in_range(keyspace_count(f->keyspace), 300, 700);
 }
 
+static void during_a_pause_nothing_is_evicted(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_policy(f->keyspace, EVICTION_ALLKEYS_LRU);
+    for (int i = 0; i < 1000; i++) {
+        set(f, name_of("k", i).text, 0);
+    }
+    keyspace_set_paused(f->keyspace, true);
+    keyspace_set_maxmemory(f->keyspace, keyspace_used_bytes(f->keyspace) / 2);
+    for (int i = 0; i < 100; i++) {
+        ev_run(loop_ev(f->loop), EVRUN_NOWAIT);
+        assert_int_equal(keyspace_make_room(f->keyspace), ERR_NONE);
+    }
+    assert_int_equal(keyspace_count(f->keyspace), 1000);
+    keyspace_set_paused(f->keyspace, false);
+    run_until_within_limit(f);
+    assert_in_range(keyspace_count(f->keyspace), 300, 700);
+}
+
 static void an_eviction_is_a_deletion_in_the_history(void **state) {
     struct fixture *f = *state;
     keyspace_set_policy(f->keyspace, EVICTION_ALLKEYS_LRU);
@@ -605,6 +623,7 @@ int main(void) {
         TEST(when_all_has_gone_and_it_is_not_enough_writes_are_refused),
         TEST(flushed_memory_makes_nobody_wait),
         TEST(a_follower_evicts_nothing),
+        TEST(during_a_pause_nothing_is_evicted),
         TEST(an_eviction_is_a_deletion_in_the_history),
         TEST(at_the_limit_each_write_evicts_what_it_needs),
         TEST(far_over_the_limit_a_write_does_little),

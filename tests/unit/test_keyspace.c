@@ -229,6 +229,27 @@ static void a_follower_hides_what_has_expired_and_waits(void **state) {
     assert_int_equal(keyspace_count(f->keyspace), 0);
 }
 
+static void a_pause_keeps_what_has_expired_and_hides_it(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "v");
+    set_until(f, "a", keyspace_now_ms(f->keyspace) + 20);
+    keyspace_set_paused(f->keyspace, true);
+    said(f);
+    assert_true(run_until(f, deadline_has_passed));
+    for (int i = 0; i < 20; i++) { /* the sweep comes every 100 ms */
+        ev_run(loop_ev(f->loop), EVRUN_ONCE);
+    }
+    assert_int_equal(keyspace_count(f->keyspace), 1);
+    assert_string_equal(said(f), "");
+    /* A write all the same comes behind the expiry. */
+    assert_int_equal(set(f, "a", "w"), 4);
+    set_until(f, "a", keyspace_now_ms(f->keyspace) + 20);
+    assert_true(run_until(f, deadline_has_passed));
+    keyspace_set_paused(f->keyspace, false);
+    assert_true(run_until(f, store_is_empty));
+    assert_int_equal(keyspace_stats(f->keyspace)->expired, 2);
+}
+
 static void deadlines_are_set_kept_and_cleared(void **state) {
     struct fixture *f = *state;
     int64_t deadline_ms = keyspace_now_ms(f->keyspace) + 100000;
@@ -645,6 +666,7 @@ int main(void) {
         TEST(a_key_expires_for_its_owner_by_a_deletion),
         TEST(the_sweep_finds_what_nobody_asks_for),
         TEST(a_follower_hides_what_has_expired_and_waits),
+        TEST(a_pause_keeps_what_has_expired_and_hides_it),
         TEST(deadlines_are_set_kept_and_cleared),
         TEST(lines_are_applied_as_they_say),
         TEST(a_bare_line_counts_only_when_it_is_newer),
