@@ -3,8 +3,6 @@
 
 #include "protocol/num.h"
 #include "server/commands/clients.h"
-#include "server/commands/config.h"
-#include "server/commands/gates.h"
 #include "server/commands/help.h"
 #include "server/commands/pubsub.h"
 #include "server/commands/tracking.h"
@@ -358,87 +356,6 @@ void command_client_kill(struct request *request) {
         }
     }
     resp_integer(&request->reply, (int64_t)kill_clients(request, &filter));
-}
-
-/* --- CLIENT PAUSE, UNPAUSE: held clients wake at their deadline, and the first one that does ends the pause */
-
-static void end_pause(const struct command_context *context, struct clients *clients) {
-    clients->gates &= ~(uint32_t)GATE_PAUSE;
-    clients->pause_until_ms = 0;
-    struct client *next;
-    for (struct client *client = clients->first; client != NULL; client = next) {
-        next = client->next;
-        if ((client->holds & HOLD_PAUSE) != 0) {
-            conn_set_deadline(client->conn, config_idle_deadline(context));
-            client_release(client, HOLD_PAUSE);
-        }
-    }
-}
-
-static bool pause_is_over(const struct command_context *context, struct clients *clients) {
-    if (loop_monotonic_ms(context->loop) < clients->pause_until_ms) {
-        return false;
-    }
-    end_pause(context, clients);
-    return true;
-}
-
-bool gate_paused(struct request *request) {
-    struct client *client = request->client;
-    struct clients *clients = client->clients;
-    if ((clients->gates & GATE_PAUSE) == 0 || pause_is_over(request->context, clients)) {
-        return false;
-    }
-    if (!clients->pause_all && (request->command->flags & COMMAND_WRITE) == 0) {
-        return false;
-    }
-    conn_set_deadline(client->conn, clients->pause_until_ms);
-    client_hold(client, HOLD_PAUSE);
-    return true;
-}
-
-void client_pause_deadline(const struct command_context *context, struct client *client) {
-    if (!pause_is_over(context, client->clients)) {
-        conn_set_deadline(client->conn, client->clients->pause_until_ms);
-    }
-}
-
-void command_client_pause(struct request *request) {
-    struct clients *clients = request->client->clients;
-    int64_t timeout_ms, now_ms = loop_monotonic_ms(request->context->loop);
-    bool all = true;
-    if (request->arg_count > 4) {
-        resp_error(&request->reply, ERR_SYNTAX);
-        return;
-    }
-    if (request->arg_count == 4) {
-        all = request_word(request, 3, SLICE("all"));
-        if (!all && !request_word(request, 3, SLICE("write"))) {
-            resp_errorf(&request->reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
-            return;
-        }
-    }
-    if (!num_parse_i64(request->args[2], &timeout_ms) || timeout_ms > INT64_MAX - now_ms) {
-        resp_errorf(&request->reply, "ERR timeout is not an integer or out of range");
-        return;
-    }
-    if (timeout_ms < 0) {
-        resp_errorf(&request->reply, "ERR timeout is negative");
-        return;
-    }
-    /* A pause that is on is made longer and wider, never less. */
-    bool on = (clients->gates & GATE_PAUSE) != 0 && !pause_is_over(request->context, clients);
-    clients->pause_all = all || (on && clients->pause_all);
-    if (!on || now_ms + timeout_ms > clients->pause_until_ms) {
-        clients->pause_until_ms = now_ms + timeout_ms;
-    }
-    clients->gates |= GATE_PAUSE;
-    reply_ok(request);
-}
-
-void command_client_unpause(struct request *request) {
-    end_pause(request->context, request->client->clients);
-    reply_ok(request);
 }
 
 /* --- The small ones */

@@ -7,7 +7,4 @@
 /* An empty name is none. False: replied with an error. */
 bool client_set_name(struct request *request, struct slice name);
 
-/* The client's deadline has passed while it was held by CLIENT PAUSE: goes on when the pause is over. */
-void client_pause_deadline(const struct command_context *context, struct client *client);
-
 #endif

@@ -1,5 +1,9 @@
+#define _GNU_SOURCE /* POLLRDHUP */
+
 #include "server/commands/clients.h"
 
+#include "server/commands/config.h"
+#include "server/commands/pause.h"
 #include "server/commands/pubsub.h"
 #include "server/commands/tracking.h"
 #include "server/commands/transactions.h"
@@ -7,10 +11,14 @@
 #include "server/commands/walk.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
-enum { FIRST_BUCKETS = 64 }; /* a power of two */
+enum {
+    FIRST_BUCKETS = 64, /* a power of two */
+    PRESENCE_EVERY_MS = 1000,
+};
 
 /* --- The registry --- */
 
@@ -181,11 +189,25 @@ static void send_pending(void *context) {
     }
 }
 
-/* --- Holding back --- */
+/* --- Holding back: a held client is not read from, so whether it is still there has to be asked for --- */
+
+static void look_later(struct client *client) {
+    conn_set_deadline(client->conn, loop_monotonic_ms(client->clients->loop) + PRESENCE_EVERY_MS);
+}
+
+void client_look_for(struct client *client) {
+    struct pollfd peer = {.fd = conn_fd(client->conn), .events = POLLRDHUP};
+    if (poll(&peer, 1, 0) > 0) {
+        conn_close(client->conn, CLOSE_PEER);
+    } else {
+        look_later(client);
+    }
+}
 
 void client_hold(struct client *client, enum client_hold why) {
     client->holds = (uint8_t)(client->holds | why);
     conn_pause(client->conn);
+    look_later(client);
 }
 
 void client_release(struct client *client, enum client_hold why) {
@@ -193,7 +215,11 @@ void client_release(struct client *client, enum client_hold why) {
         return;
     }
     client->holds = (uint8_t)(client->holds & ~(unsigned)why);
-    if (client->holds == 0 && client->walk == NULL) {
+    if (client->holds != 0) {
+        return;
+    }
+    conn_set_deadline(client->conn, config_idle_deadline(client->clients->context));
+    if (client->walk == NULL) {
         conn_resume(client->conn);
     }
 }
@@ -223,7 +249,9 @@ struct clients *clients_create(const struct command_context *context) {
     buf_init(&clients->nowhere, 0);
     clients->bucket_count = FIRST_BUCKETS;
     clients->buckets = calloc(clients->bucket_count, sizeof(struct client *));
-    if (clients->buckets == NULL || !init_interests(clients)) {
+    clients->pause = pause_create(clients);
+    if (clients->buckets == NULL || clients->pause == NULL || !init_interests(clients)) {
+        pause_destroy(&clients->pause);
         free(clients->buckets);
         free(clients);
         return NULL;
@@ -245,6 +273,7 @@ void clients_destroy(struct clients **handle) {
         keyspace_observe(clients->context->keyspace, NULL);
     }
     tracking_destroy(clients);
+    pause_destroy(&clients->pause);
     for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
         interest_deinit(&clients->subscribed[kind]);
     }

@@ -17,6 +17,7 @@
 
 enum subscription_kind { SUBSCRIPTION_CHANNEL, SUBSCRIPTION_PATTERN, SUBSCRIPTION_SHARD, SUBSCRIPTION_KINDS };
 
+struct pause;
 struct tracking;
 
 struct clients {
@@ -24,13 +25,12 @@ struct clients {
     struct loop *loop;
     struct client *first, *last; /* oldest first */
     size_t count;
-    int64_t pause_until_ms; /* CLIENT PAUSE: monotonic */
-    bool pause_all;         /* not just writes */
     uint64_t last_id;
     uint32_t gates;         /* enum client_gate, for all clients */
     struct client *current; /* whose command is being run; NULL: what happens is nobody's (REST, expiry, ...) */
     struct interest subscribed[SUBSCRIPTION_KINDS]; /* pubsub.c */
     struct interest watched;                        /* transactions.c */
+    struct pause *pause;                            /* pause.c: CLIENT PAUSE */
     struct tracking *tracking;                      /* tracking.c; NULL: nobody has ever tracked anything */
     uint32_t observed; /* why the keyspace is observed: enum observation in observer.h; 0: it is not */
     /* inside */
@@ -55,9 +55,12 @@ void client_push(struct client *client, struct slice bytes);
 /* Behind a reply: what has waited for its end goes out. */
 void client_deliver(struct client *client);
 
-/* The client's commands stay in its input until the last reason for it is gone. */
+/* The client's commands stay in its input until the last reason for it is gone. Meanwhile its deadline is when
+ * to look whether it is still there; afterwards it is that of an idle client again. */
 void client_hold(struct client *client, enum client_hold why);
 void client_release(struct client *client, enum client_hold why);
+/* The deadline of a held client has passed: closes it if its peer has left. */
+void client_look_for(struct client *client);
 
 /* As if it had just connected (RESET), but for its id, name and protocol: no transaction, subscription,
  * tracking. */

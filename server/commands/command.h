@@ -30,6 +30,7 @@ enum command_flag {
 #define COMMAND_HIDDEN     (1U << COMMAND_BIT_HIDDEN)     /* not one that a client should know of */
 #define COMMAND_SUBSCRIBED (1U << COMMAND_BIT_SUBSCRIBED) /* a RESP2 subscriber may send it */
 #define COMMAND_SECRET     (1U << COMMAND_BIT_SECRET)     /* a password is among its arguments */
+#define COMMAND_SPREADS    (1U << COMMAND_BIT_SPREADS)    /* others are told of it, as of a write */
 #define COMMAND_NO_MULTI   (1U << COMMAND_BIT_NO_MULTI)   /* not in a transaction */
 #define COMMAND_UNQUEUED   (1U << COMMAND_BIT_UNQUEUED)   /* run at once between MULTI and EXEC */
 

@@ -94,7 +94,9 @@ int64_t config_idle_deadline(const struct command_context *context) {
 static bool apply_idle(const struct command_context *context, struct clients *clients, char *reason, size_t n) {
     (void)reason, (void)n;
     for (struct client *client = clients->first; client != NULL; client = client->next) {
-        conn_set_deadline(client->conn, config_idle_deadline(context));
+        if (client->holds == 0) { /* else it is when to look for it */
+            conn_set_deadline(client->conn, config_idle_deadline(context));
+        }
     }
     return true;
 }

@@ -22,6 +22,7 @@ struct transaction {
     bool dirty;  /* a watched key has changed */
     struct queued *first, *last;
     size_t count, bytes;
+    uint32_t flags; /* of all commands in the queue */
 };
 
 static struct transaction *transaction_of(struct client *client) {
@@ -45,6 +46,12 @@ size_t transaction_watched(const struct client *client) {
 
 bool transaction_dirty(const struct client *client) {
     return client->transaction != NULL && client->transaction->dirty;
+}
+
+uint32_t transaction_flags(const struct request *request) {
+    uint32_t flags = request->command->flags;
+    bool runs_more = request->command->run == command_exec && (request->client->gates & GATE_MULTI) != 0;
+    return runs_more ? flags | request->client->transaction->flags : flags;
 }
 
 static void free_queue(struct queued *queued) {
@@ -120,6 +127,7 @@ void transaction_queue(struct request *request) {
     transaction->last = queued;
     transaction->count++;
     transaction->bytes += bytes;
+    transaction->flags |= request->command->flags;
     /* As Redis does when the queue is larger than a single command may be (client-query-buffer-limit). */
     if (transaction->bytes > RESP_REQUEST_MAX_BYTES) {
         request->client->cut = true;

@@ -20,6 +20,9 @@ void transaction_queue(struct request *request);
  */
 void transaction_refused(struct request *request, size_t written_from);
 
+/* The flags of the request's command; EXEC has those of all that it is going to run besides. */
+uint32_t transaction_flags(const struct request *request);
+
 int64_t transaction_queued(const struct client *client); /* -1: no MULTI (CLIENT LIST: multi) */
 size_t transaction_watched(const struct client *client); /* keys (CLIENT LIST: watch) */
 bool transaction_dirty(const struct client *client);     /* a watched key has changed (CLIENT LIST: flag d) */

@@ -1,5 +1,3 @@
-#define _GNU_SOURCE /* POLLRDHUP */
-
 #include "server/commands/wait.h"
 
 #include "protocol/num.h"
@@ -7,10 +5,7 @@
 #include "server/commands/command.h"
 
 #include <ev.h>
-#include <poll.h>
 #include <stdlib.h>
-
-enum { PRESENCE_EVERY_MS = 1000 };
 
 /* What is waited for, and how the answer is put. */
 struct goal {
@@ -26,7 +21,6 @@ struct wait {
     bool silent; /* the client does not want replies */
     struct loop_hook look;
     ev_timer deadline; /* not active: for ever */
-    ev_timer presence; /* a held client is not read from: whether it is still there is asked for */
 };
 
 static int64_t count_followers(const struct command_context *context, const struct goal *goal) {
@@ -51,7 +45,6 @@ void wait_destroy(struct wait **handle) {
     *handle = NULL;
     loop_remove_flush_hook(wait->context->loop, &wait->look);
     ev_timer_stop(loop_ev(wait->context->loop), &wait->deadline);
-    ev_timer_stop(loop_ev(wait->context->loop), &wait->presence);
     free(wait);
 }
 
@@ -84,17 +77,6 @@ static void on_deadline(struct ev_loop *ev, ev_timer *timer, int events) {
     end(timer->data, NULL);
 }
 
-/* Closing the conn destroys the wait. */
-static void on_presence(struct ev_loop *ev, ev_timer *timer, int events) {
-    (void)ev, (void)events;
-    struct wait *wait = timer->data;
-    struct conn *conn = wait->client->conn;
-    struct pollfd peer = {.fd = conn_fd(conn), .events = POLLRDHUP};
-    if (!conn_closed(conn) && poll(&peer, 1, 0) > 0) {
-        conn_close(conn, CLOSE_PEER);
-    }
-}
-
 bool wait_unblock(struct client *client, bool error) {
     if (client->wait == NULL) {
         return false;
@@ -120,12 +102,10 @@ static bool start(struct request *request, const struct goal *goal, int64_t time
         .look = {.run = on_look, .context = wait},
     };
     ev_timer_init(&wait->deadline, on_deadline, (double)timeout_ms / 1e3, 0.);
-    ev_timer_init(&wait->presence, on_presence, PRESENCE_EVERY_MS / 1e3, PRESENCE_EVERY_MS / 1e3);
-    wait->deadline.data = wait->presence.data = wait;
+    wait->deadline.data = wait;
     if (timeout_ms > 0) {
         ev_timer_start(loop_ev(context->loop), &wait->deadline);
     }
-    ev_timer_start(loop_ev(context->loop), &wait->presence);
     loop_add_flush_hook(context->loop, &wait->look);
     client->wait = wait;
     client_hold(client, HOLD_WAIT);

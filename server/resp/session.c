@@ -1,7 +1,6 @@
 #include "server/resp/session.h"
 
 #include "protocol/resp_request.h"
-#include "server/commands/client_command.h"
 #include "server/commands/clients.h"
 #include "server/commands/command_table.h"
 #include "server/commands/config.h"
@@ -239,19 +238,19 @@ static void on_end(struct conn *conn, void *context) {
     drain(context, CLOSE_PEER);
 }
 
-/* The end of CLIENT PAUSE; or the timeout parameter: has the client been silent for so long? */
+/* A held client may have left; or the timeout parameter: has the client been silent for so long? */
 static void on_deadline(struct conn *conn, void *context) {
     struct resp_session *session = context;
     struct client *client = &session->client;
     const struct command_context *command = session->server->context;
-    if ((client->holds & HOLD_PAUSE) != 0) {
-        client_pause_deadline(command, client);
+    if (client->holds != 0) {
+        client_look_for(client);
         return;
     }
     int64_t idle_ms = loop_monotonic_ms(command->loop) - client->active_ms;
     int64_t left_ms = command->settings->timeout_s * 1000 - idle_ms;
     bool listens = (client->gates & (GATE_SUBSCRIBED | GATE_MONITOR)) != 0;
-    if (left_ms <= 0 && !listens && client->walk == NULL && client->holds == 0) {
+    if (left_ms <= 0 && !listens && client->walk == NULL) {
         conn_close(conn, CLOSE_TIMEOUT);
     } else {
         conn_set_deadline(conn, loop_monotonic_ms(command->loop) + (left_ms > 0 ? left_ms : 1000));

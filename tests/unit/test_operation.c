@@ -179,6 +179,23 @@ static void test_client_pause(void **state) {
     says('a', "SET k w", "+OK\r\n");
 }
 
+static void test_a_held_client_that_has_left_is_closed(void **state) {
+    (void)state;
+    says('b', "PING", "+PONG\r\n");
+    says('a', "CLIENT PAUSE 60000 WRITE", "+OK\r\n");
+    turn_to('b');
+    send_bytes(SLICE("SET k v\r\n"));
+    hears('b', "");
+    leaves('b');
+    assert_int_equal(node.stats.resp_clients, 2);
+    int64_t until_ms = now_ms() + 5000;
+    while (node.stats.resp_clients == 2 && now_ms() < until_ms) {
+        turn();
+    }
+    assert_int_equal(node.stats.resp_clients, 1);
+    says('a', "CLIENT UNPAUSE\r\nGET k", "+OK\r\n$-1\r\n");
+}
+
 static void test_timeout(void **state) {
     (void)state;
     turn_to('b');
@@ -509,6 +526,7 @@ int main(void) {
         test(test_client_kill),
         test(test_client_reply),
         test(test_client_pause),
+        test(test_a_held_client_that_has_left_is_closed),
         test(test_timeout),
         test(test_buffer_limits),
         test(test_monitor),
