@@ -47,6 +47,9 @@ static bool read_key(struct exchange *exchange, struct slice *key) {
 static bool is_answered_here(struct exchange *exchange, struct slice key, bool write) {
     struct routing_answer route;
     enum err err = context_route(exchange->context, key, write, &route);
+    if (err == ERR_NONE && write && keyspace_paused(exchange->context->keyspace)) {
+        err = ERR_PAUSED;
+    }
     if (err != ERR_NONE) {
         rest_problem_of_route(exchange, err, &route);
         return false;

@@ -620,6 +620,20 @@ class Protocol(RestTestCase):
         wait_until(admitted, what="there is room for one again")
 
 
+    def test_a_pause_of_writes(self) -> None:
+        """CLIENT PAUSE holds writes over RESP; over HTTP they are refused, and reads go on."""
+        node = self.start_node()
+        node.set("k", "v")
+        self.assertEqual(node.execute("CLIENT", "PAUSE", 60000, "WRITE"), "OK")
+        answer = node.http("POST", "/set", {"key": "k", "value": "w"})
+        self.assert_problem(answer, 503, "PAUSED")
+        self.assertEqual(answer.headers["retry-after"], "1")
+        self.assert_problem(node.http("DELETE", "/delete?key=k"), 503, "PAUSED")
+        self.assertEqual(node.get("k"), "v")
+        self.assertEqual(node.execute("CLIENT", "UNPAUSE"), "OK")
+        self.assertEqual(node.set("k", "w")["version"], 2)
+
+
 class ClusterView(RestTestCase):
     def test_redirects_and_health(self) -> None:
         cluster = self.start_cluster(groups=1, followers=1)
