@@ -95,22 +95,25 @@ static inline enum resp_request_result read_header(struct resp_request *request,
 /* --- Multibulk
  * ---------------------------------------------------------------------------------------------------- */
 
-static inline enum resp_request_result read_count(struct resp_request *request, struct slice in) {
+static inline enum resp_request_result read_count(struct resp_request *request,
+                                                  const struct resp_limits *limits, struct slice in) {
     static const struct header_faults faults = {RESP_REQUEST_BIG_COUNT, RESP_REQUEST_INVALID_COUNT};
     int64_t count;
     enum resp_request_result result = read_header(request, in, &faults, &count);
     if (result != RESP_REQUEST_OK) {
         return result;
     }
-    if (count > (int64_t)LIMIT_ARGUMENTS) {
-        return bad(request, RESP_REQUEST_INVALID_COUNT);
+    if (count > (int64_t)limits->arguments) {
+        bool stranger = limits->strangers && count <= (int64_t)LIMIT_ARGUMENTS;
+        return bad(request, stranger ? RESP_REQUEST_STRANGERS_COUNT : RESP_REQUEST_INVALID_COUNT);
     }
     request->bulks_left = count > 0 ? (uint32_t)count : 0;
     request->state = RESP_REQUEST_HEADER;
     return RESP_REQUEST_OK;
 }
 
-static inline enum resp_request_result read_length(struct resp_request *request, struct slice in) {
+static inline enum resp_request_result read_length(struct resp_request *request,
+                                                   const struct resp_limits *limits, struct slice in) {
     static const struct header_faults faults = {RESP_REQUEST_BIG_LENGTH, RESP_REQUEST_INVALID_LENGTH};
     if (request->offset >= in.len) {
         return RESP_REQUEST_MORE;
@@ -124,8 +127,9 @@ static inline enum resp_request_result read_length(struct resp_request *request,
     if (result != RESP_REQUEST_OK) {
         return result;
     }
-    if (length < 0 || length > (int64_t)LIMIT_VALUE_BYTES) {
-        return bad(request, RESP_REQUEST_INVALID_LENGTH);
+    if (length < 0 || length > (int64_t)limits->bulk_bytes) {
+        bool stranger = limits->strangers && length >= 0 && length <= (int64_t)LIMIT_VALUE_BYTES;
+        return bad(request, stranger ? RESP_REQUEST_STRANGERS_LENGTH : RESP_REQUEST_INVALID_LENGTH);
     }
     if (request->offset + (size_t)length + 2 > RESP_REQUEST_MAX_BYTES) {
         return bad(request, RESP_REQUEST_BIG_REQUEST);
@@ -155,15 +159,15 @@ static inline enum resp_request_result read_bulk(struct resp_request *request, s
 }
 
 /* arguments NULL: the command is only measured. */
-static enum resp_request_result read_multibulk(struct resp_request *request, struct slice in,
-                                               struct resp_arguments *arguments) {
+static enum resp_request_result read_multibulk(struct resp_request *request, const struct resp_limits *limits,
+                                               struct slice in, struct resp_arguments *arguments) {
     enum resp_request_result result = RESP_REQUEST_OK;
     if (request->state == RESP_REQUEST_COUNT) {
-        result = read_count(request, in);
+        result = read_count(request, limits, in);
     }
     while (result == RESP_REQUEST_OK && request->bulks_left > 0) {
         if (request->state == RESP_REQUEST_HEADER) {
-            result = read_length(request, in);
+            result = read_length(request, limits, in);
         }
         if (result == RESP_REQUEST_OK) {
             result = read_bulk(request, in, arguments);
@@ -175,7 +179,7 @@ static enum resp_request_result read_multibulk(struct resp_request *request, str
 /* --- The ordinary multibulk: all of it there, no header longer than a few digits. Anything else is left to the
  * reader above, which says what is wrong with it, or what is missing. */
 
-enum { SMALL_DIGITS = 7, SMALL_HEADER_BYTES = 1 + SMALL_DIGITS + 2 };
+enum { SMALL_HEADER_BYTES = 1 + RESP_SMALL_DIGITS + 2 };
 
 /* Reads a header at *at, which has SMALL_HEADER_BYTES behind it; its type byte has been looked at. */
 static inline bool read_small_header(const char **at, size_t *number) {
@@ -185,7 +189,7 @@ static inline bool read_small_header(const char **at, size_t *number) {
     while (digit <= 9) {
         sum = sum * 10 + digit;
         digit = (unsigned char)*++from - (unsigned)'0';
-        if (from - digits == SMALL_DIGITS) {
+        if (from - digits == RESP_SMALL_DIGITS) {
             break;
         }
     }
@@ -194,11 +198,12 @@ static inline bool read_small_header(const char **at, size_t *number) {
     return from > digits && from[0] == '\r' && from[1] == '\n' && (*digits != '0' || from - digits == 1);
 }
 
-static bool read_small(struct slice in, struct resp_arguments *arguments, size_t *bytes) {
+static bool read_small(const struct resp_limits *limits, struct slice in, struct resp_arguments *arguments,
+                       size_t *bytes) {
     const char *at = in.ptr, *end = in.ptr + in.len;
     size_t count, length;
     if (end - at < SMALL_HEADER_BYTES || !read_small_header(&at, &count) || count == 0 ||
-        count > LIMIT_ARGUMENTS) {
+        count > limits->small_arguments) {
         return false;
     }
     for (; count > 0; count--) {
@@ -343,8 +348,9 @@ static enum resp_request_result read_inline(struct resp_request *request, struct
 
 static const struct resp_request at_start;
 
-enum resp_request_result resp_request_parse(struct resp_request *request, struct slice in,
-                                            struct resp_arguments *arguments, struct resp_command *out) {
+enum resp_request_result resp_request_parse(struct resp_request *request, const struct resp_limits *limits,
+                                            struct slice in, struct resp_arguments *arguments,
+                                            struct resp_command *out) {
     if (in.len == 0) {
         return RESP_REQUEST_MORE;
     }
@@ -352,7 +358,7 @@ enum resp_request_result resp_request_parse(struct resp_request *request, struct
     bool resumed = request->state != RESP_REQUEST_START;
     if (!resumed) {
         size_t bytes;
-        if (in.ptr[0] == '*' && read_small(in, arguments, &bytes)) {
+        if (in.ptr[0] == '*' && read_small(limits, in, arguments, &bytes)) {
             *out = (struct resp_command){bytes, first, arguments->count - first, false};
             return RESP_REQUEST_OK;
         }
@@ -364,10 +370,10 @@ enum resp_request_result resp_request_parse(struct resp_request *request, struct
     if (is_inline) {
         result = read_inline(request, in, arguments);
     } else {
-        result = read_multibulk(request, in, resumed ? NULL : arguments);
+        result = read_multibulk(request, limits, in, resumed ? NULL : arguments);
         if (result == RESP_REQUEST_OK && resumed) {
             *request = (struct resp_request){.state = RESP_REQUEST_COUNT};
-            result = read_multibulk(request, in, arguments);
+            result = read_multibulk(request, limits, in, arguments);
         }
     }
     if (result != RESP_REQUEST_OK) {

@@ -22,6 +22,31 @@
 /* One command in all, headers included. Redis: client-query-buffer-limit. */
 #define RESP_REQUEST_MAX_BYTES ((size_t)1 << 30)
 
+/* What a command may be at most, beyond the bounds of the format. Made by the two functions below. */
+struct resp_limits {
+    size_t arguments, bulk_bytes;
+    size_t
+        small_arguments; /* of a command that is read the short way, which looks at no bulk limit; 0: none is */
+    bool strangers;      /* the words are for somebody who has not authenticated */
+};
+
+/* Lengths that the short way reads have so many digits at most. */
+enum { RESP_SMALL_DIGITS = 7, RESP_SMALL_BYTES_END = 10000000 };
+
+static inline struct resp_limits resp_limits(size_t max_bulk_bytes) {
+    size_t bulk_bytes = max_bulk_bytes < LIMIT_VALUE_BYTES ? max_bulk_bytes : LIMIT_VALUE_BYTES;
+    return (struct resp_limits){
+        .arguments = LIMIT_ARGUMENTS,
+        .bulk_bytes = bulk_bytes,
+        .small_arguments = bulk_bytes < RESP_SMALL_BYTES_END ? 0 : LIMIT_ARGUMENTS,
+    };
+}
+
+/* Enough for AUTH and HELLO: who owes the password still gets no more memory than that. */
+static inline struct resp_limits resp_limits_of_strangers(void) {
+    return (struct resp_limits){.arguments = 10, .bulk_bytes = 16384, .strangers = true};
+}
+
 /* The arguments of the commands of a batch, one command's behind the other's. Zero-initialised. */
 struct resp_arguments {
     struct slice *items;
@@ -73,8 +98,9 @@ enum resp_request_result { RESP_REQUEST_OK, RESP_REQUEST_MORE, RESP_REQUEST_BAD 
  * again). After OK and MORE request is ready for the next call; after BAD the connection is to be closed.
  * Inline commands with quotes need scratch memory: after an inline command the arena must be reset before the
  * next one is parsed. */
-enum resp_request_result resp_request_parse(struct resp_request *request, struct slice in,
-                                            struct resp_arguments *arguments, struct resp_command *out);
+enum resp_request_result resp_request_parse(struct resp_request *request, const struct resp_limits *limits,
+                                            struct slice in, struct resp_arguments *arguments,
+                                            struct resp_command *out);
 
 /* After MORE: how many bytes of input the command has at least, in all; 0: that is not known yet. */
 size_t resp_request_expected_bytes(const struct resp_request *request);

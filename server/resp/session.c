@@ -65,14 +65,21 @@ static bool prepare(struct resp_server *server, struct batched *item) {
     return !item->parsed.is_inline;
 }
 
-static struct batch_result parse_batch(struct resp_server *server, struct resp_request *parser,
-                                       struct slice in) {
+static struct resp_limits limits_of(const struct resp_session *session) {
+    bool stranger = (session->client.gates & GATE_UNAUTHENTICATED) != 0;
+    return stranger ? resp_limits_of_strangers()
+                    : resp_limits((size_t)session->server->context->settings->proto_max_bulk_bytes);
+}
+
+static struct batch_result parse_batch(struct resp_session *session, struct slice in) {
+    struct resp_server *server = session->server;
     struct batch_result result = {0, RESP_REQUEST_OK};
+    struct resp_limits limits = limits_of(session);
     bool more = true;
     resp_arguments_reset(&server->arguments);
     while (more && result.count < RESP_BATCH_COMMANDS) {
         struct batched *item = &server->batch[result.count];
-        result.last = resp_request_parse(parser, in, &server->arguments, &item->parsed);
+        result.last = resp_request_parse(&session->parser, &limits, in, &server->arguments, &item->parsed);
         if (result.last != RESP_REQUEST_OK) {
             break;
         }
@@ -151,7 +158,7 @@ static void refuse_malformed(struct resp_session *session) {
  * another one. */
 static size_t run_batch(struct resp_session *session, struct slice in, bool *more) {
     struct resp_server *server = session->server;
-    struct batch_result batch = parse_batch(server, &session->parser, in);
+    struct batch_result batch = parse_batch(session, in);
     fetch_entries(server, batch.count);
     observer_follow_settings(server->clients);
     size_t consumed = 0, done = 0;

@@ -66,12 +66,13 @@ static void count_command(const struct slice *args, const struct resp_command *c
 static struct asked count_commands(struct slice in) {
     struct asked asked = {0};
     struct resp_request request = {0};
+    struct resp_limits limits = resp_limits(LIMIT_VALUE_BYTES);
     struct resp_arguments arguments = {0};
     enum resp_request_result result;
     do {
         struct resp_command command;
         resp_arguments_reset(&arguments);
-        result = resp_request_parse(&request, in, &arguments, &command);
+        result = resp_request_parse(&request, &limits, in, &arguments, &command);
         if (result == RESP_REQUEST_OK) {
             if (command.count > 0) {
                 count_command(arguments.items + command.first, &command, &asked);

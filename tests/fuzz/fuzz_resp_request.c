@@ -12,6 +12,7 @@ static void add_number(struct buf *text, size_t number) { buf_append(text, &numb
  * time. */
 static void parse(struct slice in, size_t step, struct buf *text) {
     struct resp_request request = {0};
+    struct resp_limits limits = resp_limits(LIMIT_VALUE_BYTES);
     struct resp_arguments arguments = {0};
     size_t consumed = 0, arrived = 0;
     enum resp_request_result result = RESP_REQUEST_MORE;
@@ -21,7 +22,7 @@ static void parse(struct slice in, size_t step, struct buf *text) {
             struct resp_command command;
             resp_arguments_reset(&arguments);
             struct slice piece = slice_of(in.ptr + consumed, arrived - consumed);
-            result = resp_request_parse(&request, piece, &arguments, &command);
+            result = resp_request_parse(&request, &limits, piece, &arguments, &command);
             if (result == RESP_REQUEST_OK) {
                 if (command.bytes == 0 || command.bytes > piece.len) {
                     abort();

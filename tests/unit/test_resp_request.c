@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+static const struct resp_limits widest = {
+    .arguments = LIMIT_ARGUMENTS, .bulk_bytes = LIMIT_VALUE_BYTES, .small_arguments = LIMIT_ARGUMENTS};
+
 /* A stream of input comes to a text: "[get|a]" is a command, "[]" an empty one, at last "more" or the error. */
 static void add_command(struct buf *text, const struct resp_arguments *arguments,
                         const struct resp_command *command) {
@@ -27,7 +30,8 @@ static void add_command(struct buf *text, const struct resp_arguments *arguments
 
 /* Feeds in as a conn does: what a call leaves comes again with more behind it. cuts: ascending lengths that
  * have arrived. */
-static void parse_in_pieces(struct slice in, const size_t *cuts, size_t cut_count, struct buf *text) {
+static void parse_in_pieces(struct slice in, const struct resp_limits *limits, const size_t *cuts,
+                            size_t cut_count, struct buf *text) {
     struct resp_request request = {0};
     struct resp_arguments arguments = {0};
     size_t consumed = 0;
@@ -43,7 +47,8 @@ static void parse_in_pieces(struct slice in, const size_t *cuts, size_t cut_coun
         for (;;) {
             struct resp_command command;
             resp_arguments_reset(&arguments);
-            result = resp_request_parse(&request, slice_of(piece + used, n - used), &arguments, &command);
+            result =
+                resp_request_parse(&request, limits, slice_of(piece + used, n - used), &arguments, &command);
             if (result != RESP_REQUEST_OK) {
                 break;
             }
@@ -69,27 +74,28 @@ static void assert_text(const struct buf *text, struct slice expected) {
     }
 }
 
-static void check_bytes(struct slice in, struct slice expected) {
+static void check_bytes(const struct resp_limits *limits, struct slice in, struct slice expected) {
     struct buf text;
     buf_init(&text, SIZE_MAX);
-    parse_in_pieces(in, NULL, 0, &text);
+    parse_in_pieces(in, limits, NULL, 0, &text);
     assert_text(&text, expected);
     size_t *cuts = calloc(in.len + 1, sizeof(*cuts));
     for (size_t i = 0; i < in.len; i++) {
         cuts[i] = i + 1;
         size_t cut = i;
         buf_reset(&text);
-        parse_in_pieces(in, &cut, 1, &text);
+        parse_in_pieces(in, limits, &cut, 1, &text);
         assert_text(&text, expected);
     }
     buf_reset(&text);
-    parse_in_pieces(in, cuts, in.len, &text);
+    parse_in_pieces(in, limits, cuts, in.len, &text);
     assert_text(&text, expected);
     free(cuts);
     buf_deinit(&text);
 }
 
-#define check(in, expected) check_bytes(SLICE(in), SLICE(expected))
+#define check(in, expected)                check_bytes(&widest, SLICE(in), SLICE(expected))
+#define check_within(limits, in, expected) check_bytes(limits, SLICE(in), SLICE(expected))
 
 static void test_multibulk(void **state) {
     (void)state;
@@ -167,7 +173,7 @@ static void check_run(const char *head, char byte, size_t n, const char *tail, c
     size_t cuts[] = {1, 5 < in.len ? 5 : in.len, in.len / 2, in.len - 1};
     for (size_t cut_count = 0; cut_count <= 4; cut_count++) {
         buf_reset(&text);
-        parse_in_pieces(in, cuts, cut_count, &text);
+        parse_in_pieces(in, &widest, cuts, cut_count, &text);
         assert_text(&text, slice_from_text(expected));
     }
     buf_deinit(&text);
@@ -186,13 +192,36 @@ static void test_lines_are_limited(void **state) {
     check_run("*1\r\n$", '1', LIMIT_INLINE_BYTES - 1, "", "more");
 }
 
+static void test_strangers_get_little(void **state) {
+    (void)state;
+    struct resp_limits limits = resp_limits_of_strangers();
+    check_within(&limits, "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n", "[AUTH|pw]");
+    check_within(&limits, "*10\r\n$1\r\n", "more");
+    check_within(&limits, "*11\r\n$1\r\na", "Protocol error: unauthenticated multibulk length");
+    check_within(&limits, "*1048577\r\n", "Protocol error: invalid multibulk length");
+    check_within(&limits, "*1\r\n$16384\r\n", "more");
+    check_within(&limits, "*1\r\n$16385\r\n", "Protocol error: unauthenticated bulk length");
+    check_within(&limits, "*1\r\n$-1\r\n", "Protocol error: invalid bulk length");
+    check_within(&limits, "*1\r\n$536870913\r\n", "Protocol error: invalid bulk length");
+}
+
+static void test_bulks_are_limited(void **state) {
+    (void)state;
+    struct resp_limits limits = resp_limits(3);
+    check_within(&limits, "*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "[GET|a]");
+    check_within(&limits, "*2\r\n$3\r\nGET\r\n$4\r\nlong\r\n", "Protocol error: invalid bulk length");
+    limits = resp_limits(SIZE_MAX);
+    check_within(&limits, "*1\r\n$536870912\r\n", "more");
+    check_within(&limits, "*1\r\n$536870913\r\n", "Protocol error: invalid bulk length");
+}
+
 static void test_a_claimed_length_allocates_nothing(void **state) {
     (void)state;
     struct resp_request request = {0};
     struct resp_arguments arguments = {0};
     struct resp_command command;
     struct slice in = SLICE("*1048576\r\n$3\r\nSET\r\n$536870912\r\nabc");
-    assert_int_equal(resp_request_parse(&request, in, &arguments, &command), RESP_REQUEST_MORE);
+    assert_int_equal(resp_request_parse(&request, &widest, in, &arguments, &command), RESP_REQUEST_MORE);
     assert_true(arguments.capacity <= 256);
     assert_int_equal(arguments.count, 0);
     assert_int_equal(resp_request_expected_bytes(&request), in.len - 3 + 536870912 + 2);
@@ -211,9 +240,9 @@ static void test_a_request_is_limited_in_all(void **state) {
     char *memory = calloc(1, offset + sizeof(header));
     memcpy(memory + offset, header, sizeof(header) - 1);
     request.offset = offset;
-    assert_int_equal(
-        resp_request_parse(&request, slice_of(memory, offset + sizeof(header) - 1), &arguments, &command),
-        RESP_REQUEST_BAD);
+    assert_int_equal(resp_request_parse(&request, &widest, slice_of(memory, offset + sizeof(header) - 1),
+                                        &arguments, &command),
+                     RESP_REQUEST_BAD);
     assert_int_equal(request.fault, RESP_REQUEST_BIG_REQUEST);
     free(memory);
     resp_arguments_deinit(&arguments);
@@ -243,7 +272,8 @@ static void test_time_is_linear_in_the_input(void **state) {
     uint64_t begin_us = cpu_us();
     for (size_t i = 1; i <= PIECES; i++) {
         assert_int_equal(result, RESP_REQUEST_MORE);
-        result = resp_request_parse(&request, slice_of(in.data, length * i / PIECES), &arguments, &command);
+        result =
+            resp_request_parse(&request, &widest, slice_of(in.data, length * i / PIECES), &arguments, &command);
     }
     assert_int_equal(result, RESP_REQUEST_OK);
     assert_int_equal(command.count, ARGUMENTS);
@@ -254,7 +284,7 @@ static void test_time_is_linear_in_the_input(void **state) {
     struct slice line = run_of("", 'x', LIMIT_INLINE_BYTES, "", &memory);
     begin_us = cpu_us();
     for (size_t i = 1; i <= line.len; i++) {
-        assert_int_equal(resp_request_parse(&request, slice_first(line, i), &arguments, &command),
+        assert_int_equal(resp_request_parse(&request, &widest, slice_first(line, i), &arguments, &command),
                          RESP_REQUEST_MORE);
         assert_int_equal(request.scanned, i);
     }
@@ -278,7 +308,8 @@ static void test_a_batch_shares_the_arena(void **state) {
     struct resp_command commands[COMMANDS];
     struct slice rest = buf_slice(&in);
     for (int i = 0; i < COMMANDS; i++) {
-        assert_int_equal(resp_request_parse(&request, rest, &arguments, &commands[i]), RESP_REQUEST_OK);
+        assert_int_equal(resp_request_parse(&request, &widest, rest, &arguments, &commands[i]),
+                         RESP_REQUEST_OK);
         rest = slice_skip(rest, commands[i].bytes);
     }
     for (int i = 0; i < COMMANDS; i++) {
@@ -327,8 +358,8 @@ static void test_random_streams(void **state) {
             cuts[i] = (i == 0 ? 0 : cuts[i - 1]);
             cuts[i] += below(buf_used(&in) - cuts[i] + 1);
         }
-        parse_in_pieces(buf_slice(&in), NULL, 0, &whole);
-        parse_in_pieces(buf_slice(&in), cuts, 6, &pieces);
+        parse_in_pieces(buf_slice(&in), &widest, NULL, 0, &whole);
+        parse_in_pieces(buf_slice(&in), &widest, cuts, 6, &pieces);
         assert_text(&pieces, buf_slice(&whole));
     }
     buf_deinit(&in);
@@ -342,6 +373,8 @@ int main(void) {
         cmocka_unit_test(test_malformed_multibulk),
         cmocka_unit_test(test_inline),
         cmocka_unit_test(test_lines_are_limited),
+        cmocka_unit_test(test_strangers_get_little),
+        cmocka_unit_test(test_bulks_are_limited),
         cmocka_unit_test(test_a_claimed_length_allocates_nothing),
         cmocka_unit_test(test_a_request_is_limited_in_all),
         cmocka_unit_test(test_time_is_linear_in_the_input),
