@@ -31,6 +31,7 @@ enum command_flag {
 #define COMMAND_SUBSCRIBED (1U << COMMAND_BIT_SUBSCRIBED) /* a RESP2 subscriber may send it */
 #define COMMAND_SECRET     (1U << COMMAND_BIT_SECRET)     /* a password is among its arguments */
 #define COMMAND_SPREADS    (1U << COMMAND_BIT_SPREADS)    /* others are told of it, as of a write */
+#define COMMAND_AT_LEADER  (1U << COMMAND_BIT_AT_LEADER)  /* for the leader of the keys, as a write */
 #define COMMAND_NO_MULTI   (1U << COMMAND_BIT_NO_MULTI)   /* not in a transaction */
 #define COMMAND_UNQUEUED   (1U << COMMAND_BIT_UNQUEUED)   /* run at once between MULTI and EXEC */
 

@@ -68,9 +68,9 @@ static bool one_group_owns_all(const struct request *request) {
 /* True: the keys are this node's to answer for. False: replied with where to go, or why not. */
 static bool route_keys(struct request *request) {
     const struct command_context *context = request->context;
-    bool write = (request->command->flags & COMMAND_WRITE) != 0;
+    bool at_leader = (request->command->flags & (COMMAND_WRITE | COMMAND_AT_LEADER)) != 0;
     struct routing_answer answer = {0};
-    enum err err = context_route(context, request_key_name(request, 0), write, &answer);
+    enum err err = context_route(context, request_key_name(request, 0), at_leader, &answer);
     if (err == ERR_LOADING) {
         resp_error(&request->reply, err);
         return false;

@@ -2,7 +2,8 @@
  *
  * Messages are local to the node: a subscriber hears what is published on the node that it is connected to. In
  * Redis Cluster PUBLISH goes to every node; here it does not yet, and a follower does not hear what was
- * published on its leader.
+ * published on its leader. A shard channel is found like a key, at the leader of its slot, by both sides: there
+ * its messages lack nobody.
  */
 #ifndef KVNODE_SERVER_COMMANDS_PUBSUB_H
 #define KVNODE_SERVER_COMMANDS_PUBSUB_H

@@ -402,6 +402,11 @@ static void test_a_follower(void **state) {
     hear("ANNOUNCE|leader01|10.0.0.1|8000|0|true");
     hear("ENDPOINTS|leader01|9000|6379");
     check("SET a c", "-MOVED 15495 10.0.0.1:6379\r\n");
+    /* Publisher and subscriber of a shard channel meet at the leader. */
+    check("SPUBLISH a x", "-MOVED 15495 10.0.0.1:6379\r\n");
+    check("SSUBSCRIBE a", "-MOVED 15495 10.0.0.1:6379\r\n");
+    check("SUNSUBSCRIBE a", "*3\r\n$12\r\nsunsubscribe\r\n$1\r\na\r\n:0\r\n");
+    check("PUBLISH a x", ":0\r\n");
     check("GET a", "$1\r\nb\r\n");
     check("FLUSHALL", "-READONLY You can't write against a read only replica.\r\n");
     check("ROLE", "*5\r\n$5\r\nslave\r\n$8\r\n10.0.0.1\r\n:6379\r\n$9\r\nconnected\r\n:42\r\n");
