@@ -126,16 +126,24 @@ static bool is_routed_here(struct request *request) {
     return (command->flags & (COMMAND_READONLY | COMMAND_WRITE)) == 0 || route_keyless(request);
 }
 
-/* What may grow the data makes room for it first, or is refused. */
-static bool has_room(struct request *request) {
-    if ((request->command->flags & COMMAND_DENYOOM) == 0) {
-        return true;
-    }
+static bool make_room(struct request *request) {
     enum err err = keyspace_make_room(request->context->keyspace);
     if (err != ERR_NONE) {
         resp_error(&request->reply, err);
     }
     return err == ERR_NONE;
+}
+
+/* What may grow the data makes room for it first, or is refused. */
+static bool has_room(struct request *request) {
+    return (request->command->flags & COMMAND_DENYOOM) == 0 || make_room(request);
+}
+
+/* Between MULTI and EXEC every command takes memory: that of the queue. */
+static bool has_room_to_wait(struct request *request) {
+    bool queued = (request->client->gates & GATE_MULTI) != 0 &&
+                  (request->command->flags & (COMMAND_UNQUEUED | COMMAND_NO_MULTI)) == 0;
+    return !queued || make_room(request);
 }
 
 bool dispatch_admits(struct request *request) { return is_routed_here(request) && has_room(request); }
@@ -211,7 +219,7 @@ bool dispatch_gated(struct request *request) {
     }
     size_t written_before = buf_used(request->reply.out);
     bool admitted = is_well_formed(request) && gate_authenticated(request) && dispatch_admits(request) &&
-                    is_allowed_to_subscriber(request);
+                    has_room_to_wait(request) && is_allowed_to_subscriber(request);
     if (admitted && gate_paused(request)) {
         return false;
     }

@@ -253,7 +253,10 @@ static void test_memory_is_short_at_exec(void **state) {
     says('a', "EXEC",
          "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > "
          "'maxmemory'.\r\n");
-    says('a', "MULTI\r\nGET x\r\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n$1\r\n1\r\n");
+    says('a', "MULTI\r\nGET x\r\nEXEC",
+         "+OK\r\n-OOM command not allowed when used memory > 'maxmemory'.\r\n"
+         "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    says('a', "MULTI\r\nDISCARD\r\nGET x", "+OK\r\n+OK\r\n$1\r\n1\r\n");
 }
 
 int main(void) {
