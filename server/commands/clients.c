@@ -169,6 +169,7 @@ void client_deliver(struct client *client) {
 static void send_pending(void *context) {
     struct clients *clients = context;
     struct client *waiting = NULL;
+    tracking_broadcast(clients);
     while (clients->pending != NULL) {
         struct client *client = clients->pending;
         clients->pending = client->next_pending;

@@ -1,5 +1,6 @@
 #include "server/commands/tracking.h"
 
+#include "server/commands/changes.h"
 #include "server/commands/observer.h"
 
 #include <stdlib.h>
@@ -32,6 +33,7 @@ struct tracking {
     struct table *dead; /* forgotten as a whole; freed in slices */
     struct task free_task;
     struct interest prefixes;
+    struct changes changed; /* that the clients of prefixes are to be told of before the next poll */
     uint8_t secret[16];
     uint64_t random_state;
     size_t clients, items;
@@ -73,6 +75,7 @@ void tracking_destroy(struct clients *clients) {
     table_destroy(&tracking->dead);
     table_destroy(&tracking->table);
     interest_deinit(&tracking->prefixes);
+    changes_deinit(&tracking->changed);
     free(tracking);
     clients->tracking = NULL;
 }
@@ -101,13 +104,35 @@ int64_t tracking_redirection(const struct client *client) {
 
 /* --- Telling --- */
 
-/* key NULL: everything. */
-static void append_keys(struct resp_reply *writer, const struct slice *key) {
-    if (key == NULL) {
+/* What one message tells of. */
+struct told {
+    const struct change *changes; /* NULL: everything may have changed */
+    size_t count;
+    uint64_t but; /* what this client alone has changed is left out; 0: nothing is */
+};
+
+static bool is_left_out(const struct told *told, size_t i) {
+    return told->but != 0 && told->changes[i].client == told->but;
+}
+
+static size_t count_told(const struct told *told) {
+    size_t n = 0;
+    for (size_t i = 0; i < told->count; i++) {
+        n += !is_left_out(told, i);
+    }
+    return n;
+}
+
+static void append_keys(struct resp_reply *writer, const struct told *told) {
+    if (told->changes == NULL) {
         resp_null_array(writer);
-    } else {
-        resp_array(writer, 1);
-        resp_bulk(writer, *key);
+        return;
+    }
+    resp_array(writer, count_told(told));
+    for (size_t i = 0; i < told->count; i++) {
+        if (!is_left_out(told, i)) {
+            resp_bulk(writer, told->changes[i].key);
+        }
     }
 }
 
@@ -123,7 +148,7 @@ static void tell_broken(struct client *client, struct buf *message) {
 }
 
 /* In RESP2 only a subscriber can be told, and only in the place of another client. */
-static void invalidate(struct client *client, const struct slice *key) {
+static void invalidate(struct client *client, const struct told *told) {
     uint64_t redirect = client->tracker->redirect;
     struct client *target = redirect == 0 ? client : clients_find(client->clients, redirect);
     struct buf message;
@@ -137,12 +162,12 @@ static void invalidate(struct client *client, const struct slice *key) {
     if (target->protocol > 2) {
         resp_push(&writer, 2);
         resp_bulk_text(&writer, "invalidate");
-        append_keys(&writer, key);
+        append_keys(&writer, told);
     } else if (redirect != 0 && (target->gates & GATE_SUBSCRIBED) != 0) {
         resp_push(&writer, 3);
         resp_bulk_text(&writer, "message");
         resp_bulk_text(&writer, "__redis__:invalidate");
-        append_keys(&writer, key);
+        append_keys(&writer, told);
     }
     if (buf_used(&message) > 0) {
         client_push(target, buf_slice(&message));
@@ -150,38 +175,77 @@ static void invalidate(struct client *client, const struct slice *key) {
     buf_deinit(&message);
 }
 
+static void invalidate_key(struct client *client, struct slice key) {
+    struct change change = {.key = key};
+    invalidate(client, &(struct told){.changes = &change, .count = 1});
+}
+
+static void invalidate_all(struct client *client) { invalidate(client, &(struct told){0}); }
+
+/* NOLOOP: a client is not told of what it has changed itself. */
 static bool is_told(const struct client *client) {
     bool own = client == client->clients->current;
     return !(own && (client->tracker->options & TRACKING_NOLOOP) != 0);
 }
 
-static void tell_prefixes(struct tracking *tracking, const struct slice *key) {
-    for (const struct interest_name *name = tracking->prefixes.first; name != NULL; name = name->next) {
-        if (key->len < name->length || memcmp(key->ptr, name->bytes, name->length) != 0) {
-            continue;
-        }
-        for (const struct interest_link *link = name->first; link != NULL; link = link->next) {
-            if (is_told(link->who->client)) {
-                invalidate(link->who->client, key);
-            }
+/* --- BCAST: the changes of all clients between two polls are one message a prefix */
+
+static void tell_prefix(const struct tracking *tracking, const struct interest_name *name) {
+    struct told told = {0};
+    told.changes = changes_range(&tracking->changed, interest_bytes(name), &told.count);
+    for (const struct interest_link *link = name->first; link != NULL; link = link->next) {
+        struct client *client = link->who->client;
+        told.but = (client->tracker->options & TRACKING_NOLOOP) != 0 ? client->id : 0;
+        if (count_told(&told) > 0) {
+            invalidate(client, &told);
         }
     }
 }
 
+void tracking_broadcast(struct clients *clients) {
+    struct tracking *tracking = clients->tracking;
+    if (tracking == NULL || tracking->changed.count == 0) {
+        return;
+    }
+    changes_sort(&tracking->changed);
+    for (const struct interest_name *name = tracking->prefixes.first; name != NULL; name = name->next) {
+        tell_prefix(tracking, name);
+    }
+    changes_reset(&tracking->changed);
+}
+
+/* Without memory for the key everything may have changed. */
+static void gather_for_prefixes(struct clients *clients, struct slice key) {
+    struct tracking *tracking = clients->tracking;
+    if (changes_full(&tracking->changed, key.len)) {
+        tracking_broadcast(clients);
+    }
+    if (changes_add(&tracking->changed, key, clients->current == NULL ? 0 : clients->current->id)) {
+        return;
+    }
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        if (tracking_broadcasts(client)) {
+            invalidate_all(client);
+        }
+    }
+    changes_reset(&tracking->changed);
+}
+
+/* --- The default mode: who has read the key is told, once */
+
 /* The key is forgotten, and whoever has read it told. */
-static void tell_readers(struct clients *clients, uint64_t hash, const struct entry *entry,
-                         const struct slice *key) {
+static void tell_readers(struct clients *clients, uint64_t hash, const struct entry *entry, struct slice key) {
     struct slice ids = entry_value(entry);
     for (size_t at = 0; at < ids.len; at += sizeof(uint64_t)) {
         uint64_t id;
         memcpy(&id, ids.ptr + at, sizeof(id));
         struct client *client = clients_find(clients, id);
         if (client != NULL && client->tracker != NULL && !tracking_broadcasts(client) && is_told(client)) {
-            invalidate(client, key);
+            invalidate_key(client, key);
         }
     }
     clients->tracking->items -= ids.len / sizeof(uint64_t);
-    table_remove(clients->tracking->table, hash, *key);
+    table_remove(clients->tracking->table, hash, key);
 }
 
 void tracking_key_changed(struct clients *clients, struct slice key) {
@@ -189,12 +253,14 @@ void tracking_key_changed(struct clients *clients, struct slice key) {
     if (tracking == NULL) {
         return;
     }
-    tell_prefixes(tracking, &key);
+    if (tracking->prefixes.count > 0) {
+        gather_for_prefixes(clients, key);
+    }
     if (table_count(tracking->table) > 0) {
         uint64_t hash = table_hash(tracking->table, key);
         const struct entry *entry = table_find(tracking->table, hash, key);
         if (entry != NULL) {
-            tell_readers(clients, hash, entry, &key);
+            tell_readers(clients, hash, entry, key);
         }
     }
 }
@@ -217,7 +283,7 @@ void tracking_flushed(struct clients *clients) {
     }
     for (struct client *client = clients->first; client != NULL; client = client->next) {
         if (client->tracker != NULL) {
-            invalidate(client, NULL);
+            invalidate_all(client);
         }
     }
     forget_all_keys(clients->tracking);
@@ -245,7 +311,7 @@ static void forget_some_key(struct clients *clients) {
     for (int i = 0; i < 2 && table_count(tracking->table) > max_keys(clients); i++) {
         if (table_sample(tracking->table, next_random(tracking), sample, SAMPLE) > 0) {
             struct slice key = entry_key(sample[0]);
-            tell_readers(clients, table_hash(tracking->table, key), sample[0], &key);
+            tell_readers(clients, table_hash(tracking->table, key), sample[0], key);
         }
     }
 }
@@ -283,7 +349,7 @@ static void remember(struct client *client, struct slice key) {
     buf_append_slice(&more, slice_skip(ids, place));
     struct entry_fields fields = {.value = buf_slice(&more)};
     if (buf_failed(&more) || table_put(tracking->table, hash, key, &fields) == NULL) {
-        invalidate(client, &key);
+        invalidate_key(client, key);
     } else {
         tracking->items++;
     }
@@ -472,6 +538,7 @@ static bool turn_on(struct client *client, const struct tracking_wish *wish, con
     if (tracker == NULL) {
         return false;
     }
+    tracking_broadcast(client->clients); /* what changed before is nothing to a new prefix */
     tracker->options = wish->options;
     tracker->redirect = (uint64_t)wish->redirect;
     tracker->redirect_broken = false;

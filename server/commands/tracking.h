@@ -1,10 +1,10 @@
 /* tracking.h: client-side caching (CLIENT TRACKING): a client is told when what it may have kept has changed.
  *
  * In the default mode the node remembers for every key who has read it, and tells each of them once; in the
- * BCAST mode it remembers nothing, and tells of every change under the client's prefixes. The memory of who
- * read what is a table of its own, at most tracking-table-max-keys long: when it is full some key is forgotten,
- * and whoever read that is told as if it had changed. Clients are in it by id: one that has gone is met, and
- * skipped, later.
+ * BCAST mode it remembers nothing, and tells of every change under the client's prefixes, once an iteration of
+ * the loop. The memory of who read what is a table of its own, at most tracking-table-max-keys long: when it is
+ * full some key is forgotten, and whoever read that is told as if it had changed. Clients are in it by id: one
+ * that has gone is met, and skipped, later.
  */
 #ifndef KVNODE_SERVER_COMMANDS_TRACKING_H
 #define KVNODE_SERVER_COMMANDS_TRACKING_H
@@ -17,6 +17,8 @@ void tracking_after(struct request *request);
 
 void tracking_key_changed(struct clients *clients, struct slice key);
 void tracking_flushed(struct clients *clients);
+/* Before the poll: the clients in the BCAST mode are told of what has changed since the last time. */
+void tracking_broadcast(struct clients *clients);
 
 void tracking_forget(struct client *client); /* CLIENT TRACKING OFF */
 void tracking_destroy(struct clients *clients);

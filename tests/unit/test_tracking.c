@@ -94,10 +94,12 @@ static void test_prefixes(void **state) {
     tracks('c', "BCAST NOLOOP");
     says('b', "SET foo:1 a\r\nSET fo a\r\nSET bar a", "+OK\r\n+OK\r\n+OK\r\n");
     hears('a', INVALIDATE(5, "foo:1") INVALIDATE(3, "bar"));
-    hears('c', INVALIDATE(5, "foo:1") INVALIDATE(2, "fo") INVALIDATE(3, "bar"));
+    hears('c', ">2\r\n$10\r\ninvalidate\r\n*3\r\n$3\r\nbar\r\n$2\r\nfo\r\n$5\r\nfoo:1\r\n");
+    says('c', "SET bar b\r\nSET fo b\r\nSET fo c", "+OK\r\n+OK\r\n+OK\r\n");
+    hears('a', INVALIDATE(3, "bar"));
     says('c', "SET foo b", "+OK\r\n");
     hears('a', INVALIDATE(3, "foo"));
-    says('a', "SET bar b\r\nPING", "+OK\r\n" INVALIDATE(3, "bar") "+PONG\r\n");
+    says('a', "SET bar b\r\nPING", "+OK\r\n+PONG\r\n" INVALIDATE(3, "bar"));
     hears('c', INVALIDATE(3, "bar"));
     says('a', "CLIENT TRACKING ON BCAST PREFIX fo",
          "-ERR Prefix 'fo' overlaps with an existing prefix 'foo'. Prefixes for a single client must not "
@@ -112,6 +114,45 @@ static void test_prefixes(void **state) {
         'a', "CLIENT TRACKINGINFO",
         "%3\r\n$5\r\nflags\r\n~2\r\n$2\r\non\r\n$5\r\nbcast\r\n$8\r\nredirect\r\n:0\r\n$8\r\nprefixes\r\n*3\r\n"
         "$3\r\nfoo\r\n$3\r\nbar\r\n$3\r\nzoo\r\n");
+}
+
+/* What two have changed between two polls is news for both, NOLOOP or not. */
+static void test_changes_of_several_clients(void **state) {
+    (void)state;
+    tracks('a', "BCAST NOLOOP");
+    tracks('c', "BCAST NOLOOP");
+    turn_to('a');
+    send_bytes(SLICE("MSET x 1 mine 1\r\n"));
+    turn_to('c');
+    send_bytes(SLICE("SET x 2\r\n"));
+    hears('c', "+OK\r\n>2\r\n$10\r\ninvalidate\r\n*2\r\n$4\r\nmine\r\n$1\r\nx\r\n");
+    hears('a', "+OK\r\n" INVALIDATE(1, "x"));
+}
+
+/* Very many keys are several messages: the node works in slices. */
+static void test_many_changes(void **state) {
+    (void)state;
+    enum { KEYS = 5000 };
+    tracks('a', "BCAST");
+    struct buf line;
+    buf_init(&line, SIZE_MAX);
+    buf_printf(&line, "*%d\r\n$4\r\nMSET\r\n", 1 + 2 * KEYS);
+    for (int i = 0; i < KEYS; i++) {
+        buf_printf(&line, "$4\r\n%04d\r\n$0\r\n\r\n", KEYS - 1 - i);
+    }
+    turn_to('b');
+    send_bytes(buf_slice(&line));
+    hears('b', "+OK\r\n");
+    buf_reset(&line);
+    for (int from = KEYS - 4096, to = KEYS; to > 0; to = from, from = 0) {
+        buf_printf(&line, ">2\r\n$10\r\ninvalidate\r\n*%d\r\n", to - from);
+        for (int i = from; i < to; i++) {
+            buf_printf(&line, "$4\r\n%04d\r\n", i);
+        }
+    }
+    turn_to('a');
+    expect_bytes(buf_slice(&line));
+    buf_deinit(&line);
 }
 
 static void test_opt_in(void **state) {
@@ -260,6 +301,8 @@ int main(void) {
         client_test(test_changes_that_no_client_makes),
         client_test(test_flush),
         client_test(test_prefixes),
+        client_test(test_changes_of_several_clients),
+        client_test(test_many_changes),
         client_test(test_opt_in),
         client_test(test_opt_out),
         client_test(test_what_does_not_go_together),
