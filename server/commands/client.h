@@ -56,10 +56,11 @@ struct client {
     struct subscriptions *subscriptions; /* pubsub.c; owned; NULL: never subscribed */
     struct tracker *tracker;             /* tracking.c; owned; NULL: CLIENT TRACKING is off */
 
-    struct buf pushes;           /* messages that wait for the end of the reply that is being written */
-    size_t untaken_pushes;       /* at most so many bytes of its output are messages */
-    struct client *next_pending; /* clients with messages to be sent before the next poll */
-    bool pending, overflowed;    /* it is in that list; it has not taken its messages and is to be closed */
+    struct buf pushes;     /* messages that wait for the end of the reply that is being written */
+    size_t untaken_pushes; /* at most so many bytes of its output are messages */
+    /* Clients with messages to be sent before the next poll: the next one, and what points at this one. */
+    struct client *next_pending, **pending_from;
+    bool pending, overflowed; /* it is in that list; it has not taken its messages and is to be closed */
 
     uint32_t gates;   /* enum client_gate */
     uint8_t holds;    /* enum client_hold */

@@ -83,13 +83,22 @@ void clients_add(struct clients *clients, struct client *client) {
     clients->count++;
 }
 
-static void forget_pending(struct client *client) {
-    struct client **at = &client->clients->pending;
-    while (client->pending && *at != client) {
-        at = &(*at)->next_pending;
+static void add_pending(struct client **first, struct client *client) {
+    client->pending = true;
+    client->next_pending = *first;
+    client->pending_from = first;
+    if (*first != NULL) {
+        (*first)->pending_from = &client->next_pending;
     }
+    *first = client;
+}
+
+static void forget_pending(struct client *client) {
     if (client->pending) {
-        *at = client->next_pending;
+        *client->pending_from = client->next_pending;
+        if (client->next_pending != NULL) {
+            client->next_pending->pending_from = client->pending_from;
+        }
         client->pending = false;
     }
 }
@@ -143,9 +152,7 @@ static bool overflows(struct client *client, size_t n) {
 void client_push(struct client *client, struct slice bytes) {
     struct clients *clients = client->clients;
     if (!client->pending) {
-        client->pending = true;
-        client->next_pending = clients->pending;
-        clients->pending = client;
+        add_pending(&clients->pending, client);
     }
     client->overflowed = client->overflowed || overflows(client, bytes.len);
     if (client->overflowed) {
@@ -172,21 +179,19 @@ static void send_pending(void *context) {
     tracking_broadcast(clients);
     while (clients->pending != NULL) {
         struct client *client = clients->pending;
-        clients->pending = client->next_pending;
-        client->pending = false;
+        forget_pending(client);
         if (client->overflowed) {
             conn_close(client->conn, CLOSE_OUTPUT_LIMIT);
         } else if (client->walk != NULL) {
-            client->next_pending = waiting;
-            waiting = client;
+            add_pending(&waiting, client);
         } else {
             client_deliver(client);
             conn_flush(client->conn);
         }
     }
     clients->pending = waiting;
-    for (struct client *client = waiting; client != NULL; client = client->next_pending) {
-        client->pending = true;
+    if (waiting != NULL) {
+        waiting->pending_from = &clients->pending;
     }
 }
 
