@@ -1,6 +1,5 @@
 #include "server/commands/transactions.h"
 
-#include "protocol/resp_request.h"
 #include "server/commands/dispatch.h"
 #include "server/commands/observer.h"
 #include "server/commands/walk.h"
@@ -38,6 +37,10 @@ static struct transaction *transaction_of(struct client *client) {
 int64_t transaction_queued(const struct client *client) {
     const struct transaction *transaction = client->transaction;
     return transaction == NULL || !transaction->open ? -1 : (int64_t)transaction->count;
+}
+
+size_t transaction_bytes(const struct client *client) {
+    return client->transaction == NULL ? 0 : client->transaction->bytes;
 }
 
 size_t transaction_watched(const struct client *client) {
@@ -128,11 +131,6 @@ void transaction_queue(struct request *request) {
     transaction->count++;
     transaction->bytes += bytes;
     transaction->flags |= request->command->flags;
-    /* As Redis does when the queue is larger than a single command may be (client-query-buffer-limit). */
-    if (transaction->bytes > RESP_REQUEST_MAX_BYTES) {
-        request->client->cut = true;
-        return;
-    }
     RESP_LITERAL(&request->reply, "+QUEUED\r\n");
 }
 

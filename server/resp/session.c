@@ -6,6 +6,7 @@
 #include "server/commands/config.h"
 #include "server/commands/dispatch.h"
 #include "server/commands/observer.h"
+#include "server/commands/transactions.h"
 #include "server/commands/walk.h"
 #include "server/net/socket.h"
 
@@ -198,6 +199,7 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
 static bool is_over_limit(struct resp_session *session, size_t unread_bytes, enum close_reason *reason) {
     const struct settings *settings = session->server->context->settings;
     size_t most = (size_t)settings->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
+    unread_bytes += transaction_bytes(&session->client);
     *reason = unread_bytes > (size_t)settings->client_query_buffer_limit_bytes ? CLOSE_INPUT_LIMIT
                                                                                : CLOSE_OUTPUT_LIMIT;
     return *reason == CLOSE_INPUT_LIMIT || (most != 0 && (session->client.gates & GATE_SUBSCRIBED) == 0 &&

@@ -242,6 +242,29 @@ static void test_buffer_limits(void **state) {
     says('a', "PING", "+PONG\r\n");
 }
 
+/* What waits for EXEC is input that is kept, too. */
+static void test_a_queue_is_limited(void **state) {
+    (void)state;
+    says('a', "CONFIG SET client-query-buffer-limit 1mb", "+OK\r\n");
+    says('b', "MULTI", "+OK\r\n");
+    struct buf set;
+    buf_init(&set, SIZE_MAX);
+    buf_append_text(&set, "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$400000\r\n");
+    memset(buf_reserve(&set, 400000), 'v', 400000);
+    buf_commit(&set, 400000);
+    buf_append_text(&set, "\r\n");
+    for (int i = 0; i < 2; i++) {
+        send_bytes(buf_slice(&set));
+        expect_bytes(SLICE("+QUEUED\r\n"));
+    }
+    send_bytes(buf_slice(&set));
+    expect_closed();
+    buf_deinit(&set);
+    buf_reset(&node.received);
+    leaves('b');
+    says('a', "GET k", "$-1\r\n");
+}
+
 static void test_monitor(void **state) {
     (void)state;
     says('a', "MONITOR", "+OK\r\n");
@@ -529,6 +552,7 @@ int main(void) {
         test(test_a_held_client_that_has_left_is_closed),
         test(test_timeout),
         test(test_buffer_limits),
+        test(test_a_queue_is_limited),
         test(test_monitor),
         test(test_config_set),
         test(test_config_set_is_all_or_nothing),
