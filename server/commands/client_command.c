@@ -368,6 +368,7 @@ void command_client_reply(struct request *request) {
         reply_ok(request);
     } else if (request_word(request, 2, SLICE("off"))) {
         client->gates |= GATE_REPLY_OFF;
+        request->reply.out = &client->clients->nowhere;
     } else if (request_word(request, 2, SLICE("skip"))) {
         client->gates |= (client->gates & GATE_REPLY_OFF) == 0 ? GATE_REPLY_SKIP : 0;
     } else {
