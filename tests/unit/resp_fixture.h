@@ -222,13 +222,16 @@ static inline bool receive_bytes(size_t n) {
     return open;
 }
 
+/* As much as the node takes: it may close meanwhile. */
 static inline void send_bytes(struct slice bytes) {
     while (bytes.len > 0) {
         ssize_t n = send(node.client, bytes.ptr, bytes.len, MSG_NOSIGNAL);
         if (n > 0) {
             bytes = slice_skip(bytes, (size_t)n);
-        } else {
+        } else if (errno == EAGAIN) {
             turn();
+        } else {
+            return;
         }
     }
 }
