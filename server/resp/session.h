@@ -4,14 +4,14 @@
  *
  * Of what one read delivered up to RESP_BATCH_COMMANDS are parsed first: their names are looked up, their keys
  * hashed and the memory that they will touch is fetched, then they are run in order. A command that has not
- * exactly one key is the last one of its batch.
+ * exactly one key is the last one of its batch. After RESP_TURN_US it is somebody else's turn.
  */
 #ifndef KVNODE_SERVER_RESP_SESSION_H
 #define KVNODE_SERVER_RESP_SESSION_H
 
 #include "server/commands/context.h"
 
-enum { RESP_BATCH_COMMANDS = 64 };
+enum { RESP_BATCH_COMMANDS = 64, RESP_TURN_US = 400 };
 
 struct resp_server;
 
