@@ -15,6 +15,7 @@ static const struct event_name {
     [KEYSPACE_PERSISTED] = {"persist", NOTIFY_GENERIC},
     [KEYSPACE_DELETED] = {"del", NOTIFY_GENERIC},
     [KEYSPACE_EXPIRED] = {"expired", NOTIFY_EXPIRED},
+    [KEYSPACE_SWEPT] = {"expired", NOTIFY_EXPIRED},
     [KEYSPACE_EVICTED] = {"evicted", NOTIFY_EVICTED},
     [KEYSPACE_MISSED] = {"keymiss", NOTIFY_KEY_MISS},
     [KEYSPACE_FLUSHED] = {NULL, 0},

@@ -17,7 +17,8 @@ static void happened(void *context, enum keyspace_event event, struct slice key)
     }
     if (changes_the_key(event)) {
         transactions_key_changed(clients, key);
-        tracking_key_changed(clients, key);
+        bool by_server = event == KEYSPACE_EVICTED || event == KEYSPACE_SWEPT;
+        tracking_key_changed(clients, key, by_server ? TRACKING_BY_SERVER : TRACKING_BY_CLIENT);
     }
     if ((clients->observed & OBSERVED_FOR_NOTIFICATION) != 0) {
         notify_event(clients, event, key);

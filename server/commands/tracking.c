@@ -182,9 +182,10 @@ static void invalidate_key(struct client *client, struct slice key) {
 
 static void invalidate_all(struct client *client) { invalidate(client, &(struct told){0}); }
 
-/* NOLOOP: a client is not told of what it has changed itself. */
-static bool is_told(const struct client *client) {
-    bool own = client == client->clients->current;
+/* NOLOOP is about the client's own changes; what the server does of itself while it runs a command of the
+ * client's (forgets a key, evicts one) is none of them. */
+static bool is_told(const struct client *client, enum tracking_cause cause) {
+    bool own = cause == TRACKING_BY_CLIENT && client == client->clients->current;
     return !(own && (client->tracker->options & TRACKING_NOLOOP) != 0);
 }
 
@@ -215,12 +216,13 @@ void tracking_broadcast(struct clients *clients) {
 }
 
 /* Without memory for the key everything may have changed. */
-static void gather_for_prefixes(struct clients *clients, struct slice key) {
+static void gather_for_prefixes(struct clients *clients, struct slice key, enum tracking_cause cause) {
     struct tracking *tracking = clients->tracking;
     if (changes_full(&tracking->changed, key.len)) {
         tracking_broadcast(clients);
     }
-    if (changes_add(&tracking->changed, key, clients->current == NULL ? 0 : clients->current->id)) {
+    bool by_client = cause == TRACKING_BY_CLIENT && clients->current != NULL;
+    if (changes_add(&tracking->changed, key, by_client ? clients->current->id : 0)) {
         return;
     }
     for (struct client *client = clients->first; client != NULL; client = client->next) {
@@ -234,13 +236,15 @@ static void gather_for_prefixes(struct clients *clients, struct slice key) {
 /* --- The default mode: who has read the key is told, once */
 
 /* The key is forgotten, and whoever has read it told. */
-static void tell_readers(struct clients *clients, uint64_t hash, const struct entry *entry, struct slice key) {
+static void tell_readers(struct clients *clients, uint64_t hash, const struct entry *entry, struct slice key,
+                         enum tracking_cause cause) {
     struct slice ids = entry_value(entry);
     for (size_t at = 0; at < ids.len; at += sizeof(uint64_t)) {
         uint64_t id;
         memcpy(&id, ids.ptr + at, sizeof(id));
         struct client *client = clients_find(clients, id);
-        if (client != NULL && client->tracker != NULL && !tracking_broadcasts(client) && is_told(client)) {
+        if (client != NULL && client->tracker != NULL && !tracking_broadcasts(client) &&
+            is_told(client, cause)) {
             invalidate_key(client, key);
         }
     }
@@ -248,19 +252,19 @@ static void tell_readers(struct clients *clients, uint64_t hash, const struct en
     table_remove(clients->tracking->table, hash, key);
 }
 
-void tracking_key_changed(struct clients *clients, struct slice key) {
+void tracking_key_changed(struct clients *clients, struct slice key, enum tracking_cause cause) {
     struct tracking *tracking = clients->tracking;
     if (tracking == NULL) {
         return;
     }
     if (tracking->prefixes.count > 0) {
-        gather_for_prefixes(clients, key);
+        gather_for_prefixes(clients, key, cause);
     }
     if (table_count(tracking->table) > 0) {
         uint64_t hash = table_hash(tracking->table, key);
         const struct entry *entry = table_find(tracking->table, hash, key);
         if (entry != NULL) {
-            tell_readers(clients, hash, entry, key);
+            tell_readers(clients, hash, entry, key, cause);
         }
     }
 }
@@ -311,7 +315,7 @@ static void forget_some_key(struct clients *clients) {
     for (int i = 0; i < 2 && table_count(tracking->table) > max_keys(clients); i++) {
         if (table_sample(tracking->table, next_random(tracking), sample, SAMPLE) > 0) {
             struct slice key = entry_key(sample[0]);
-            tell_readers(clients, table_hash(tracking->table, key), sample[0], key);
+            tell_readers(clients, table_hash(tracking->table, key), sample[0], key, TRACKING_BY_SERVER);
         }
     }
 }

@@ -128,8 +128,9 @@ uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key,
 }
 
 /* key may lie in the entry itself: then it dies with it. */
-void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
-    keyspace_tell(keyspace, KEYSPACE_EXPIRED, key->name);
+void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
+                             enum keyspace_event event) {
+    keyspace_tell(keyspace, event, key->name);
     keyspace_delete_entry(keyspace, key, entry);
     keyspace->stats.expired++;
 }
@@ -149,7 +150,7 @@ struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *ke
         return entry;
     }
     if (keyspace->owner && !keyspace->paused) {
-        keyspace_delete_expired(keyspace, key, entry);
+        keyspace_delete_expired(keyspace, key, entry, KEYSPACE_EXPIRED);
     }
     return NULL;
 }

@@ -139,7 +139,8 @@ enum keyspace_event {
     KEYSPACE_DEADLINE, /* a deadline was set, and nothing else */
     KEYSPACE_PERSISTED,
     KEYSPACE_DELETED,
-    KEYSPACE_EXPIRED, /* deleted, because its deadline had passed */
+    KEYSPACE_EXPIRED, /* deleted when it was asked for, because its deadline had passed */
+    KEYSPACE_SWEPT,   /* the same, but nobody had asked for it */
     KEYSPACE_EVICTED, /* deleted, because memory was short */
     KEYSPACE_MISSED,  /* a read did not find it */
     KEYSPACE_FLUSHED, /* all keys; key is empty, and the keys are still there */

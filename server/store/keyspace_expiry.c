@@ -27,7 +27,7 @@ bool keyspace_expiry_step(void *context) {
             table_scan_deadlines(keyspace->table, keyspace->expiry_cursor, collect_expired, &found);
         for (size_t j = 0; j < found.count; j++) {
             struct key key = keyspace_key(keyspace, entry_key(found.entries[j]));
-            keyspace_delete_expired(keyspace, &key, found.entries[j]);
+            keyspace_delete_expired(keyspace, &key, found.entries[j], KEYSPACE_SWEPT);
         }
         deleted += found.count;
         if (found.count == 0 && keyspace->expiry_budget > 0) {

@@ -85,8 +85,9 @@ void keyspace_note_version(struct keyspace *keyspace, uint64_t version);
 void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key);
 /* The deletion takes a version, is told to the history, and raises the floor. Returns that version. */
 uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
-/* The same, counted as an expiry. key may lie in the entry itself: then it dies with it. */
-void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
+/* The same, counted as an expiry, and told as event. key may lie in the entry itself: then it dies with it. */
+void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
+                             enum keyspace_event event);
 /* NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
 struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key);
 /* A new table takes the place of the old one, which is freed in slices. */

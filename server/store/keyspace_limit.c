@@ -53,7 +53,7 @@ static bool evict_one(struct keyspace *keyspace) {
     }
     key.name = entry_key(entry);
     if (keyspace_expired(keyspace, entry)) {
-        keyspace_delete_expired(keyspace, &key, entry);
+        keyspace_delete_expired(keyspace, &key, entry, KEYSPACE_SWEPT);
     } else {
         keyspace_tell(keyspace, KEYSPACE_EVICTED, key.name);
         keyspace_delete_entry(keyspace, &key, entry);

@@ -255,11 +255,11 @@ static void test_resp2(void **state) {
     says('a', "GET x", "$1\r\n1\r\n");
 }
 
-/* A key too many: some key is forgotten, and that is told as a change. */
-static void test_the_table_is_bounded(void **state) {
-    (void)state;
+/* A key too many: some key is forgotten, and that is told as a change: to a client of NOLOOP too, although its
+ * own command has brought the key. */
+static void reads_more_than_the_table_takes(const char *options) {
     node.settings.tracking_table_max_keys = 10;
-    tracks('a', "");
+    tracks('a', options);
     size_t told = 0;
     for (int i = 0; i < 100; i++) {
         char line[32];
@@ -272,6 +272,40 @@ static void test_the_table_is_bounded(void **state) {
         buf_reset(&node.received);
     }
     assert_int_equal(told, 90);
+}
+
+static void test_the_table_is_bounded(void **state) {
+    (void)state;
+    reads_more_than_the_table_takes("");
+}
+
+static void test_the_table_is_bounded_for_noloop(void **state) {
+    (void)state;
+    reads_more_than_the_table_takes("NOLOOP");
+}
+
+/* What goes to make room for a client's write is not the client's change. */
+static void test_eviction_is_told_to_noloop(void **state) {
+    (void)state;
+    tracks('c', "NOLOOP");
+    says('b', "SET x 1\r\nCONFIG SET maxmemory-policy allkeys-lru", "+OK\r\n+OK\r\n");
+    says('c', "GET x", "$1\r\n1\r\n");
+    struct key x = keyspace_key(node.keyspace, SLICE("x"));
+    assert_true(keyspace_set_idle_ms(node.keyspace, &x, 60000));
+    keyspace_set_maxmemory(node.keyspace, keyspace_used_bytes(node.keyspace));
+    says('c', "SET y 1\r\nSET z 1", "+OK\r\n+OK\r\n" INVALIDATE(1, "x"));
+}
+
+/* Nor is what has expired, and goes for the same reason. */
+static void test_expiry_for_room_is_told_to_noloop(void **state) {
+    (void)state;
+    keyspace_set_active_expiry(node.keyspace, false);
+    tracks('c', "NOLOOP");
+    says('b', "SET x 1 PX 1\r\nCONFIG SET maxmemory-policy allkeys-lru", "+OK\r\n+OK\r\n");
+    says('c', "GET x", "$1\r\n1\r\n");
+    pass_ms(2);
+    keyspace_set_maxmemory(node.keyspace, keyspace_used_bytes(node.keyspace));
+    says('c', "SET y 1\r\nSET z 1", "+OK\r\n+OK\r\n" INVALIDATE(1, "x"));
 }
 
 /* Who has gone is not told, and its keys are no one's. */
@@ -309,6 +343,9 @@ int main(void) {
         client_test(test_redirection),
         client_test(test_resp2),
         client_test(test_the_table_is_bounded),
+        client_test(test_the_table_is_bounded_for_noloop),
+        client_test(test_eviction_is_told_to_noloop),
+        client_test(test_expiry_for_room_is_told_to_noloop),
         client_test(test_leaving),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
