@@ -6,6 +6,7 @@
 #include "server/commands/clients.h"
 #include "server/commands/help.h"
 #include "server/commands/telemetry.h"
+#include "server/commands/tracking.h"
 #include "server/net/socket.h"
 
 #include <errno.h>
@@ -101,10 +102,17 @@ static bool apply_idle(const struct command_context *context, struct clients *cl
     return true;
 }
 
+static bool apply_tracking(const struct command_context *context, struct clients *clients, char *reason,
+                           size_t n) {
+    (void)context, (void)reason, (void)n;
+    tracking_limit_changed(clients);
+    return true;
+}
+
 static effect_function *const effects[SETTING_EFFECTS] = {
-    [SETTING_MEMORY] = apply_memory,  [SETTING_CLIENTS] = apply_clients, [SETTING_LOG] = apply_log,
-    [SETTING_SLOWLOG] = apply_timing, [SETTING_LATENCY] = apply_timing,  [SETTING_PASSWORD] = apply_password,
-    [SETTING_IDLE] = apply_idle,
+    [SETTING_MEMORY] = apply_memory,  [SETTING_CLIENTS] = apply_clients,   [SETTING_LOG] = apply_log,
+    [SETTING_SLOWLOG] = apply_timing, [SETTING_LATENCY] = apply_timing,    [SETTING_PASSWORD] = apply_password,
+    [SETTING_IDLE] = apply_idle,      [SETTING_TRACKING] = apply_tracking,
 };
 
 void config_apply_all(const struct command_context *context, struct clients *clients) {

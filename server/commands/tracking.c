@@ -9,6 +9,7 @@
 enum {
     FREE_A_SLICE = 512,
     SAMPLE = 8,
+    FORGET_A_SLICE = 64,
 };
 
 enum tracking_option {
@@ -32,6 +33,7 @@ struct tracking {
     struct table *table;
     struct table *dead; /* forgotten as a whole; freed in slices */
     struct task free_task;
+    struct task shrink_task; /* tracking-table-max-keys has been lowered */
     struct interest prefixes;
     struct changes changed; /* that the clients of prefixes are to be told of before the next poll */
     uint8_t secret[16];
@@ -43,6 +45,8 @@ static bool free_step(void *context) {
     struct tracking *tracking = context;
     return tracking->dead != NULL && !table_destroy_slice(&tracking->dead, FREE_A_SLICE);
 }
+
+static bool shrink_step(void *context);
 
 /* False: out of memory, or no random numbers. */
 static bool start_tracking(struct clients *clients) {
@@ -61,6 +65,7 @@ static bool start_tracking(struct clients *clients) {
     tracking->random_state = secret.k0 | 1;
     tracking->loop = clients->loop;
     tracking->free_task = (struct task){.step = free_step, .context = tracking};
+    tracking->shrink_task = (struct task){.step = shrink_step, .context = clients};
     interest_init(&tracking->prefixes, secret);
     clients->tracking = tracking;
     return true;
@@ -72,6 +77,7 @@ void tracking_destroy(struct clients *clients) {
         return;
     }
     task_stop(tracking->loop, &tracking->free_task);
+    task_stop(tracking->loop, &tracking->shrink_task);
     table_destroy(&tracking->dead);
     table_destroy(&tracking->table);
     interest_deinit(&tracking->prefixes);
@@ -308,15 +314,27 @@ static size_t max_keys(const struct clients *clients) {
     return most == 0 ? SIZE_MAX : (size_t)most;
 }
 
-/* One a key that comes: no more than that can be too much, unless the limit has been lowered. */
-static void forget_some_key(struct clients *clients) {
+/* So many keys at most, until the table is no longer than it may be. */
+static void forget_some_keys(struct clients *clients, int most) {
     struct tracking *tracking = clients->tracking;
     struct entry *sample[SAMPLE];
-    for (int i = 0; i < 2 && table_count(tracking->table) > max_keys(clients); i++) {
+    for (int i = 0; i < most && table_count(tracking->table) > max_keys(clients); i++) {
         if (table_sample(tracking->table, next_random(tracking), sample, SAMPLE) > 0) {
             struct slice key = entry_key(sample[0]);
             tell_readers(clients, table_hash(tracking->table, key), sample[0], key, TRACKING_BY_SERVER);
         }
+    }
+}
+
+static bool shrink_step(void *context) {
+    struct clients *clients = context;
+    forget_some_keys(clients, FORGET_A_SLICE);
+    return table_count(clients->tracking->table) > max_keys(clients);
+}
+
+void tracking_limit_changed(struct clients *clients) {
+    if (clients->tracking != NULL) {
+        task_start(clients->loop, &clients->tracking->shrink_task);
     }
 }
 
@@ -376,7 +394,7 @@ void tracking_after(struct request *request) {
     if (remembers(tracker, request->command)) {
         for (size_t i = 0, count = request_key_count(request); i < count; i++) {
             remember(client, request_key_name(request, i));
-            forget_some_key(client->clients);
+            forget_some_keys(client->clients, 1); /* no more than the one that came can be too much */
         }
     }
     /* CLIENT CACHING is for the next command, or for all of the next transaction. */

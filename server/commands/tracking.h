@@ -22,6 +22,8 @@ void tracking_key_changed(struct clients *clients, struct slice key, enum tracki
 void tracking_flushed(struct clients *clients);
 /* Before the poll: the clients in the BCAST mode are told of what has changed since the last time. */
 void tracking_broadcast(struct clients *clients);
+void tracking_limit_changed(
+    struct clients *clients); /* tracking-table-max-keys: what is too much is forgotten */
 
 void tracking_forget(struct client *client); /* CLIENT TRACKING OFF */
 void tracking_destroy(struct clients *clients);

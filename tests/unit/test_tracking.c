@@ -284,6 +284,20 @@ static void test_the_table_is_bounded_for_noloop(void **state) {
     reads_more_than_the_table_takes("NOLOOP");
 }
 
+/* A limit that is lowered takes effect at once, not when the next key comes. */
+static void test_a_lowered_limit_shrinks_the_table(void **state) {
+    (void)state;
+    tracks('c', "");
+    says('c', "GET x\r\nGET y\r\nGET z", "_\r\n_\r\n_\r\n");
+    says('b', "CONFIG SET tracking-table-max-keys 2", "+OK\r\n");
+    turn_to('c');
+    receive_bytes(sizeof(INVALIDATE(1, "x")) - 1);
+    assert_int_equal(buf_used(&node.received), sizeof(INVALIDATE(1, "x")) - 1);
+    buf_reset(&node.received);
+    turn_to('b');
+    check_contains("INFO stats", "tracking_total_keys:2\r\n");
+}
+
 /* What goes to make room for a client's write is not the client's change. */
 static void test_eviction_is_told_to_noloop(void **state) {
     (void)state;
@@ -344,6 +358,7 @@ int main(void) {
         client_test(test_resp2),
         client_test(test_the_table_is_bounded),
         client_test(test_the_table_is_bounded_for_noloop),
+        client_test(test_a_lowered_limit_shrinks_the_table),
         client_test(test_eviction_is_told_to_noloop),
         client_test(test_expiry_for_room_is_told_to_noloop),
         client_test(test_leaving),
