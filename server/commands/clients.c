@@ -7,6 +7,7 @@
 #include "server/commands/pubsub.h"
 #include "server/commands/tracking.h"
 #include "server/commands/transactions.h"
+#include "server/commands/upkeep.h"
 #include "server/commands/wait.h"
 #include "server/commands/walk.h"
 
@@ -256,7 +257,10 @@ struct clients *clients_create(const struct command_context *context) {
     clients->bucket_count = FIRST_BUCKETS;
     clients->buckets = calloc(clients->bucket_count, sizeof(struct client *));
     clients->pause = pause_create(clients);
-    if (clients->buckets == NULL || clients->pause == NULL || !init_interests(clients)) {
+    clients->upkeep = upkeep_create(clients);
+    if (clients->buckets == NULL || clients->pause == NULL || clients->upkeep == NULL ||
+        !init_interests(clients)) {
+        upkeep_destroy(&clients->upkeep);
         pause_destroy(&clients->pause);
         free(clients->buckets);
         free(clients);
@@ -275,6 +279,7 @@ void clients_destroy(struct clients **handle) {
     *handle = NULL;
     assert(clients->first == NULL);
     loop_remove_flush_hook(clients->loop, &clients->flush);
+    upkeep_destroy(&clients->upkeep);
     if (clients->observed != 0) {
         keyspace_observe(clients->context->keyspace, NULL);
     }

@@ -19,6 +19,7 @@ enum subscription_kind { SUBSCRIPTION_CHANNEL, SUBSCRIPTION_PATTERN, SUBSCRIPTIO
 
 struct pause;
 struct tracking;
+struct upkeep;
 
 struct clients {
     const struct command_context *context;
@@ -38,6 +39,7 @@ struct clients {
     struct client **buckets;
     size_t bucket_count;
     struct client *pending; /* by next_pending */
+    struct upkeep *upkeep;
     struct loop_hook flush;
 };
 

@@ -99,14 +99,12 @@ static void write_bytes(struct buf *out, const char *name, size_t bytes) {
 
 static void info_memory(const struct request *request, struct buf *out) {
     const struct command_context *context = request->context;
-    struct telemetry *telemetry = context->telemetry;
     struct allocator_stats memory;
     allocator_read(&memory);
     size_t used = keyspace_used_bytes(context->keyspace);
-    telemetry->peak_used_bytes = used > telemetry->peak_used_bytes ? used : telemetry->peak_used_bytes;
     write_bytes(out, "used_memory", used);
     write_bytes(out, "used_memory_rss", memory.process);
-    write_bytes(out, "used_memory_peak", telemetry->peak_used_bytes);
+    write_bytes(out, "used_memory_peak", keyspace_peak_bytes(context->keyspace));
     buf_printf(out, "used_memory_dataset:%zu\r\n", used);
     buf_printf(out, "allocator_allocated:%zu\r\nallocator_active:%zu\r\nallocator_resident:%zu\r\n",
                memory.allocated, memory.active, memory.resident);
@@ -139,28 +137,6 @@ static void info_persistence(const struct request *request, struct buf *out) {
                loading, (long long)context->stats->started_ms / 1000);
 }
 
-/* A second or more after the last look: what passed since, a second. */
-static const struct telemetry_rates *update_rates(const struct command_context *context) {
-    struct telemetry_rates *rates = &context->telemetry->rates;
-    const struct net_stats *net = net_stats(context->net);
-    int64_t now_ms = loop_monotonic_ms(context->loop);
-    double seconds = (double)(now_ms - rates->at_ms) / 1000;
-    if (rates->at_ms != 0 && seconds < 1) {
-        return rates;
-    }
-    uint64_t commands = context->stats->resp_commands;
-    if (rates->at_ms != 0) {
-        rates->commands_rate = (double)(commands - rates->commands) / seconds;
-        rates->read_rate = (double)(net->read_bytes - rates->read_bytes) / seconds;
-        rates->written_rate = (double)(net->written_bytes - rates->written_bytes) / seconds;
-    }
-    rates->at_ms = now_ms;
-    rates->commands = commands;
-    rates->read_bytes = net->read_bytes;
-    rates->written_bytes = net->written_bytes;
-    return rates;
-}
-
 static void info_stats(const struct request *request, struct buf *out) {
     const struct command_context *context = request->context;
     const struct server_stats *stats = context->stats;
@@ -169,7 +145,7 @@ static void info_stats(const struct request *request, struct buf *out) {
     struct loop_stalls stalls = loop_stalls(context->loop);
     struct replication_status status;
     replication_status(context->replication, &status);
-    const struct telemetry_rates *rates = update_rates(context);
+    const struct rates *rates = &context->telemetry->rates;
     const struct clients *clients = request->client->clients;
     buf_printf(out,
                "total_connections_received:%llu\r\n"
@@ -183,9 +159,10 @@ static void info_stats(const struct request *request, struct buf *out) {
                "sync_full:%llu\r\n"
                "sync_partial_ok:%llu\r\n"
                "sync_partial_err:%llu\r\n",
-               (unsigned long long)stats->resp_connections, (unsigned long long)stats->resp_commands,
-               rates->commands_rate, (unsigned long long)net->read_bytes,
-               (unsigned long long)net->written_bytes, rates->read_rate / 1024, rates->written_rate / 1024,
+               (unsigned long long)stats->resp_connections,
+               (unsigned long long)telemetry_calls(context->telemetry), rates_mean(rates, RATE_COMMANDS),
+               (unsigned long long)net->read_bytes, (unsigned long long)net->written_bytes,
+               rates_mean(rates, RATE_READ_BYTES) / 1024, rates_mean(rates, RATE_WRITTEN_BYTES) / 1024,
                (unsigned long long)net->refused, (unsigned long long)status.full_syncs,
                (unsigned long long)status.partial_syncs, (unsigned long long)status.partial_refused);
     buf_printf(out,

@@ -38,8 +38,7 @@ void telemetry_reset(struct telemetry *telemetry) {
     memset(telemetry->errors, 0, sizeof(telemetry->errors));
     telemetry->error_count = 0;
     telemetry->total_errors = 0;
-    telemetry->rates = (struct telemetry_rates){0};
-    telemetry->peak_used_bytes = 0;
+    rates_reset(&telemetry->rates);
 }
 
 void telemetry_destroy(struct telemetry **handle) {
@@ -116,6 +115,24 @@ void telemetry_rejected(const struct request *request) {
     if (request->reply.error != NULL) {
         count_error(telemetry, request->reply.error);
     }
+}
+
+uint64_t telemetry_calls(const struct telemetry *telemetry) {
+    uint64_t calls = 0;
+    for (size_t i = 0; i < command_table_count(); i++) {
+        calls += telemetry->commands[i].calls;
+    }
+    return calls;
+}
+
+void telemetry_sample(const struct command_context *context) {
+    const struct net_stats *net = net_stats(context->net);
+    const uint64_t counts[RATES] = {
+        [RATE_COMMANDS] = telemetry_calls(context->telemetry),
+        [RATE_READ_BYTES] = net->read_bytes,
+        [RATE_WRITTEN_BYTES] = net->written_bytes,
+    };
+    rates_sample(&context->telemetry->rates, loop_monotonic_ms(context->loop), counts);
 }
 
 uint64_t command_stat_us(const struct command_stat *stat) {

@@ -11,6 +11,7 @@
 
 #include "server/commands/command_table.h"
 #include "server/commands/latency.h"
+#include "server/commands/rates.h"
 #include "server/commands/slowlog.h"
 #include "server/net/histogram.h"
 
@@ -28,13 +29,6 @@ struct error_stat {
     uint64_t count;
 };
 
-/* How much passed a second, when INFO looked last. */
-struct telemetry_rates {
-    int64_t at_ms;
-    uint64_t commands, read_bytes, written_bytes;
-    double commands_rate, read_rate, written_rate;
-};
-
 struct telemetry {
     struct command_stat *commands; /* a row of the command table each */
     struct error_stat errors[TELEMETRY_ERRORS];
@@ -42,8 +36,7 @@ struct telemetry {
     uint64_t total_errors;
     struct slowlog slowlog;
     struct latency latency;
-    struct telemetry_rates rates;
-    size_t peak_used_bytes;
+    struct rates rates;
 };
 
 struct telemetry *telemetry_create(void);             /* NULL: out of memory */
@@ -60,6 +53,11 @@ void telemetry_timed(const struct request *request, struct command_stat *stat, u
 /* The request was answered with an error: by its command, or before it was run. */
 void telemetry_failed(const struct request *request, struct command_stat *stat);
 void telemetry_rejected(const struct request *request);
+
+/* Runs of all commands, those of an EXEC among them; what was rejected was not run. */
+uint64_t telemetry_calls(const struct telemetry *telemetry);
+/* Ten times a second. */
+void telemetry_sample(const struct command_context *context);
 
 uint64_t command_stat_us(const struct command_stat *stat); /* of all calls, as far as it is known */
 

@@ -73,6 +73,7 @@ static void empty_slowly(struct keyspace *keyspace) {
 }
 
 void keyspace_empty(struct keyspace *keyspace) {
+    keyspace_note_peak(keyspace);
     if (table_count(keyspace->table) == 0) {
         return;
     }
@@ -119,6 +120,7 @@ uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key,
     uint64_t last = entry_version(entry);
     uint64_t version = last == UINT64_MAX ? last : last + 1;
     history_delete(keyspace->history, key->name, version);
+    keyspace_note_peak(keyspace);
     table_remove(keyspace->table, key->hash, key->name);
     if (version > keyspace->floor) {
         keyspace->floor = version;
@@ -357,6 +359,18 @@ size_t keyspace_used_bytes(const struct keyspace *keyspace) {
         used += table_used_bytes(dead->table);
     }
     return used;
+}
+
+void keyspace_note_peak(struct keyspace *keyspace) {
+    size_t used = keyspace_used_bytes(keyspace);
+    if (used > keyspace->peak_bytes) {
+        keyspace->peak_bytes = used;
+    }
+}
+
+size_t keyspace_peak_bytes(struct keyspace *keyspace) {
+    keyspace_note_peak(keyspace);
+    return keyspace->peak_bytes;
 }
 
 struct live_visit {

@@ -157,6 +157,9 @@ void keyspace_observe(struct keyspace *keyspace, const struct keyspace_observer 
 size_t keyspace_count(const struct keyspace *keyspace);          /* expired keys not deleted yet count */
 size_t keyspace_deadline_count(const struct keyspace *keyspace); /* keys with a deadline */
 size_t keyspace_used_bytes(const struct keyspace *keyspace);
+/* The most that it has been: seen whenever something is deleted, at a note, and when it is asked for. */
+size_t keyspace_peak_bytes(struct keyspace *keyspace);
+void keyspace_note_peak(struct keyspace *keyspace);
 uint64_t keyspace_floor(const struct keyspace *keyspace);
 const struct keyspace_stats *keyspace_stats(const struct keyspace *keyspace);
 void keyspace_stats_reset(struct keyspace *keyspace);

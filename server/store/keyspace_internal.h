@@ -41,6 +41,7 @@ struct keyspace {
     uint64_t floor;       /* highest version that a deletion took */
     uint64_t max_version; /* highest version ever stored: what a flush raises the floor to */
     size_t maxmemory_bytes;
+    size_t peak_bytes;
     struct eviction eviction;
     bool touching; /* reads are uses */
     unsigned pins;

@@ -1,0 +1,13 @@
+/* upkeep.h: what is looked after ten times a second whether or not anybody asks: the rates that INFO shows, and
+ * the peak of memory. One a struct clients, which owns it.
+ */
+#ifndef KVNODE_SERVER_COMMANDS_UPKEEP_H
+#define KVNODE_SERVER_COMMANDS_UPKEEP_H
+
+struct clients;
+struct upkeep;
+
+struct upkeep *upkeep_create(struct clients *clients); /* NULL: out of memory */
+void upkeep_destroy(struct upkeep **upkeep);           /* NULL-safe, nulls it */
+
+#endif
