@@ -56,8 +56,10 @@ struct client {
     struct subscriptions *subscriptions; /* pubsub.c; owned; NULL: never subscribed */
     struct tracker *tracker;             /* tracking.c; owned; NULL: CLIENT TRACKING is off */
 
-    struct buf pushes;     /* messages that wait for the end of the reply that is being written */
-    size_t untaken_pushes; /* at most so many bytes of its output are messages */
+    struct buf pushes;          /* messages that wait for the end of the reply that is being written */
+    size_t untaken_pushes;      /* at most so many bytes of its output are messages */
+    size_t counted_bytes;       /* of memory, when it was last counted: client_limits.c */
+    int64_t over_soft_since_ms; /* monotonic: over a soft limit of its output; 0: it is not */
     /* Clients with messages to be sent before the next poll: the next one, and what points at this one. */
     struct client *next_pending, **pending_from;
     bool pending, overflowed; /* it is in that list; it has not taken its messages and is to be closed */

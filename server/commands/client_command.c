@@ -2,6 +2,7 @@
 #include "server/commands/client_command.h"
 
 #include "protocol/num.h"
+#include "server/commands/client_limits.h"
 #include "server/commands/clients.h"
 #include "server/commands/help.h"
 #include "server/commands/pubsub.h"
@@ -174,11 +175,12 @@ static void write_client(const struct client *client, int64_t now_ms, struct buf
     write_flags(client, out);
     buf_printf(
         out,
-        " db=0 sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0",
+        " db=0 sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0",
         pubsub_count(client, SUBSCRIPTION_CHANNEL), pubsub_count(client, SUBSCRIPTION_PATTERN),
-        pubsub_count(client, SUBSCRIPTION_SHARD), (long long)transaction_queued(client), in_bytes);
+        pubsub_count(client, SUBSCRIPTION_SHARD), (long long)transaction_queued(client), in_bytes,
+        transaction_bytes(client));
     buf_printf(out, " obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=default redir=%lld resp=%u",
-               out_bytes, sizeof(*client) + in_bytes + out_bytes,
+               out_bytes, client_memory_bytes(client, in_bytes, out_bytes),
                client->command == NULL ? "NULL" : client->command->name,
                (long long)tracking_redirection(client), client->protocol);
     buf_printf(out, " lib-name=%s lib-ver=%s", or_empty(client->texts[CLIENT_LIB_NAME]),

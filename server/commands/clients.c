@@ -2,6 +2,7 @@
 
 #include "server/commands/clients.h"
 
+#include "server/commands/client_limits.h"
 #include "server/commands/config.h"
 #include "server/commands/pause.h"
 #include "server/commands/pubsub.h"
@@ -124,6 +125,10 @@ void clients_remove(struct client *client) {
         client->texts[i] = NULL;
     }
     index_remove(clients, client);
+    clients->counted_bytes -= client->counted_bytes;
+    if (clients->next_look == client) {
+        clients->next_look = client->next;
+    }
     *(client->prev == NULL ? &clients->first : &client->prev->next) = client->next;
     *(client->next == NULL ? &clients->last : &client->next->prev) = client->prev;
     clients->count--;
@@ -188,12 +193,14 @@ static void send_pending(void *context) {
         } else {
             client_deliver(client);
             conn_flush(client->conn);
+            client_count_now(client);
         }
     }
     clients->pending = waiting;
     if (waiting != NULL) {
         waiting->pending_from = &clients->pending;
     }
+    clients_evict(clients);
 }
 
 /* --- Holding back: a held client is not read from, so whether it is still there has to be asked for --- */

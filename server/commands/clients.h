@@ -26,6 +26,8 @@ struct clients {
     struct loop *loop;
     struct client *first, *last; /* oldest first */
     size_t count;
+    size_t counted_bytes;     /* of memory, of all of them: client_limits.c */
+    struct client *next_look; /* NULL: the first */
     uint64_t last_id;
     uint32_t gates;         /* enum client_gate, for all clients */
     struct client *current; /* whose command is being run; NULL: what happens is nobody's (REST, expiry, ...) */

@@ -168,7 +168,7 @@ static void info_stats(const struct request *request, struct buf *out) {
     buf_printf(out,
                "expired_keys:%llu\r\n"
                "evicted_keys:%llu\r\n"
-               "evicted_clients:0\r\n"
+               "evicted_clients:%llu\r\n"
                "keyspace_hits:%llu\r\n"
                "keyspace_misses:%llu\r\n"
                "keyspace_writes:%llu\r\n"
@@ -186,11 +186,12 @@ static void info_stats(const struct request *request, struct buf *out) {
                "unexpected_error_replies:0\r\n"
                "total_error_replies:%llu\r\n",
                (unsigned long long)keys->expired, (unsigned long long)keys->evicted,
-               (unsigned long long)keys->hits, (unsigned long long)keys->misses,
-               (unsigned long long)keys->writes, (unsigned long long)keys->deletes,
-               clients->subscribed[SUBSCRIPTION_CHANNEL].count, clients->subscribed[SUBSCRIPTION_PATTERN].count,
-               clients->subscribed[SUBSCRIPTION_SHARD].count, tracking_keys(clients), tracking_items(clients),
-               tracking_prefixes(clients), (unsigned long long)context->telemetry->total_errors);
+               (unsigned long long)stats->evicted_clients, (unsigned long long)keys->hits,
+               (unsigned long long)keys->misses, (unsigned long long)keys->writes,
+               (unsigned long long)keys->deletes, clients->subscribed[SUBSCRIPTION_CHANNEL].count,
+               clients->subscribed[SUBSCRIPTION_PATTERN].count, clients->subscribed[SUBSCRIPTION_SHARD].count,
+               tracking_keys(clients), tracking_items(clients), tracking_prefixes(clients),
+               (unsigned long long)context->telemetry->total_errors);
     buf_printf(out,
                "http_connections_received:%llu\r\n"
                "http_requests_processed:%llu\r\n"

@@ -1,6 +1,6 @@
 #include "server/commands/upkeep.h"
 
-#include "server/commands/clients.h"
+#include "server/commands/client_limits.h"
 #include "server/commands/telemetry.h"
 
 #include <ev.h>
@@ -18,6 +18,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     struct clients *clients = ((struct upkeep *)timer->data)->clients;
     keyspace_note_peak(clients->context->keyspace);
     telemetry_sample(clients->context);
+    clients_look_after(clients);
 }
 
 struct upkeep *upkeep_create(struct clients *clients) {

@@ -1,6 +1,7 @@
 #include "server/resp/session.h"
 
 #include "protocol/resp_request.h"
+#include "server/commands/client_limits.h"
 #include "server/commands/clients.h"
 #include "server/commands/command_table.h"
 #include "server/commands/config.h"
@@ -222,6 +223,8 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
     size_t consumed = 0;
     bool more = true;
     struct clients *clients = session->server->clients;
+    size_t unsent =
+        buf_used(conn_out(conn)); /* what it has not taken so far: the replies to come may well be */
     session->in_callback = true;
     session->client.active_ms = loop_monotonic_ms(clients->loop);
     clients->current = &session->client;
@@ -245,6 +248,8 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
         drain(session, CLOSE_QUIT);
     } else if (is_over_limit(session, in.len - consumed, &reason)) {
         conn_close(conn, reason);
+    } else {
+        client_count_memory(&session->client, in.len - consumed, unsent);
     }
     return consumed;
 }

@@ -1,0 +1,109 @@
+#include "server/commands/client_limits.h"
+
+#include "server/commands/transactions.h"
+
+enum {
+    LOOKS_A_ROUND = 10,
+    EVICT_AT_ONCE = 8,
+    SMALLEST_LIMIT_BYTES = 128 << 10, /* as in Redis: under it nobody could say anything any more */
+};
+
+size_t client_memory_bytes(const struct client *client, size_t input_bytes, size_t output_bytes) {
+    return sizeof(*client) + input_bytes + output_bytes + buf_used(&client->pushes) + transaction_bytes(client);
+}
+
+void client_count_memory(struct client *client, size_t input_bytes, size_t output_bytes) {
+    size_t bytes = client_memory_bytes(client, input_bytes, output_bytes);
+    client->clients->counted_bytes += bytes - client->counted_bytes;
+    client->counted_bytes = bytes;
+}
+
+void client_count_now(struct client *client) {
+    size_t output_bytes = buf_used(conn_out(client->conn));
+    client_count_memory(client, conn_pending_bytes(client->conn) - output_bytes, output_bytes);
+}
+
+/* --- Soft limits --- */
+
+static bool is_over(size_t bytes, int64_t limit_bytes) {
+    return limit_bytes != 0 && bytes > (size_t)limit_bytes;
+}
+
+/* NULL: none. Replies are of the class normal; messages have the limit of the class pubsub, whoever gets them.
+ */
+static const struct output_limit *softly_exceeded(const struct client *client) {
+    const struct output_limit *limits = client->clients->context->settings->output_limits;
+    size_t output_bytes = buf_used(conn_out(client->conn));
+    size_t untaken_bytes = output_bytes + buf_used(&client->pushes);
+    size_t message_bytes = client->untaken_pushes < untaken_bytes ? client->untaken_pushes : untaken_bytes;
+    if (is_over(message_bytes, limits[CLIENT_CLASS_PUBSUB].soft_bytes)) {
+        return &limits[CLIENT_CLASS_PUBSUB];
+    }
+    bool subscribed = (client->gates & GATE_SUBSCRIBED) != 0;
+    return !subscribed && is_over(output_bytes, limits[CLIENT_CLASS_NORMAL].soft_bytes)
+               ? &limits[CLIENT_CLASS_NORMAL]
+               : NULL;
+}
+
+static bool is_over_for_too_long(struct client *client) {
+    const struct output_limit *limit = softly_exceeded(client);
+    int64_t now_ms = loop_monotonic_ms(client->clients->loop);
+    if (limit == NULL) {
+        client->over_soft_since_ms = 0;
+        return false;
+    }
+    if (client->over_soft_since_ms == 0) {
+        client->over_soft_since_ms = now_ms;
+    }
+    return (now_ms - client->over_soft_since_ms) / 1000 >= limit->soft_seconds;
+}
+
+/* --- maxmemory-clients --- */
+
+/* 0: no limit. */
+static size_t limit_bytes(const struct clients *clients) {
+    int64_t limit = clients->context->settings->maxmemory_clients_bytes;
+    double maxmemory = (double)keyspace_maxmemory_bytes(clients->context->keyspace);
+    double bytes = limit < 0 ? maxmemory * (double)-limit / 100 : (double)limit;
+    return bytes == 0 ? 0 : bytes < SMALLEST_LIMIT_BYTES ? SMALLEST_LIMIT_BYTES : (size_t)bytes;
+}
+
+/* Counts all of them anew: what was counted while a command ran may have been sent since. */
+static struct client *find_largest(struct clients *clients) {
+    struct client *largest = NULL;
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        client_count_now(client);
+        if (!client->no_evict && (largest == NULL || client->counted_bytes > largest->counted_bytes)) {
+            largest = client;
+        }
+    }
+    return largest;
+}
+
+void clients_evict(struct clients *clients) {
+    size_t limit = limit_bytes(clients);
+    for (int i = 0; i < EVICT_AT_ONCE && limit != 0 && clients->counted_bytes >= limit; i++) {
+        struct client *client = find_largest(clients);
+        if (client == NULL || clients->counted_bytes < limit) {
+            return;
+        }
+        log_write(clients->context->log, LOG_INFO, "client-evicted", "id=%llu peer=%s bytes=%zu",
+                  (unsigned long long)client->id, conn_peer(client->conn), client->counted_bytes);
+        clients->context->stats->evicted_clients++;
+        conn_close(client->conn, CLOSE_CLIENT_MEMORY);
+    }
+}
+
+/* --- */
+
+void clients_look_after(struct clients *clients) {
+    for (size_t left = clients->count / LOOKS_A_ROUND + 1; left > 0 && clients->count > 0; left--) {
+        struct client *client = clients->next_look == NULL ? clients->first : clients->next_look;
+        clients->next_look = client->next;
+        client_count_now(client);
+        if (is_over_for_too_long(client)) {
+            conn_close(client->conn, CLOSE_OUTPUT_LIMIT);
+        }
+    }
+    clients_evict(clients);
+}
