@@ -10,6 +10,7 @@
 
 enum kind {
     KIND_NUMBER,
+    KIND_CLAMPED, /* a number that is brought between min and max, as Redis does with hz */
     KIND_MEMORY,  /* bytes, with a unit */
     KIND_PERCENT, /* bytes, or a part of maxmemory, which is kept negative */
     KIND_BOOL,
@@ -67,7 +68,7 @@ static const struct setting table[] = {
     CONSTANT("databases", "1"),
     SWITCH("dynamic-hz", dynamic_hz, "yes"),
     MEMORY("hll-sparse-max-bytes", hll_sparse_max_bytes, 0, "3000", SETTING_NO_EFFECT),
-    NUMBER("hz", hz, 0, INT32_MAX, "10", SETTING_NO_EFFECT),
+    {"hz", NULL, KIND_CLAMPED, SETTING_NO_EFFECT, AT(hz), 1, 500, "10", NULL},
     CONSTANT("io-threads", "1"),
     NUMBER("latency-monitor-threshold", latency_monitor_threshold_ms, 0, INT64_MAX, "0", SETTING_LATENCY),
     {"latency-tracking", NULL, KIND_BOOL, SETTING_LATENCY, AT(latency_tracking), 0, 1, "yes", NULL},
@@ -184,6 +185,17 @@ static bool parse_number(const struct setting *setting, struct slice text, void 
         return fail(reason, n, "argument couldn't be parsed into an integer");
     }
     return set_in_range(setting, number, to, reason, n);
+}
+
+static bool parse_clamped(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    const struct setting wide = {.min = 0, .max = INT32_MAX};
+    int64_t number = 0;
+    if (!parse_number(&wide, text, &number, reason, n)) {
+        return false;
+    }
+    number = number < setting->min ? setting->min : number;
+    *(int64_t *)to = number > setting->max ? setting->max : number;
+    return true;
 }
 
 static bool parse_memory(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
@@ -369,6 +381,7 @@ static bool parse_constant(const struct setting *setting, struct slice text, voi
 
 static parse_kind *const parsers[] = {
     [KIND_NUMBER] = parse_number,
+    [KIND_CLAMPED] = parse_clamped,
     [KIND_MEMORY] = parse_memory,
     [KIND_PERCENT] = parse_percent,
     [KIND_BOOL] = parse_bool,
@@ -417,6 +430,7 @@ void setting_write(const struct setting *setting, const struct settings *setting
     const void *value = value_of(setting, settings);
     switch (setting->kind) {
     case KIND_NUMBER:
+    case KIND_CLAMPED:
     case KIND_MEMORY:
         buf_append_i64(out, *(const int64_t *)value);
         break;

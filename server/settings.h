@@ -38,7 +38,7 @@ enum client_class { CLIENT_CLASS_NORMAL, CLIENT_CLASS_REPLICA, CLIENT_CLASS_PUBS
 struct settings {
     int64_t maxmemory_bytes;  /* 0: no limit */
     int64_t maxmemory_policy; /* settings_policy_name */
-    int64_t maxmemory_samples, maxmemory_eviction_tenacity;
+    int64_t maxmemory_samples;
     int64_t
         maxmemory_clients_bytes; /* all clients' buffers together; -n: n percent of maxmemory; 0: no limit */
     int64_t maxclients;
@@ -57,13 +57,15 @@ struct settings {
     int64_t proto_max_bulk_bytes;
     int64_t tracking_table_max_keys;
     int64_t lfu_log_factor, lfu_decay_time_min;
-    bool lazy_eviction, lazy_expire, lazy_server_del, lazy_user_del, lazy_user_flush, lazy_replica_flush;
     int64_t hll_sparse_max_bytes;
-    int64_t hz;
-    bool dynamic_hz;
-    int64_t active_expire_effort;
     int64_t log_level; /* enum log_level */
-    int64_t acllog_max_len, busy_reply_threshold_ms;
+    int64_t acllog_max_len;
+    /* Accepted for compatibility only, and without any effect: work is done in slices that adapt by themselves,
+     * and memory is always given back in the background. */
+    bool lazy_eviction, lazy_expire, lazy_server_del, lazy_user_del, lazy_user_flush, lazy_replica_flush;
+    bool dynamic_hz;
+    int64_t hz;
+    int64_t active_expire_effort, busy_reply_threshold_ms, maxmemory_eviction_tenacity;
 };
 
 /* What changes with a parameter, besides the value: config.c does it. */

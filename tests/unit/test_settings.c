@@ -76,6 +76,10 @@ static void test_numbers_and_sizes(void **state) {
     refuses("timeout", "-1", "argument must be between 0 and 2147483647 inclusive");
     takes("slowlog-log-slower-than", "-1", "-1");
     refuses("slowlog-log-slower-than", "-2", "argument must be between -1 and 9223372036854775807 inclusive");
+    takes("hz", "0", "1");
+    takes("hz", "100000", "500");
+    takes("hz", "50", "50");
+    refuses("hz", "-1", "argument must be between 0 and 2147483647 inclusive");
     takes("maxmemory", "100", "100");
     takes("maxmemory", "1k", "1000");
     takes("maxmemory", "1KB", "1024");
