@@ -345,7 +345,7 @@ static bool parse_output_limits(const struct setting *setting, struct slice text
     (void)setting;
     struct output_limit limits[CLIENT_CLASSES];
     memcpy(limits, to, sizeof(limits));
-    do {
+    while (text.len > 0) {
         struct slice words[4];
         size_t which;
         struct output_limit limit;
@@ -368,7 +368,7 @@ static bool parse_output_limits(const struct setting *setting, struct slice text
         while (text.len > 0 && text.ptr[0] == ' ') {
             text = slice_skip(text, 1);
         }
-    } while (text.len > 0);
+    }
     memcpy(to, limits, sizeof(limits));
     return true;
 }
@@ -412,9 +412,20 @@ static void write_notify(uint64_t flags, struct buf *out) {
     }
 }
 
+void settings_write_percentile(double percentile, struct buf *out) {
+    char text[32];
+    size_t n = (size_t)snprintf(text, sizeof(text), "%f", percentile);
+    while (text[n - 1] == '0') {
+        n--;
+    }
+    n -= text[n - 1] == '.';
+    buf_append(out, text, n);
+}
+
 static void write_percentiles(const struct settings *settings, struct buf *out) {
     for (int64_t i = 0; i < settings->percentile_count; i++) {
-        buf_printf(out, "%s%.17g", i == 0 ? "" : " ", settings->percentiles[i]);
+        buf_append_text(out, i == 0 ? "" : " ");
+        settings_write_percentile(settings->percentiles[i], out);
     }
 }
 

@@ -105,6 +105,9 @@ void setting_write(const struct setting *setting, const struct settings *setting
 /* 64, 64k, 64kb, 1gb: k, m and g are 1000, kb, mb and gb are 1024 of the one before, as Redis has it. */
 bool settings_parse_memory(struct slice text, int64_t *out);
 
+/* Six digits behind the point at most, and no zeros at the end, as Redis has it. */
+void settings_write_percentile(double percentile, struct buf *out);
+
 const char *settings_policy_name(int64_t policy);
 bool settings_policy_parse(struct slice name, int64_t *out);
 

@@ -351,8 +351,9 @@ static void info_latencystats(const struct request *request, struct buf *out) {
         buf_printf(out, "latency_percentiles_usec_%s:", command_table_at(i)->name);
         for (int64_t k = 0; k < settings->percentile_count; k++) {
             double percent = settings->percentiles[k];
-            buf_printf(out, "%sp%g=%.3f", k == 0 ? "" : ",", percent,
-                       (double)histogram_percentile(histogram, percent > 0 ? percent : 1e-9));
+            buf_append_text(out, k == 0 ? "p" : ",p");
+            settings_write_percentile(percent, out);
+            buf_printf(out, "=%.3f", (double)histogram_percentile(histogram, percent > 0 ? percent : 1e-9));
         }
         buf_append_text(out, "\r\n");
     }

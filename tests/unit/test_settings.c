@@ -136,6 +136,8 @@ static void test_lists(void **state) {
             "Invalid client class specified in buffer limit configuration.");
     refuses("client-output-buffer-limit", "normal x 2 3",
             "Error in hard, soft or soft_seconds setting in buffer limit configuration.");
+    takes("client-output-buffer-limit", "", "normal 1 2 3 slave 4 5 6 pubsub 1048576 2 3");
+    takes("latency-tracking-info-percentiles", "50 99 99.9 1e-5", "50 99 99.9 0.00001");
     takes("latency-tracking-info-percentiles", "0 50 100", "0 50 100");
     takes("latency-tracking-info-percentiles", "", "");
     refuses("latency-tracking-info-percentiles", "50 101",
