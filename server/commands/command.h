@@ -21,6 +21,7 @@ enum command_flag {
 #define COMMAND_NOSCRIPT   (1U << COMMAND_BIT_NOSCRIPT)   /* told to clients; means nothing here */
 #define COMMAND_LOADING    (1U << COMMAND_BIT_LOADING)    /* likewise */
 #define COMMAND_STALE      (1U << COMMAND_BIT_STALE)      /* likewise */
+#define COMMAND_NO_SLOWLOG (1U << COMMAND_BIT_NO_SLOWLOG) /* the commands that it runs are logged instead */
 #define COMMAND_FAST       (1U << COMMAND_BIT_FAST)       /* O(1) */
 #define COMMAND_NO_AUTH    (1U << COMMAND_BIT_NO_AUTH)    /* told to clients */
 #define COMMAND_ALLOW_BUSY (1U << COMMAND_BIT_ALLOW_BUSY) /* told to clients */
@@ -32,6 +33,7 @@ enum command_flag {
 #define COMMAND_SECRET     (1U << COMMAND_BIT_SECRET)     /* a password is among its arguments */
 #define COMMAND_SPREADS    (1U << COMMAND_BIT_SPREADS)    /* others are told of it, as of a write */
 #define COMMAND_AT_LEADER  (1U << COMMAND_BIT_AT_LEADER)  /* for the leader of the keys, as a write */
+#define COMMAND_QUICK      (1U << COMMAND_BIT_QUICK)      /* not fast by Redis's table, but as quick as one */
 #define COMMAND_NO_MULTI   (1U << COMMAND_BIT_NO_MULTI)   /* not in a transaction */
 #define COMMAND_UNQUEUED   (1U << COMMAND_BIT_UNQUEUED)   /* run at once between MULTI and EXEC */
 

@@ -6,6 +6,7 @@
 #include "server/commands/telemetry.h"
 #include "server/commands/tracking.h"
 #include "server/commands/transactions.h"
+#include "server/commands/walk.h"
 
 #include <stdio.h>
 
@@ -162,10 +163,16 @@ static void call(struct request *request) {
 /* timed: whether or not it is the command's turn. */
 static void run(struct request *request, bool timed) {
     struct command_stat *stat = &request->context->telemetry->commands[command_table_index(request->command)];
-    if (telemetry_begin(stat) || timed) {
+    if (telemetry_begin(stat) || timed || telemetry_large(request)) {
         uint64_t begin_us = loop_monotonic_us();
         call(request);
-        telemetry_timed(request, stat, loop_monotonic_us() - begin_us);
+        uint64_t us = loop_monotonic_us() - begin_us;
+        if (request->client->walk == NULL) {
+            telemetry_timed(request, stat, us);
+        } else {
+            telemetry_postpone(request, stat);
+            walk_time(request->client->walk, us);
+        }
     } else {
         call(request);
     }

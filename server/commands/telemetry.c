@@ -6,7 +6,7 @@
 
 /* Does each of its runs deserve the clock? */
 static bool may_take_long(const struct command *command) {
-    return (command->flags & COMMAND_FAST) == 0 && !command_has_single_key(command);
+    return (command->flags & (COMMAND_FAST | COMMAND_QUICK)) == 0;
 }
 
 static void arm(struct command_stat *stat, const struct command *command, uint64_t last_us) {
@@ -53,6 +53,10 @@ void telemetry_destroy(struct telemetry **handle) {
     free(telemetry);
 }
 
+void telemetry_postpone(const struct request *request, struct command_stat *stat) {
+    arm(stat, request->command, 0);
+}
+
 void telemetry_timed(const struct request *request, struct command_stat *stat, uint64_t us) {
     const struct command_context *context = request->context;
     const struct settings *settings = context->settings;
@@ -71,7 +75,8 @@ void telemetry_timed(const struct request *request, struct command_stat *stat, u
             histogram_record(stat->histogram, us);
         }
     }
-    if (settings->slowlog_slower_than_us >= 0 && us >= (uint64_t)settings->slowlog_slower_than_us) {
+    if ((request->command->flags & COMMAND_NO_SLOWLOG) == 0 && settings->slowlog_slower_than_us >= 0 &&
+        us >= (uint64_t)settings->slowlog_slower_than_us) {
         slowlog_add(&telemetry->slowlog, request, us, (size_t)settings->slowlog_max_len);
     }
     uint64_t ms = us / 1000;

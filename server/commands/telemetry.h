@@ -1,10 +1,10 @@
 /* telemetry.h: what commands have done and how long it took: counted for INFO, LATENCY and SLOWLOG.
  *
  * Every run of a command is counted; not every run is timed: reading the clock costs a tenth of a GET. A
- * command that may take long whatever its keys (not fast, not about a single key) is timed every time. Any
- * other one is timed once in TELEMETRY_EVERY runs while it is quick, and every time after it was not; its usec
- * are the mean of those times all its calls. A threshold under 1 ms has every run of every command timed
- * (GATE_TIMED).
+ * command that may take long is timed every time. One whose row says FAST or QUICK is timed once in
+ * TELEMETRY_EVERY runs while it was quick, every time after it was not, and whenever it brings a large value;
+ * its usec are the mean of those times all its calls. A threshold under 1 ms has every run of every command
+ * timed (GATE_TIMED). An answer that is gathered in slices (walk.h) took as long as they took together.
  */
 #ifndef KVNODE_SERVER_COMMANDS_TELEMETRY_H
 #define KVNODE_SERVER_COMMANDS_TELEMETRY_H
@@ -15,7 +15,13 @@
 #include "server/commands/slowlog.h"
 #include "server/net/histogram.h"
 
-enum { TELEMETRY_EVERY = 64, TELEMETRY_QUICK_US = 100, TELEMETRY_ERRORS = 64, TELEMETRY_CODE_BYTES = 32 };
+enum {
+    TELEMETRY_EVERY = 64,
+    TELEMETRY_QUICK_US = 100,
+    TELEMETRY_LARGE_BYTES = 64 << 10,
+    TELEMETRY_ERRORS = 64,
+    TELEMETRY_CODE_BYTES = 32
+};
 
 struct command_stat {
     uint32_t until_timed; /* runs until the one that is timed, that one included */
@@ -48,6 +54,13 @@ static inline bool telemetry_begin(struct command_stat *stat) {
     stat->calls++;
     return --stat->until_timed == 0;
 }
+/* Does it bring a large value? That is the last argument, or the one behind the key (SET key value EX 10). */
+static inline bool telemetry_large(const struct request *request) {
+    return request->args[request->arg_count - 1].len >= TELEMETRY_LARGE_BYTES ||
+           (request->arg_count > 3 && request->args[2].len >= TELEMETRY_LARGE_BYTES);
+}
+/* A run that was to be timed has not ended yet: telemetry_timed will follow, or not. */
+void telemetry_postpone(const struct request *request, struct command_stat *stat);
 /* A timed run has ended. */
 void telemetry_timed(const struct request *request, struct command_stat *stat, uint64_t us);
 /* The request was answered with an error: by its command, or before it was run. */

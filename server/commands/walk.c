@@ -1,5 +1,7 @@
 #include "server/commands/walk.h"
 
+#include "server/commands/telemetry.h"
+
 #include <stdlib.h>
 
 enum {
@@ -11,6 +13,15 @@ enum {
 struct chunk {
     struct chunk *next;
     struct buf bytes;
+};
+
+/* The request that the walk answers, as it was: its own arguments are gone by the end. */
+struct walk_request {
+    struct request request;
+    struct buf bytes;
+    struct slice *args; /* NULL: there was no memory for them */
+    bool timed;
+    uint64_t us; /* that it has taken so far */
 };
 
 struct walk {
@@ -27,7 +38,48 @@ struct walk {
     bool out_of_memory;
     size_t added;
     struct chunk *first, *last;
+    struct walk_request asked;
 };
+
+/* --- How long it takes in all --- */
+
+static void keep_request(struct walk_request *asked, const struct request *request) {
+    size_t count = request->arg_count, at = 0;
+    asked->request = *request;
+    asked->request.args = NULL;
+    asked->request.arg_count = 0;
+    buf_init(&asked->bytes, SIZE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        buf_append_slice(&asked->bytes, request->args[i]);
+    }
+    asked->args = buf_failed(&asked->bytes) ? NULL : malloc(count * sizeof(*asked->args));
+    for (size_t i = 0; asked->args != NULL && i < count; i++) {
+        asked->args[i] = slice_first(slice_skip(buf_slice(&asked->bytes), at), request->args[i].len);
+        at += request->args[i].len;
+        asked->request.args = asked->args;
+        asked->request.arg_count = count;
+    }
+}
+
+static void forget_request(struct walk_request *asked) {
+    buf_deinit(&asked->bytes);
+    free(asked->args);
+}
+
+void walk_time(struct walk *walk, uint64_t us) {
+    walk->asked.timed = true;
+    walk->asked.us += us;
+}
+
+static void tell_time(const struct walk_request *asked) {
+    struct telemetry *telemetry = asked->request.context->telemetry;
+    if (asked->timed) {
+        telemetry_timed(&asked->request, &telemetry->commands[command_table_index(asked->request.command)],
+                        asked->us);
+    }
+}
+
+/* --- */
 
 void *walk_state(const struct walk *walk) { return walk->state; }
 
@@ -87,6 +139,7 @@ void walk_destroy(struct walk **handle) {
         drop_first_chunk(walk);
     }
     walk->kind->release(walk->state);
+    forget_request(&walk->asked);
     free(walk);
 }
 
@@ -110,16 +163,20 @@ static void finish_gathering(struct walk *walk, struct conn *conn) {
 }
 
 static void gather(struct walk *walk, struct conn *conn) {
-    uint64_t end_us = loop_monotonic_us() + SLICE_US;
+    uint64_t begin_us = loop_monotonic_us(), now_us;
     do {
         for (int i = 0; i < BUCKETS_BETWEEN_CLOCKS; i++) {
             walk->cursor = keyspace_scan(walk->keyspace, walk->cursor, visit_entry, walk);
             if (walk->cursor == 0 || walk->out_of_memory) {
                 finish_gathering(walk, conn);
+                walk->asked.us += loop_monotonic_us() - begin_us;
+                tell_time(&walk->asked);
                 return;
             }
         }
-    } while (loop_monotonic_us() < end_us);
+        now_us = loop_monotonic_us();
+    } while (now_us < begin_us + SLICE_US);
+    walk->asked.us += now_us - begin_us;
 }
 
 /* One slice of sending; false: nothing to do until there is room, or ever. The walk may be gone then. */
@@ -204,6 +261,7 @@ void walk_start(struct request *request, const struct walk_kind *kind, void *sta
         .kind = kind,
         .state = state_owned,
     };
+    keep_request(&walk->asked, request);
     client->walk = walk;
     keyspace_pin(walk->keyspace);
     conn_pause(client->conn);

@@ -22,6 +22,9 @@ struct walk_kind {
 /* Takes state_owned over, also when it fails (NULL state or out of memory: replied with an error). A client
  * that wants no replies gets no walk. */
 void walk_start(struct request *request, const struct walk_kind *kind, void *state_owned);
+/* The command that has started it has run for so long, and is timed: so is what follows, and told at its end.
+ */
+void walk_time(struct walk *walk, uint64_t us);
 /* The output of the client's conn is under the low mark. */
 void walk_on_room(struct walk *walk);
 /* All of it at once, whatever time that takes: within EXEC nothing else may happen. NULL-safe, nulls it. */

@@ -68,11 +68,86 @@ static void test_commands_processed(void **state) {
     assert_true(info_number("stats", "total_commands_processed") == 1 + 1 + 2 + 3 + 1);
 }
 
+/* --- SLOWLOG */
+
+/* A quick run of the same command before it tells nothing about this one. */
+static void test_slow_commands_are_all_seen(void **state) {
+    (void)state;
+    says('a', "SETRANGE big 40000000 x\r\nSET small x\r\nBITCOUNT small", ":40000001\r\n+OK\r\n:4\r\n");
+    says('a', "CONFIG SET slowlog-log-slower-than 1000\r\nSLOWLOG RESET", "+OK\r\n+OK\r\n");
+    says('a', "BITCOUNT big", ":4\r\n");
+    says('a', "SLOWLOG LEN", ":1\r\n");
+    check_contains("SLOWLOG GET", "*2\r\n$8\r\nBITCOUNT\r\n$3\r\nbig\r\n");
+}
+
+/* SET is sampled, but not when it brings a large value. */
+static void test_large_values_are_timed(void **state) {
+    (void)state;
+    says('a', "CONFIG RESETSTAT\r\nSET a 1", "+OK\r\n+OK\r\n");
+    struct command_stat *stat = NULL;
+    for (size_t i = 0; i < command_table_count(); i++) {
+        if (strcmp(command_table_at(i)->name, "set") == 0) {
+            stat = &node.telemetry->commands[i];
+        }
+    }
+    assert_non_null(stat);
+    assert_int_equal(stat->timed_calls, 1);
+    for (int i = 0; i < 3; i++) {
+        says('a', "SET a 1", "+OK\r\n");
+    }
+    assert_int_equal(stat->timed_calls, 1);
+    struct buf command;
+    buf_init(&command, SIZE_MAX);
+    buf_append_text(&command, "*5\r\n$3\r\nSET\r\n$1\r\na\r\n$65536\r\n");
+    memset(buf_reserve(&command, 65536), 'v', 65536);
+    buf_commit(&command, 65536);
+    buf_append_text(&command, "\r\n$2\r\nEX\r\n$3\r\n100\r\n");
+    send_bytes(buf_slice(&command));
+    expect_bytes(SLICE("+OK\r\n"));
+    buf_deinit(&command);
+    assert_int_equal(stat->timed_calls, 2);
+    assert_int_equal(stat->calls, 5);
+}
+
+/* What is gathered in slices took as long as all of them, and is told with its arguments. */
+static void test_the_time_of_a_walk(void **state) {
+    (void)state;
+    enum { KEYS = 200000 };
+    for (int i = 0; i < KEYS; i++) {
+        char name[16];
+        snprintf(name, sizeof(name), "key:%d", i);
+        store_changes(name, "v");
+    }
+    says('a', "CONFIG SET slowlog-log-slower-than 1000\r\nSLOWLOG RESET", "+OK\r\n+OK\r\n");
+    says('a', "KEYS nothing*", "*0\r\n");
+    says('a', "SLOWLOG LEN", ":1\r\n");
+    check_contains("SLOWLOG GET", "*2\r\n$4\r\nKEYS\r\n$8\r\nnothing*\r\n");
+    says('a', "SLOWLOG RESET\r\nMULTI\r\nKEYS nothing*\r\nEXEC", "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n*0\r\n");
+    says('a', "SLOWLOG LEN", ":1\r\n"); /* and not the EXEC besides */
+}
+
+/* --- LATENCY */
+
+/* One run in 64 is timed, and stands for the others. */
+static void test_the_histogram_is_of_all_calls(void **state) {
+    (void)state;
+    says('a', "CONFIG RESETSTAT\r\nSET k v", "+OK\r\n+OK\r\n");
+    for (int i = 0; i < 1000; i++) {
+        says('a', "GET k", "$1\r\nv\r\n");
+    }
+    check_contains("LATENCY HISTOGRAM get", "$5\r\ncalls\r\n:1000\r\n");
+    check_contains("LATENCY HISTOGRAM get", ":1000\r\n$12\r\nend-of-reply");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         client_test(test_rates_are_of_the_last_moments),
         client_test(test_the_peak_of_memory),
         client_test(test_commands_processed),
+        client_test(test_slow_commands_are_all_seen),
+        client_test(test_large_values_are_timed),
+        client_test(test_the_time_of_a_walk),
+        client_test(test_the_histogram_is_of_all_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
