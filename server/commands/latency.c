@@ -3,6 +3,7 @@
 #include "server/commands/help.h"
 #include "server/commands/telemetry.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -277,7 +278,8 @@ void command_latency_doctor(struct request *request) {
     buf_deinit(&text);
 }
 
-/* --- LATENCY HISTOGRAM: how many calls took at most so many us, for bounds that double, as Redis has them */
+/* --- LATENCY HISTOGRAM: how many calls took at most so many us, for bounds that double, as Redis has them. The
+ * histogram is of the runs that were timed: it stands for all of them. */
 
 enum { FIRST_BOUND_BITS = 10, LAST_BOUND_BITS = 40 };
 
@@ -294,6 +296,11 @@ static uint64_t count_up_to(const struct histogram *histogram, uint64_t us) {
     return count;
 }
 
+/* So many timed runs stand for so many calls. */
+static int64_t scaled(const struct command_stat *stat, uint64_t count) {
+    return llround((double)count * (double)stat->calls / (double)stat->timed_calls);
+}
+
 static void reply_histogram(struct resp_reply *reply, const struct command *command,
                             const struct command_stat *stat) {
     struct buf pairs;
@@ -305,7 +312,7 @@ static void reply_histogram(struct resp_reply *reply, const struct command *comm
         uint64_t now = count_up_to(stat->histogram, bound_us(bits));
         if (now > before) {
             resp_integer(&inner, (int64_t)bound_us(bits));
-            resp_integer(&inner, (int64_t)now);
+            resp_integer(&inner, scaled(stat, now));
             before = now;
             count++;
         }
@@ -313,7 +320,7 @@ static void reply_histogram(struct resp_reply *reply, const struct command *comm
     resp_bulk_text(reply, command->name);
     resp_map(reply, 2);
     resp_bulk_text(reply, "calls");
-    resp_integer(reply, (int64_t)stat->histogram->total);
+    resp_integer(reply, scaled(stat, stat->histogram->total));
     resp_bulk_text(reply, "histogram_usec");
     resp_map(reply, count);
     buf_append_slice(reply->out, buf_slice(&pairs));

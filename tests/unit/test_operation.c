@@ -376,7 +376,7 @@ static void test_commandstats(void **state) {
     check_contains("INFO everything", "\r\n# Latencystats\r\n");
     check_contains("INFO keyspace cpu", "# CPU\r\nused_cpu_sys:");
     check_contains("LATENCY HISTOGRAM get nosuch",
-                   "*2\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:1\r\n$14\r\nhistogram_usec\r\n");
+                   "*2\r\n$3\r\nget\r\n*4\r\n$5\r\ncalls\r\n:2\r\n$14\r\nhistogram_usec\r\n");
     check("CONFIG RESETSTAT", "+OK\r\n");
     check("INFO errorstats", "$14\r\n# Errorstats\r\n\r\n");
 }
