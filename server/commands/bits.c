@@ -55,6 +55,8 @@ void command_setbit(struct request *request) {
         if (!value_patch(request, offset / 8, slice_of(&byte, 1))) {
             return;
         }
+    } else {
+        keyspace_use(request->context->keyspace, &request->key);
     }
     resp_integer(&request->reply, old);
 }
@@ -261,10 +263,12 @@ static struct slice source(struct request *request, size_t i) {
     return value_or_empty(keyspace_peek(keyspace, &key));
 }
 
+/* Each of them is read here, for the first time. */
 static size_t longest_source(struct request *request) {
     size_t longest = 0;
     for (size_t i = FIRST_SOURCE; i < request->arg_count; i++) {
-        size_t length = source(request, i).len;
+        struct key key = keyspace_key(request->context->keyspace, request->args[i]);
+        size_t length = value_or_empty(keyspace_read(request->context->keyspace, &key)).len;
         longest = length > longest ? length : longest;
     }
     return longest;

@@ -125,7 +125,7 @@ void command_restore(struct request *request) {
     if (!parse_restore_options(request, &options)) {
         return;
     }
-    if (!options.replace && keyspace_peek(request->context->keyspace, &request->key) != NULL) {
+    if (!options.replace && keyspace_use(request->context->keyspace, &request->key) != NULL) {
         resp_errorf(&request->reply, "BUSYKEY Target key name already exists.");
         return;
     }

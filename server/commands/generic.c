@@ -34,7 +34,7 @@ void command_exists(struct request *request) { reply_present(request, false); }
 void command_touch(struct request *request) { reply_present(request, true); }
 
 void command_type(struct request *request) {
-    if (keyspace_peek(request->context->keyspace, &request->key) == NULL) {
+    if (keyspace_look(request->context->keyspace, &request->key) == NULL) {
         RESP_LITERAL(&request->reply, "+none\r\n");
     } else {
         RESP_LITERAL(&request->reply, "+string\r\n");
@@ -97,8 +97,8 @@ static enum rename_result rename_key(struct request *request, bool only_absent) 
     struct keyspace *keyspace = request->context->keyspace;
     struct key from = keyspace_key(keyspace, request_key_name(request, 0));
     struct key to = keyspace_key(keyspace, request_key_name(request, 1));
-    bool occupied = keyspace_peek(keyspace, &to) != NULL; /* first: it may delete one that has expired */
-    const struct entry *entry = keyspace_peek(keyspace, &from);
+    bool occupied = keyspace_use(keyspace, &to) != NULL; /* first: it may delete one that has expired */
+    const struct entry *entry = keyspace_use(keyspace, &from);
     if (entry == NULL) {
         resp_errorf(&request->reply, "ERR no such key");
         return RENAME_FAILED;

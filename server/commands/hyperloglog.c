@@ -45,6 +45,9 @@ void command_pfadd(struct request *request) {
     for (size_t i = 2; i < request->arg_count; i++) {
         changed |= hyperloglog_add(&hll, request->args[i]);
     }
+    if (!changed) {
+        keyspace_use(request->context->keyspace, &request->key);
+    }
     if (!changed || store(request, &request->key, &hll)) {
         resp_integer(&request->reply, changed);
     }

@@ -25,6 +25,7 @@ void command_setrange(struct request *request) {
     size_t length = value_or_empty(keyspace_peek(request->context->keyspace, &request->key)).len;
     size_t end = (size_t)offset + bytes.len;
     if (bytes.len == 0) {
+        keyspace_use(request->context->keyspace, &request->key);
         resp_integer(&request->reply, (int64_t)length);
     } else if (value_patch(request, (size_t)offset, bytes)) {
         resp_integer(&request->reply, (int64_t)(end > length ? end : length));

@@ -204,7 +204,7 @@ void command_mset(struct request *request) {
 
 static void note_present(struct request *request, const struct key *key, void *context) {
     bool *any = context;
-    *any = *any || keyspace_peek(request->context->keyspace, key) != NULL;
+    *any = *any || keyspace_use(request->context->keyspace, key) != NULL;
 }
 
 void command_msetnx(struct request *request) {

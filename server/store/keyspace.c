@@ -161,17 +161,42 @@ const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *k
     return keyspace_find_live(keyspace, key);
 }
 
-const struct entry *keyspace_read(struct keyspace *keyspace, const struct key *key) {
+static inline void touch(struct keyspace *keyspace, struct entry *entry) {
+    if (entry != NULL && keyspace->touching) {
+        eviction_touch(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
+    }
+}
+
+static inline struct entry *look(struct keyspace *keyspace, const struct key *key, bool tell) {
     struct entry *entry = keyspace_find_live(keyspace, key);
     if (entry != NULL) {
         keyspace->stats.hits++;
-        if (keyspace->touching) {
-            eviction_touch(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
-        }
     } else {
         keyspace->stats.misses++;
-        keyspace_tell(keyspace, KEYSPACE_MISSED, key->name);
+        if (tell) {
+            keyspace_tell(keyspace, KEYSPACE_MISSED, key->name);
+        }
     }
+    return entry;
+}
+
+const struct entry *keyspace_read(struct keyspace *keyspace, const struct key *key) {
+    struct entry *entry = look(keyspace, key, true);
+    touch(keyspace, entry);
+    return entry;
+}
+
+const struct entry *keyspace_look(struct keyspace *keyspace, const struct key *key) {
+    return look(keyspace, key, true);
+}
+
+const struct entry *keyspace_look_quietly(struct keyspace *keyspace, const struct key *key) {
+    return look(keyspace, key, false);
+}
+
+const struct entry *keyspace_use(struct keyspace *keyspace, const struct key *key) {
+    struct entry *entry = keyspace_find_live(keyspace, key);
+    touch(keyspace, entry);
     return entry;
 }
 
@@ -218,8 +243,9 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     if (err != ERR_NONE) {
         return err;
     }
-    const struct entry *old = keyspace_find_live(keyspace, key);
+    struct entry *old = keyspace_find_live(keyspace, key);
     if (!condition_holds(old, set->condition, set->version)) {
+        touch(keyspace, old);
         return ERR_PRECONDITION;
     }
     if (old == NULL && keyspace->paused) {

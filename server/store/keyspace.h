@@ -66,9 +66,17 @@ void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key 
 void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key);
 
 /* --- Reading. NULL: missing or expired. */
-const struct entry *keyspace_read(struct keyspace *keyspace,
-                                  const struct key *key); /* counts a hit or a miss */
-const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *key); /* counts nothing */
+/* Counts a hit or a miss, and is a use of the key. */
+const struct entry *keyspace_read(struct keyspace *keyspace, const struct key *key);
+/* Counts a hit or a miss, and is no use of the key: what is asked for is something about it. */
+const struct entry *keyspace_look(struct keyspace *keyspace, const struct key *key);
+/* The same, but that a key is missing is not told (KEYSPACE_MISSED). */
+const struct entry *keyspace_look_quietly(struct keyspace *keyspace, const struct key *key);
+/* Counts nothing, and is a use: of a key that a command may write, and in the end does not. (A write is one.)
+ */
+const struct entry *keyspace_use(struct keyspace *keyspace, const struct key *key);
+/* Neither. */
+const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *key);
 
 /* Whether reading a key is a use of it; it is at first. Returns what it was. */
 bool keyspace_set_touching(struct keyspace *keyspace, bool touching);
@@ -172,7 +180,8 @@ uint64_t keyspace_scan(const struct keyspace *keyspace, uint64_t cursor,
 /* While pinned (counted) a scan visits each key exactly once. A flush in between is no harm. */
 void keyspace_pin(struct keyspace *keyspace);
 void keyspace_unpin(struct keyspace *keyspace);
-/* Any key that is not expired, NULL when there is none (or none was found in bounded time). */
+/* Any key that is not expired, NULL when there is none (or none was found in bounded time). An owner deletes
+ * the expired ones that it meets. */
 const struct entry *keyspace_random(struct keyspace *keyspace);
 
 /* --- Replication: the state as a leader's lines say it. Versions, timestamps and deadlines are taken as they

@@ -68,6 +68,37 @@ static void test_commands_processed(void **state) {
     assert_true(info_number("stats", "total_commands_processed") == 1 + 1 + 2 + 3 + 1);
 }
 
+/* A look at a key is a hit or a miss, whatever is asked of it. */
+static void test_hits_and_misses(void **state) {
+    (void)state;
+    static const struct {
+        const char *line, *reply;
+        int hits, misses;
+    } cases[] = {
+        {"TYPE k", "+string\r\n", 1, 0},
+        {"TYPE none", "+none\r\n", 0, 1},
+        {"TTL k", ":-1\r\n", 1, 0},
+        {"EXISTS k none", ":1\r\n", 1, 1},
+        {"OBJECT ENCODING k", "$6\r\nembstr\r\n", 1, 0},
+        {"OBJECT ENCODING none", "$-1\r\n", 0, 1},
+        {"BITOP AND d k none", ":1\r\n", 1, 1},
+        {"PERSIST k", ":0\r\n", 0, 0},
+        {"MSETNX k 1", ":0\r\n", 0, 0},
+    };
+    says('a', "SET k v", "+OK\r\n");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        says('a', "CONFIG RESETSTAT", "+OK\r\n");
+        says('a', cases[i].line, cases[i].reply);
+        const char *stats = info("stats");
+        char hits[64];
+        snprintf(hits, sizeof(hits), "keyspace_hits:%d\r\nkeyspace_misses:%d\r\n", cases[i].hits,
+                 cases[i].misses);
+        if (strstr(stats, hits) == NULL) {
+            fail_msg("%s: no %s in %s", cases[i].line, hits, stats);
+        }
+    }
+}
+
 /* --- SLOWLOG */
 
 /* A quick run of the same command before it tells nothing about this one. */
@@ -144,6 +175,7 @@ int main(void) {
         client_test(test_rates_are_of_the_last_moments),
         client_test(test_the_peak_of_memory),
         client_test(test_commands_processed),
+        client_test(test_hits_and_misses),
         client_test(test_slow_commands_are_all_seen),
         client_test(test_large_values_are_timed),
         client_test(test_the_time_of_a_walk),
