@@ -11,6 +11,7 @@ enum {
     FREE_A_SLICE = 128,
     RANDOM_TRIES = 32,
     RANDOM_SAMPLE = 8,
+    RANDOM_SCAN_BUCKETS = 1024,
 };
 
 uint64_t keyspace_next_random(struct keyspace *keyspace) {
@@ -407,8 +408,7 @@ struct live_visit {
 
 static void visit_live(void *context, struct entry *entry) {
     const struct live_visit *live = context;
-    const struct keyspace *keyspace = live->keyspace;
-    if (!keyspace_dropped(keyspace, entry) && !keyspace_expired(keyspace, entry)) {
+    if (!keyspace_dropped(live->keyspace, entry) && !keyspace_expired(live->keyspace, entry)) {
         live->visit(live->context, entry);
     }
 }
@@ -430,16 +430,47 @@ void keyspace_unpin(struct keyspace *keyspace) {
     table_unpin(keyspace->table);
 }
 
-const struct entry *keyspace_random(struct keyspace *keyspace) {
-    for (int i = 0; i < RANDOM_TRIES && table_count(keyspace->table) > 0; i++) {
-        struct entry *sample[RANDOM_SAMPLE];
-        size_t n = table_sample(keyspace->table, keyspace_next_random(keyspace), sample, RANDOM_SAMPLE);
-        struct entry *entry = n == 0 ? NULL : sample[keyspace_next_random(keyspace) % n];
-        if (entry != NULL && !keyspace_dropped(keyspace, entry) && !keyspace_expired(keyspace, entry)) {
+/* NULL: none of a few at some place. */
+static const struct entry *sample_live(struct keyspace *keyspace) {
+    struct entry *sample[RANDOM_SAMPLE];
+    size_t n = table_sample(keyspace->table, keyspace_next_random(keyspace), sample, RANDOM_SAMPLE);
+    size_t first = n == 0 ? 0 : (size_t)(keyspace_next_random(keyspace) % n);
+    for (size_t i = 0; i < n; i++) {
+        struct entry *entry = sample[(first + i) % n];
+        if (keyspace_dropped(keyspace, entry)) {
+            continue;
+        }
+        if (!keyspace_expired(keyspace, entry)) {
             return entry;
+        }
+        if (keyspace->owner && !keyspace->paused) {
+            struct key key = keyspace_key(keyspace, entry_key(entry));
+            keyspace_delete_expired(keyspace, &key, entry, KEYSPACE_SWEPT);
         }
     }
     return NULL;
+}
+
+static void take_entry(void *context, const struct entry *entry) { *(const struct entry **)context = entry; }
+
+/* From some place on, through a part of the table. */
+static const struct entry *scan_for_live(struct keyspace *keyspace) {
+    const struct entry *found = NULL;
+    uint64_t cursor = keyspace_next_random(keyspace);
+    for (int i = 0; i < RANDOM_SCAN_BUCKETS && found == NULL; i++) {
+        cursor = keyspace_scan(keyspace, cursor, take_entry, &found);
+    }
+    return found;
+}
+
+const struct entry *keyspace_random(struct keyspace *keyspace) {
+    for (int i = 0; i < RANDOM_TRIES && table_count(keyspace->table) > 0; i++) {
+        const struct entry *entry = sample_live(keyspace);
+        if (entry != NULL) {
+            return entry;
+        }
+    }
+    return table_count(keyspace->table) == 0 ? NULL : scan_for_live(keyspace);
 }
 
 struct keyspace *keyspace_create(struct loop *loop, struct history *history, size_t maxmemory_bytes) {

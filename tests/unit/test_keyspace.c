@@ -624,6 +624,42 @@ static void a_pinned_scan_meets_each_key_once_across_a_flush_too(void **state) {
     assert_true(slice_equals(entry_key(any), SLICE("only")));
 }
 
+static void a_live_key_is_found_among_many_expired_ones(struct fixture *f) {
+    keyspace_set_active_expiry(f->keyspace, false);
+    for (int i = 0; i < 2000; i++) {
+        char name[32];
+        snprintf(name, sizeof(name), "expired:%d", i);
+        struct key key = keyspace_key(f->keyspace, slice_from_text(name));
+        struct keyspace_set set = {.value = SLICE("v"),
+                                   .deadline = KEYSPACE_DEADLINE_SET,
+                                   .deadline_ms = keyspace_now_ms(f->keyspace) + 1};
+        assert_int_equal(keyspace_set(f->keyspace, &key, &set, NULL), ERR_NONE);
+    }
+    set(f, "live", "v");
+    int64_t soon_ms = keyspace_now_ms(f->keyspace) + 1;
+    while (keyspace_now_ms(f->keyspace) <= soon_ms) {
+        ev_run(loop_ev(f->loop), EVRUN_NOWAIT);
+    }
+    assert_int_equal(keyspace_count(f->keyspace), 2001);
+    const struct entry *any = keyspace_random(f->keyspace);
+    assert_non_null(any);
+    assert_true(slice_equals(entry_key(any), SLICE("live")));
+}
+
+/* What it meets goes, and what is left is looked through. */
+static void a_random_key_of_an_owner_is_a_live_one(void **state) {
+    struct fixture *f = *state;
+    a_live_key_is_found_among_many_expired_ones(f);
+    assert_true(keyspace_count(f->keyspace) < 2001);
+}
+
+static void a_random_key_of_a_follower_is_a_live_one(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_owner(f->keyspace, false);
+    a_live_key_is_found_among_many_expired_ones(f);
+    assert_int_equal(keyspace_count(f->keyspace), 2001);
+}
+
 static bool memory_is_back(void *fixture) {
     struct fixture *f = fixture;
     return keyspace_used_bytes(f->keyspace) < 64 << 10;
@@ -683,6 +719,8 @@ int main(void) {
         TEST(a_state_that_cannot_be_told_from_those_before_it_is_put_off),
         TEST(a_flush_in_the_middle_of_a_state_is_part_of_it),
         TEST(a_pinned_scan_meets_each_key_once_across_a_flush_too),
+        TEST(a_random_key_of_an_owner_is_a_live_one),
+        TEST(a_random_key_of_a_follower_is_a_live_one),
         TEST(a_flush_gives_the_memory_back_in_the_background),
         TEST(hits_and_misses_are_counted_by_reads_only),
     };
