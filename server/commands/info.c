@@ -375,8 +375,9 @@ static void info_keyspace(const struct request *request, struct buf *out) {
     const struct command_context *context = request->context;
     size_t keys = keyspace_count(context->keyspace);
     if (keys > 0) {
-        buf_printf(out, "db0:keys=%zu,expires=%zu,avg_ttl=0\r\n", keys,
-                   keyspace_deadline_count(context->keyspace));
+        buf_printf(out, "db0:keys=%zu,expires=%zu,avg_ttl=%lld\r\n", keys,
+                   keyspace_deadline_count(context->keyspace),
+                   (long long)keyspace_mean_ttl_ms(context->keyspace));
     }
 }
 

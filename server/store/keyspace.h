@@ -172,6 +172,8 @@ uint64_t keyspace_floor(const struct keyspace *keyspace);
 const struct keyspace_stats *keyspace_stats(const struct keyspace *keyspace);
 void keyspace_stats_reset(struct keyspace *keyspace);
 int64_t keyspace_now_ms(const struct keyspace *keyspace);
+/* How long keys with a deadline have left in the mean, as far as a few of them tell; 0: there are none. */
+int64_t keyspace_mean_ttl_ms(struct keyspace *keyspace);
 
 /* One bucket or so of the table: table_scan (server/store/table.h) with its guarantee; expired keys are left
  * out. */

@@ -99,6 +99,16 @@ static void test_hits_and_misses(void **state) {
     }
 }
 
+static void test_the_mean_ttl(void **state) {
+    (void)state;
+    says('a', "SET k v\r\nSET a v EX 100\r\nSET b v EX 300", "+OK\r\n+OK\r\n+OK\r\n");
+    check_contains("INFO keyspace", "db0:keys=3,expires=2,avg_ttl=");
+    double ttl_ms = strtod(strstr(info("keyspace"), "avg_ttl=") + 8, NULL);
+    assert_true(ttl_ms > 190000 && ttl_ms <= 200000);
+    says('a', "PERSIST a\r\nPERSIST b", ":1\r\n:1\r\n");
+    check_contains("INFO keyspace", "db0:keys=3,expires=0,avg_ttl=0\r\n");
+}
+
 /* --- SLOWLOG */
 
 /* A quick run of the same command before it tells nothing about this one. */
@@ -176,6 +186,7 @@ int main(void) {
         client_test(test_the_peak_of_memory),
         client_test(test_commands_processed),
         client_test(test_hits_and_misses),
+        client_test(test_the_mean_ttl),
         client_test(test_slow_commands_are_all_seen),
         client_test(test_large_values_are_timed),
         client_test(test_the_time_of_a_walk),
