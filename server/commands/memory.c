@@ -1,6 +1,8 @@
 /* memory.c: MEMORY: where the memory is. */
 #include "server/allocator.h"
+#include "server/commands/clients.h"
 #include "server/commands/help.h"
+#include "server/commands/telemetry.h"
 
 #include <stdio.h>
 
@@ -38,14 +40,22 @@ void command_memory_usage(struct request *request) {
 struct stat {
     const char *name;
     double value;
-    bool is_ratio; /* else a whole number */
+    enum { STAT_NUMBER, STAT_RATIO, STAT_DATABASE } kind; /* DATABASE: its keys, for a map of what they cost */
 };
 
 static double ratio(size_t of, size_t to) { return to == 0 ? 0 : (double)of / (double)to; }
 
 static void reply_stat(struct resp_reply *reply, const struct stat *stat) {
     resp_bulk_text(reply, stat->name);
-    if (!stat->is_ratio) {
+    if (stat->kind == STAT_DATABASE) {
+        resp_map(reply, 3);
+        resp_bulk_text(reply, "overhead.hashtable.main");
+        resp_integer(reply, (int64_t)stat->value * TABLE_BYTES_A_KEY);
+        resp_bulk_text(reply, "overhead.hashtable.expires");
+        resp_integer(reply, 0);
+        resp_bulk_text(reply, "overhead.hashtable.slot-to-keys");
+        resp_integer(reply, 0);
+    } else if (stat->kind == STAT_NUMBER) {
         resp_integer(reply, (int64_t)stat->value);
     } else if (reply->version == 3) {
         buf_printf(reply->out, ",%.17g\r\n", stat->value);
@@ -65,38 +75,41 @@ void command_memory_stats(struct request *request) {
     double allocated = (double)heap.allocated, active = (double)heap.active;
     double resident = (double)heap.resident, process = (double)heap.process;
     const struct stat stats[] = {
-        {"peak.allocated", (double)heap.peak, false},
-        {"total.allocated", allocated, false},
-        {"startup.allocated", 0, false},
-        {"replication.backlog", (double)history_backlog_bytes(context->history), false},
-        {"clients.slaves", 0, false},
-        {"clients.normal", 0, false},
-        {"cluster.links", 0, false},
-        {"aof.buffer", 0, false},
-        {"lua.caches", 0, false},
-        {"functions.caches", 0, false},
-        {"overhead.total", allocated - (double)dataset, false},
-        {"keys.count", (double)keys, false},
-        {"keys.bytes-per-key", ratio(dataset, keys), false},
-        {"dataset.bytes", (double)dataset, false},
-        {"dataset.percentage", 100 * ratio(dataset, heap.allocated), true},
-        {"peak.percentage", 100 * ratio(heap.process, heap.peak), true},
-        {"allocator.allocated", allocated, false},
-        {"allocator.active", active, false},
-        {"allocator.resident", resident, false},
-        {"allocator-fragmentation.ratio", ratio(heap.active, heap.allocated), true},
-        {"allocator-fragmentation.bytes", active - allocated, false},
-        {"allocator-rss.ratio", ratio(heap.resident, heap.active), true},
-        {"allocator-rss.bytes", resident - active, false},
-        {"rss-overhead.ratio", ratio(heap.process, heap.resident), true},
-        {"rss-overhead.bytes", process - resident, false},
-        {"fragmentation", ratio(heap.process, heap.allocated), true},
-        {"fragmentation.bytes", process - allocated, false},
+        {"peak.allocated", (double)heap.peak, STAT_NUMBER},
+        {"total.allocated", allocated, STAT_NUMBER},
+        {"startup.allocated", (double)context->telemetry->startup_bytes, STAT_NUMBER},
+        {"replication.backlog", (double)history_backlog_bytes(context->history), STAT_NUMBER},
+        {"clients.slaves", 0, STAT_NUMBER},
+        {"clients.normal", (double)request->client->clients->counted_bytes, STAT_NUMBER},
+        {"cluster.links", 0, STAT_NUMBER},
+        {"aof.buffer", 0, STAT_NUMBER},
+        {"lua.caches", 0, STAT_NUMBER},
+        {"functions.caches", 0, STAT_NUMBER},
+        {"db.0", (double)keys, STAT_DATABASE},
+        {"overhead.total", allocated - (double)dataset, STAT_NUMBER},
+        {"keys.count", (double)keys, STAT_NUMBER},
+        {"keys.bytes-per-key", ratio(dataset, keys), STAT_NUMBER},
+        {"dataset.bytes", (double)dataset, STAT_NUMBER},
+        {"dataset.percentage", 100 * ratio(dataset, heap.allocated), STAT_RATIO},
+        {"peak.percentage", 100 * ratio(heap.process, heap.peak), STAT_RATIO},
+        {"allocator.allocated", allocated, STAT_NUMBER},
+        {"allocator.active", active, STAT_NUMBER},
+        {"allocator.resident", resident, STAT_NUMBER},
+        {"allocator-fragmentation.ratio", ratio(heap.active, heap.allocated), STAT_RATIO},
+        {"allocator-fragmentation.bytes", active - allocated, STAT_NUMBER},
+        {"allocator-rss.ratio", ratio(heap.resident, heap.active), STAT_RATIO},
+        {"allocator-rss.bytes", resident - active, STAT_NUMBER},
+        {"rss-overhead.ratio", ratio(heap.process, heap.resident), STAT_RATIO},
+        {"rss-overhead.bytes", process - resident, STAT_NUMBER},
+        {"fragmentation", ratio(heap.process, heap.allocated), STAT_RATIO},
+        {"fragmentation.bytes", process - allocated, STAT_NUMBER},
     };
     const size_t count = sizeof(stats) / sizeof(stats[0]);
-    resp_map(&request->reply, count);
+    resp_map(&request->reply, keys == 0 ? count - 1 : count);
     for (size_t i = 0; i < count; i++) {
-        reply_stat(&request->reply, &stats[i]);
+        if (keys > 0 || stats[i].kind != STAT_DATABASE) { /* as Redis, not of an empty one */
+            reply_stat(&request->reply, &stats[i]);
+        }
     }
 }
 

@@ -9,7 +9,14 @@
 
 enum { RATE_SAMPLES = 16 };
 
-enum rate { RATE_COMMANDS, RATE_READ_BYTES, RATE_WRITTEN_BYTES, RATES };
+enum rate {
+    RATE_COMMANDS,
+    RATE_READ_BYTES,
+    RATE_WRITTEN_BYTES,
+    RATE_REPLICATION_READ_BYTES,
+    RATE_REPLICATION_WRITTEN_BYTES,
+    RATES
+};
 
 struct rates {
     int64_t at_ms; /* of the last look; 0: there was none */

@@ -1,5 +1,6 @@
 #include "server/commands/telemetry.h"
 
+#include "server/allocator.h"
 #include "server/commands/dispatch.h"
 
 #include <stdlib.h>
@@ -19,6 +20,9 @@ struct telemetry *telemetry_create(void) {
     if (telemetry == NULL) {
         return NULL;
     }
+    struct allocator_stats heap;
+    allocator_read(&heap);
+    telemetry->startup_bytes = heap.allocated;
     telemetry->commands = calloc(command_table_count(), sizeof(telemetry->commands[0]));
     if (telemetry->commands == NULL) {
         free(telemetry);
@@ -39,6 +43,7 @@ void telemetry_reset(struct telemetry *telemetry) {
     telemetry->error_count = 0;
     telemetry->total_errors = 0;
     rates_reset(&telemetry->rates);
+    telemetry->exceeded_ms = telemetry->exceeded_since_ms = 0;
 }
 
 void telemetry_destroy(struct telemetry **handle) {
@@ -130,14 +135,31 @@ uint64_t telemetry_calls(const struct telemetry *telemetry) {
     return calls;
 }
 
+/* How long more memory has been used than there may be. */
+static void note_excess(const struct command_context *context, int64_t now_ms) {
+    struct telemetry *telemetry = context->telemetry;
+    size_t most = keyspace_maxmemory_bytes(context->keyspace);
+    bool exceeded = most != 0 && keyspace_used_bytes(context->keyspace) > most;
+    if (exceeded && telemetry->exceeded_since_ms == 0) {
+        telemetry->exceeded_since_ms = now_ms;
+    } else if (!exceeded && telemetry->exceeded_since_ms != 0) {
+        telemetry->exceeded_ms += now_ms - telemetry->exceeded_since_ms;
+        telemetry->exceeded_since_ms = 0;
+    }
+}
+
 void telemetry_sample(const struct command_context *context) {
     const struct net_stats *net = net_stats(context->net);
     const uint64_t counts[RATES] = {
         [RATE_COMMANDS] = telemetry_calls(context->telemetry),
         [RATE_READ_BYTES] = net->read_bytes,
         [RATE_WRITTEN_BYTES] = net->written_bytes,
+        [RATE_REPLICATION_READ_BYTES] = net->replication_read_bytes,
+        [RATE_REPLICATION_WRITTEN_BYTES] = net->replication_written_bytes,
     };
-    rates_sample(&context->telemetry->rates, loop_monotonic_ms(context->loop), counts);
+    int64_t now_ms = loop_monotonic_ms(context->loop);
+    rates_sample(&context->telemetry->rates, now_ms, counts);
+    note_excess(context, now_ms);
 }
 
 uint64_t command_stat_us(const struct command_stat *stat) {

@@ -43,6 +43,9 @@ struct telemetry {
     struct slowlog slowlog;
     struct latency latency;
     struct rates rates;
+    int64_t exceeded_since_ms; /* monotonic: more memory is used than maxmemory says; 0: it is not */
+    int64_t exceeded_ms;       /* for how long it was, before */
+    size_t startup_bytes;      /* allocated when the node started */
 };
 
 struct telemetry *telemetry_create(void);             /* NULL: out of memory */

@@ -62,11 +62,13 @@ struct conn_handler {
     /* The last call; the session frees itself. conn is still readable (conn_peer) but takes nothing any more.
      */
     void (*on_close)(struct conn *conn, void *session, enum close_reason reason);
+    bool replicates; /* its bytes are counted as replication's besides */
 };
 
 /* What all conns of a loop share: scratch, the registry of ids, counters. */
 struct net_stats {
-    uint64_t accepted, refused, read_bytes, written_bytes;
+    uint64_t accepted, refused, reads, writes, read_bytes, written_bytes;
+    uint64_t replication_read_bytes, replication_written_bytes; /* of these */
     size_t open;
 };
 struct net *net_create(struct loop *loop);

@@ -73,7 +73,10 @@ size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
         }
         return 0;
     }
-    conn->net->stats.written_bytes += (uint64_t)sent;
+    struct net_stats *stats = &conn->net->stats;
+    stats->writes++;
+    stats->written_bytes += (uint64_t)sent;
+    stats->replication_written_bytes += conn->handler->replicates ? (uint64_t)sent : 0;
     if ((size_t)sent < n) {
         conn->unwritable = true;
     }
@@ -146,7 +149,10 @@ static size_t receive(struct conn *conn, char *to, size_t n) {
         return 0;
     }
     conn->ended = got == 0;
-    conn->net->stats.read_bytes += (uint64_t)got;
+    struct net_stats *stats = &conn->net->stats;
+    stats->reads++;
+    stats->read_bytes += (uint64_t)got;
+    stats->replication_read_bytes += conn->handler->replicates ? (uint64_t)got : 0;
     return (size_t)got;
 }
 

@@ -193,7 +193,7 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 }
 
 static const struct conn_handler inbound_handler = {
-    .on_input = on_input, .on_room = on_room, .on_close = on_close};
+    .replicates = true, .on_input = on_input, .on_room = on_room, .on_close = on_close};
 
 /* Nobody has authenticated: so many silent strangers must not keep the leader out. */
 static void make_room(struct replication *replication) {

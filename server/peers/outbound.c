@@ -243,6 +243,7 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 }
 
 static const struct conn_handler outbound_handler = {
+    .replicates = true,
     .on_input = on_input,
     .on_room = on_room,
     .on_connected = on_connected,

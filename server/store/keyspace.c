@@ -12,8 +12,8 @@ enum {
     RANDOM_TRIES = 32,
     RANDOM_SAMPLE = 8,
     RANDOM_SCAN_BUCKETS = 1024,
-    TTL_SAMPLES = 32,
-    TTL_SAMPLES_MAX = TTL_SAMPLES + 32, /* whole buckets are taken */
+    DEADLINE_SAMPLES = 32,
+    DEADLINE_SAMPLES_MAX = DEADLINE_SAMPLES + 32, /* whole buckets are taken */
 };
 
 uint64_t keyspace_next_random(struct keyspace *keyspace) {
@@ -475,17 +475,20 @@ const struct entry *keyspace_random(struct keyspace *keyspace) {
     return table_count(keyspace->table) == 0 ? NULL : scan_for_live(keyspace);
 }
 
-int64_t keyspace_mean_ttl_ms(struct keyspace *keyspace) {
-    struct entry *sample[TTL_SAMPLES_MAX];
+struct keyspace_deadlines keyspace_sample_deadlines(struct keyspace *keyspace) {
+    struct entry *sample[DEADLINE_SAMPLES_MAX];
     uint64_t hand = keyspace_next_random(keyspace);
-    int64_t sum = 0, count = 0;
-    size_t n = table_sample_next(keyspace->table, &hand, true, TTL_SAMPLES, sample, TTL_SAMPLES_MAX);
+    int64_t sum_ms = 0, live = 0;
+    size_t n = table_sample_next(keyspace->table, &hand, true, DEADLINE_SAMPLES, sample, DEADLINE_SAMPLES_MAX);
     for (size_t i = 0; i < n; i++) {
         int64_t left_ms = entry_deadline_ms(sample[i]) - keyspace_now_ms(keyspace);
-        sum += left_ms > 0 ? left_ms : 0;
-        count += left_ms > 0;
+        sum_ms += left_ms > 0 ? left_ms : 0;
+        live += left_ms > 0;
     }
-    return count == 0 ? 0 : sum / count;
+    return (struct keyspace_deadlines){
+        .mean_ttl_ms = live == 0 ? 0 : sum_ms / live,
+        .stale_percent = n == 0 ? 0 : 100 * (double)((int64_t)n - live) / (double)n,
+    };
 }
 
 struct keyspace *keyspace_create(struct loop *loop, struct history *history, size_t maxmemory_bytes) {

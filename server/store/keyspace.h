@@ -23,6 +23,7 @@ struct keyspace;
 
 struct keyspace_stats {
     uint64_t hits, misses, expired, evicted, writes, deletes;
+    uint64_t sweep_us; /* that the sweep for what has expired has taken */
 };
 
 /* history: where changes are written (the caller's). maxmemory_bytes 0: no limit. NULL: out of memory. */
@@ -172,8 +173,12 @@ uint64_t keyspace_floor(const struct keyspace *keyspace);
 const struct keyspace_stats *keyspace_stats(const struct keyspace *keyspace);
 void keyspace_stats_reset(struct keyspace *keyspace);
 int64_t keyspace_now_ms(const struct keyspace *keyspace);
-/* How long keys with a deadline have left in the mean, as far as a few of them tell; 0: there are none. */
-int64_t keyspace_mean_ttl_ms(struct keyspace *keyspace);
+/* Of keys with a deadline, as far as a few of them tell. */
+struct keyspace_deadlines {
+    int64_t mean_ttl_ms;  /* what they have left; 0: there are none */
+    double stale_percent; /* have expired, and are there all the same */
+};
+struct keyspace_deadlines keyspace_sample_deadlines(struct keyspace *keyspace);
 
 /* One bucket or so of the table: table_scan (server/store/table.h) with its guarantee; expired keys are left
  * out. */

@@ -14,8 +14,7 @@ static void collect_expired(void *context, struct entry *entry) {
     }
 }
 
-bool keyspace_expiry_step(void *context) {
-    struct keyspace *keyspace = context;
+static bool sweep(struct keyspace *keyspace) {
     struct collection found = {.keyspace = keyspace};
     size_t deleted = 0;
     if (keyspace->paused) {
@@ -38,6 +37,14 @@ bool keyspace_expiry_step(void *context) {
         }
     }
     return keyspace->expiry_budget > 0 && keyspace->owner && table_deadline_count(keyspace->table) > 0;
+}
+
+bool keyspace_expiry_step(void *context) {
+    struct keyspace *keyspace = context;
+    uint64_t begin_us = loop_monotonic_us();
+    bool more = sweep(keyspace);
+    keyspace->stats.sweep_us += loop_monotonic_us() - begin_us;
+    return more;
 }
 
 void keyspace_on_expiry_tick(struct ev_loop *ev, ev_timer *timer, int events) {

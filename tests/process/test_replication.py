@@ -58,6 +58,17 @@ class SpecificationOnlyFollower(ClusterTestCase):
             ],
         )
 
+    def test_its_bytes_are_counted(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        leader = cluster.leader()
+        link = self.join(cluster)
+        leader.set("user1", "Alice" * 1000)
+        link.read_lines_until(lambda line: line.startswith(b"REPLICATE|user1|"))
+        info = leader.info()
+        self.assertGreaterEqual(int(info["total_net_repl_output_bytes"]), 5000)
+        self.assertLess(int(info["total_net_repl_output_bytes"]), int(info["total_net_output_bytes"]))
+        self.assertEqual(info["total_net_repl_input_bytes"], "0")
+
     def test_the_first_write_is_the_line_of_the_specification(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)
         link = self.join(cluster)

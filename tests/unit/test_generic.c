@@ -301,6 +301,7 @@ static void test_memory(void **state) {
     check("MEMORY USAGE a SAMPLES", "-ERR syntax error\r\n");
     check("MEMORY PURGE", "+OK\r\n");
     check_contains("MEMORY STATS", "$10\r\nkeys.count\r\n:1\r\n");
+    check_contains("MEMORY STATS", "$4\r\ndb.0\r\n*6\r\n$23\r\noverhead.hashtable.main\r\n:8\r\n");
     check_contains("MEMORY DOCTOR", "Hi Sam, this instance is empty or is using very little memory");
     check_contains("MEMORY MALLOC-STATS", "tat");
     check_contains("MEMORY HELP", "+PURGE\r\n");

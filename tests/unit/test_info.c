@@ -109,6 +109,42 @@ static void test_the_mean_ttl(void **state) {
     check_contains("INFO keyspace", "db0:keys=3,expires=0,avg_ttl=0\r\n");
 }
 
+/* Fields whose value is more than a zero that a tool wants to see. */
+static void test_fields_that_tell(void **state) {
+    (void)state;
+    says('a', "SET k v", "+OK\r\n");
+    assert_true(info_number("memory", "mem_clients_normal") >= (double)sizeof(struct client));
+    /* Under a sanitizer the allocator tells nothing. */
+    double startup = info_number("memory", "used_memory_startup");
+    assert_true((startup > 0) == (info_number("memory", "allocator_allocated") > 0));
+    double used = info_number("memory", "used_memory"), rss = info_number("memory", "used_memory_rss");
+    double ratio = info_number("memory", "mem_fragmentation_ratio");
+    assert_true(ratio > rss / used * 0.9 && ratio < rss / used * 1.1);
+    assert_true(info_number("stats", "total_reads_processed") >= 5);
+    assert_true(info_number("cpu", "used_cpu_user_main_thread") >= 0);
+    check_contains("INFO server", "/unit_test_info\r\n");
+}
+
+static void test_time_over_the_limit_of_memory(void **state) {
+    (void)state;
+    says('a', "SET k v", "+OK\r\n");
+    assert_true(info_number("stats", "total_eviction_exceeded_time") == 0);
+    says('a', "CONFIG SET maxmemory 1", "+OK\r\n");
+    pass_ms(250);
+    assert_true(info_number("stats", "current_eviction_exceeded_time") > 0);
+    says('a', "CONFIG SET maxmemory 0", "+OK\r\n");
+    pass_ms(150);
+    assert_true(info_number("stats", "current_eviction_exceeded_time") == 0);
+    assert_true(info_number("stats", "total_eviction_exceeded_time") > 0);
+}
+
+static void test_stale_keys(void **state) {
+    (void)state;
+    says('a', "DEBUG SET-ACTIVE-EXPIRE 0\r\nSET a v PX 1\r\nSET b v EX 100", "+OK\r\n+OK\r\n+OK\r\n");
+    pass_ms(2);
+    assert_true(info_number("stats", "expired_stale_perc") == 50);
+}
+
 /* --- SLOWLOG */
 
 /* A quick run of the same command before it tells nothing about this one. */
@@ -187,6 +223,9 @@ int main(void) {
         client_test(test_commands_processed),
         client_test(test_hits_and_misses),
         client_test(test_the_mean_ttl),
+        client_test(test_fields_that_tell),
+        client_test(test_time_over_the_limit_of_memory),
+        client_test(test_stale_keys),
         client_test(test_slow_commands_are_all_seen),
         client_test(test_large_values_are_timed),
         client_test(test_the_time_of_a_walk),
