@@ -105,6 +105,11 @@ static int64_t idle_ms(int64_t idle_s) {
 static void restore(struct request *request, const struct restore_options *options,
                     const struct keyspace_set *set) {
     struct keyspace *keyspace = request->context->keyspace;
+    if (set->deadline == KEYSPACE_DEADLINE_SET && set->deadline_ms <= keyspace_now_ms(keyspace)) {
+        keyspace_delete(keyspace, &request->key, KEYSPACE_ALWAYS, 0, NULL); /* what it was to replace */
+        reply_ok(request);
+        return;
+    }
     enum err err = keyspace_set(keyspace, &request->key, set, NULL);
     if (err != ERR_NONE) {
         resp_error(&request->reply, err);

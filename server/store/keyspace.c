@@ -236,8 +236,24 @@ static enum err check_lengths(const struct key *key, const struct keyspace_set *
 static void delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
     const struct entry *entry = table_find(keyspace->table, key->hash, key->name);
     if (entry != NULL && keyspace->owner) {
-        keyspace_delete_expired(keyspace, key, entry);
+        keyspace_delete_expired(keyspace, key, entry, KEYSPACE_EXPIRED);
     }
+}
+
+/* A write whose deadline has passed already: it is told as one that expires at once, as in Redis, where it
+ * takes somebody to look. Nothing is stored. Returns the version, which is a deletion's if there was something
+ * before.
+ */
+static uint64_t write_expired(struct keyspace *keyspace, const struct key *key, const struct entry *old,
+                              uint64_t version) {
+    if (old == NULL) {
+        keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
+    }
+    keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
+    keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
+    keyspace_tell(keyspace, KEYSPACE_EXPIRED, key->name);
+    keyspace->stats.expired++;
+    return old == NULL ? version : keyspace_delete_entry(keyspace, key, old);
 }
 
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
@@ -269,10 +285,7 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     fields.version = last + 1;
     keyspace->stats.writes++;
     if (set->deadline == KEYSPACE_DEADLINE_SET && set->deadline_ms <= now_ms) {
-        if (old != NULL) {
-            keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
-            fields.version = keyspace_delete_entry(keyspace, key, old);
-        }
+        fields.version = write_expired(keyspace, key, old, fields.version);
     } else {
         bool is_new = old == NULL;
         struct entry *entry = table_put(keyspace->table, key->hash, key->name, &fields);

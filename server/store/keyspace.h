@@ -100,7 +100,7 @@ enum keyspace_condition {
 enum keyspace_deadline {
     KEYSPACE_DEADLINE_CLEAR,
     KEYSPACE_DEADLINE_KEEP, /* KEEPTTL */
-    KEYSPACE_DEADLINE_SET,  /* to deadline_ms; one that has passed deletes the key instead */
+    KEYSPACE_DEADLINE_SET,  /* to deadline_ms; one that has passed: the key is gone at once */
 };
 
 struct keyspace_set {
