@@ -66,12 +66,25 @@ static void scan_visit(void *context, const struct entry *entry) {
     }
 }
 
-/* As strtoul would read it, but for signs and blanks: leading zeros are fine. */
+/* As Redis's strtoul reads it: up to a NUL, nothing at all is 0, leading zeros and a sign are fine; but no
+ * blanks.
+ */
 static bool parse_cursor(struct slice text, uint64_t *cursor) {
+    text = slice_first(text, strnlen(text.ptr, text.len));
+    *cursor = 0;
+    if (text.len == 0) {
+        return true;
+    }
+    bool negative = text.ptr[0] == '-';
+    if (negative || text.ptr[0] == '+') {
+        text = slice_skip(text, 1);
+    }
     while (text.len > 1 && text.ptr[0] == '0') {
         text = slice_skip(text, 1);
     }
-    return num_parse_u64(text, cursor);
+    bool ok = num_parse_u64(text, cursor);
+    *cursor = negative ? -*cursor : *cursor;
+    return ok;
 }
 
 static bool parse_scan_options(struct request *request, struct scan *scan) {

@@ -248,7 +248,7 @@ static void test_scan_options(void **state) {
     check("SCAN 0 COUNT 1000 TYPE hash", "*2\r\n$1\r\n0\r\n*0\r\n");
     check("SCAN 0 COUNT 1000 MATCH b*", "*2\r\n$1\r\n0\r\n*0\r\n");
     check("SCAN x", "-ERR invalid cursor\r\n");
-    check("SCAN -1", "-ERR invalid cursor\r\n");
+    check("SCAN --1", "-ERR invalid cursor\r\n");
     check("SCAN 0 COUNT 0", "-ERR syntax error\r\n");
     check("SCAN 0 foo", "-ERR syntax error\r\n");
     check("SCAN 0 MATCH", "-ERR syntax error\r\n");
