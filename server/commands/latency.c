@@ -86,7 +86,7 @@ static int64_t now_s_of(const struct request *request) { return loop_now_ms(requ
 /* NULL: there is no such event. Its name ends up in *name. */
 static const struct latency_series *find_series(const struct request *request, size_t i, const char **name) {
     for (size_t event = 0; event < LATENCY_EVENTS; event++) {
-        if (request_word(request, i, slice_from_text(event_names[event]))) {
+        if (slice_equals(request->args[i], slice_from_text(event_names[event]))) {
             *name = event_names[event];
             return &latency_of(request)->series[event];
         }
@@ -133,7 +133,7 @@ void command_latency_reset(struct request *request) {
     for (size_t i = 0; i < LATENCY_EVENTS; i++) {
         bool asked = request->arg_count == 2;
         for (size_t k = 2; k < request->arg_count; k++) {
-            asked = asked || request_word(request, k, slice_from_text(event_names[i]));
+            asked = asked || request_word(request, k, slice_from_text(event_names[i])); /* in any case */
         }
         if (asked && newest_sample(&latency->series[i]) != NULL) {
             latency->series[i] = (struct latency_series){0};
