@@ -64,7 +64,13 @@ void command_function_stats(struct request *request) {
     resp_bulk_text(reply, "running_script");
     resp_null(reply);
     resp_bulk_text(reply, "engines");
-    resp_map(reply, 0);
+    resp_map(reply, 1);
+    resp_bulk_text(reply, "LUA");
+    resp_map(reply, 2);
+    resp_bulk_text(reply, "libraries_count");
+    resp_integer(reply, 0);
+    resp_bulk_text(reply, "functions_count");
+    resp_integer(reply, 0);
 }
 
 void command_function_delete(struct request *request) { resp_errorf(&request->reply, "ERR Library not found"); }
