@@ -66,6 +66,16 @@ void resp_bulk_number(struct resp_reply *reply, uint64_t number) {
 
 void resp_bulk_header(struct resp_reply *reply, size_t length) { header(reply, '$', length); }
 
+void resp_double(struct resp_reply *reply, double number) {
+    char text[40];
+    int n = snprintf(text, sizeof(text), "%.17g", number);
+    if (reply->version == 3) {
+        buf_printf(reply->out, ",%s\r\n", text);
+    } else {
+        resp_bulk(reply, slice_of(text, (size_t)n));
+    }
+}
+
 void resp_null(struct resp_reply *reply) {
     if (reply->version == 2) {
         RESP_LITERAL(reply, "$-1\r\n");

@@ -26,6 +26,7 @@ void resp_bulk(struct resp_reply *reply, struct slice bytes);
 void resp_bulk_text(struct resp_reply *reply, const char *text);
 void resp_bulk_number(struct resp_reply *reply, uint64_t number); /* the decimal as a bulk */
 void resp_bulk_header(struct resp_reply *reply, size_t length);   /* the bytes and a CR LF follow */
+void resp_double(struct resp_reply *reply, double number);        /* in RESP2 a bulk */
 void resp_null(struct resp_reply *reply);
 void resp_null_array(struct resp_reply *reply); /* where an array would stand */
 void resp_text(struct resp_reply *reply,

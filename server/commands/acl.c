@@ -165,17 +165,6 @@ void command_acl_dryrun(struct request *request) {
     }
 }
 
-void command_acl_log(struct request *request) {
-    int64_t count;
-    if (request->arg_count > 3) {
-        reply_wrong_arity(request);
-    } else if (request->arg_count == 3 && request_word(request, 2, SLICE("reset"))) {
-        reply_ok(request);
-    } else if (request->arg_count == 2 || request_integer(request, 2, &count)) {
-        resp_array(&request->reply, 0);
-    }
-}
-
 /* SETUSER, DELUSER */
 void command_acl_one_user(struct request *request) {
     resp_errorf(

@@ -164,8 +164,8 @@ static void write_flags(const struct client *client, struct buf *out) {
 
 static const char *or_empty(const char *text) { return text == NULL ? "" : text; }
 
-/* One line without its end, as Redis 7.2 writes it. */
-static void write_client(const struct client *client, int64_t now_ms, struct buf *out) {
+/* As Redis 7.2 writes it. */
+void client_write(const struct client *client, int64_t now_ms, struct buf *out) {
     size_t out_bytes = buf_used(conn_out(client->conn));
     size_t in_bytes = conn_pending_bytes(client->conn) - out_bytes;
     buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=",
@@ -197,7 +197,7 @@ static void reply_buf(struct request *request, struct buf *text) {
 }
 
 static void list_line(const struct request *request, const struct client *client, struct buf *out) {
-    write_client(client, loop_monotonic_ms(request->context->loop), out);
+    client_write(client, loop_monotonic_ms(request->context->loop), out);
     buf_append_byte(out, '\n');
 }
 

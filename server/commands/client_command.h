@@ -4,6 +4,9 @@
 
 #include "server/commands/command.h"
 
+/* One line without its end: what CLIENT INFO says. now_ms: monotonic. */
+void client_write(const struct client *client, int64_t now_ms, struct buf *out);
+
 /* An empty name is none. False: replied with an error. */
 bool client_set_name(struct request *request, struct slice name);
 

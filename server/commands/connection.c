@@ -2,6 +2,7 @@
 #include "protocol/num.h"
 #include "server/commands/client_command.h"
 #include "server/commands/clients.h"
+#include "server/commands/telemetry.h"
 #include "server/password.h"
 #include "server/version.h"
 
@@ -49,7 +50,9 @@ void command_cross_protocol(struct request *request) { request->client->cut = tr
 
 /* False: replied with an error. */
 static bool authenticate(struct request *request, struct slice user, struct slice password) {
-    if (!password_matches(request->context->settings, user, password)) {
+    const struct settings *settings = request->context->settings;
+    if (!password_matches(settings, user, password)) {
+        acl_log_add(&request->context->telemetry->acl_log, request, user, (size_t)settings->acllog_max_len);
         resp_errorf(&request->reply, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }

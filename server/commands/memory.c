@@ -4,8 +4,6 @@
 #include "server/commands/help.h"
 #include "server/commands/telemetry.h"
 
-#include <stdio.h>
-
 enum {
     TABLE_BYTES_A_KEY = 8, /* of the table's buckets: a place and a tag */
     WORTH_A_DIAGNOSIS_BYTES = 5 << 20,
@@ -57,12 +55,8 @@ static void reply_stat(struct resp_reply *reply, const struct stat *stat) {
         resp_integer(reply, 0);
     } else if (stat->kind == STAT_NUMBER) {
         resp_integer(reply, (int64_t)stat->value);
-    } else if (reply->version == 3) {
-        buf_printf(reply->out, ",%.17g\r\n", stat->value);
     } else {
-        char text[32];
-        int n = snprintf(text, sizeof(text), "%.17g", stat->value);
-        resp_bulk(reply, slice_of(text, (size_t)n));
+        resp_double(reply, stat->value);
     }
 }
 

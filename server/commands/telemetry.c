@@ -54,6 +54,7 @@ void telemetry_destroy(struct telemetry **handle) {
     *handle = NULL;
     telemetry_reset(telemetry);
     slowlog_deinit(&telemetry->slowlog);
+    acl_log_deinit(&telemetry->acl_log);
     free(telemetry->commands);
     free(telemetry);
 }

@@ -9,6 +9,7 @@
 #ifndef KVNODE_SERVER_COMMANDS_TELEMETRY_H
 #define KVNODE_SERVER_COMMANDS_TELEMETRY_H
 
+#include "server/commands/acl_log.h"
 #include "server/commands/command_table.h"
 #include "server/commands/latency.h"
 #include "server/commands/rates.h"
@@ -41,6 +42,7 @@ struct telemetry {
     size_t error_count;
     uint64_t total_errors;
     struct slowlog slowlog;
+    struct acl_log acl_log;
     struct latency latency;
     struct rates rates;
     int64_t exceeded_since_ms; /* monotonic: more memory is used than maxmemory says; 0: it is not */

@@ -1,4 +1,4 @@
-/* What INFO, SLOWLOG and LATENCY tell of what has happened. */
+/* What INFO, SLOWLOG, LATENCY and ACL LOG tell of what has happened. */
 #include "tests/unit/resp_clients.h"
 
 /* INFO's section as text; valid until the next one. */
@@ -216,6 +216,28 @@ static void test_the_histogram_is_of_all_calls(void **state) {
     check_contains("LATENCY HISTOGRAM get", ":1000\r\n$12\r\nend-of-reply");
 }
 
+/* --- ACL LOG */
+
+#define REFUSED "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+
+static void test_logins_that_were_refused(void **state) {
+    (void)state;
+    says('a', "ACL LOG", "*0\r\n");
+    says('a', "AUTH u p\r\nAUTH u q\r\nAUTH v p\r\nHELLO 3 AUTH u p", REFUSED REFUSED REFUSED REFUSED);
+    check_contains("ACL LOG",
+                   "*3\r\n*14\r\n$5\r\ncount\r\n:1\r\n$6\r\nreason\r\n$4\r\nauth\r\n$7\r\ncontext\r\n$8\r\n"
+                   "toplevel\r\n$6\r\nobject\r\n$5\r\nHELLO\r\n$8\r\nusername\r\n$1\r\nu\r\n$11\r\nage-"
+                   "seconds\r\n$");
+    check_contains("ACL LOG", "*14\r\n$5\r\ncount\r\n:2\r\n");
+    says('a', "AUTH u r", REFUSED); /* like the older one: that is the newest now */
+    check_contains("ACL LOG 1", "*1\r\n*14\r\n$5\r\ncount\r\n:3\r\n");
+    check_contains("ACL LOG 1", "\r\n$11\r\nclient-info\r\n$");
+    says('a', "ACL LOG 0\r\nACL LOG -5", "*0\r\n*0\r\n");
+    says('a', "CONFIG SET acllog-max-len 2\r\nAUTH w p", "+OK\r\n" REFUSED);
+    check_contains("ACL LOG", "*2\r\n*14\r\n");
+    says('a', "ACL LOG RESET\r\nACL LOG", "+OK\r\n*0\r\n");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         client_test(test_rates_are_of_the_last_moments),
@@ -230,6 +252,7 @@ int main(void) {
         client_test(test_large_values_are_timed),
         client_test(test_the_time_of_a_walk),
         client_test(test_the_histogram_is_of_all_calls),
+        client_test(test_logins_that_were_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

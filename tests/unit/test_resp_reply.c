@@ -33,6 +33,7 @@ static void test_scalars(void **state) {
         check(version, resp_status(&reply, "PONG"), "+PONG\r\n");
         check(version, resp_integer(&reply, 0), ":0\r\n");
         check(version, resp_integer(&reply, 9), ":9\r\n");
+        check(version, resp_double(&reply, 0.5), version == 3 ? ",0.5\r\n" : "$3\r\n0.5\r\n");
         check(version, resp_integer(&reply, 10), ":10\r\n");
         check(version, resp_integer(&reply, -1), ":-1\r\n");
         check(version, resp_integer(&reply, INT64_MAX), ":9223372036854775807\r\n");
