@@ -13,7 +13,7 @@ enum {
 };
 
 struct acl_entry {
-    struct acl_entry *older, *newer;
+    struct acl_entry *older;
     uint64_t count;
     int64_t time_ms; /* monotonic, of the last time */
     const char *where;
@@ -27,25 +27,20 @@ static void entry_free(struct acl_entry *entry) {
     free(entry);
 }
 
-static void unlink_entry(struct acl_log *log, struct acl_entry *entry) {
-    *(entry->newer == NULL ? &log->newest : &entry->newer->older) = entry->older;
-    *(entry->older == NULL ? &log->oldest : &entry->older->newer) = entry->newer;
+static void remove_at(struct acl_log *log, struct acl_entry **at) {
+    struct acl_entry *entry = *at;
+    *at = entry->older;
+    entry_free(entry);
     log->count--;
 }
 
-static void link_newest(struct acl_log *log, struct acl_entry *entry) {
-    entry->newer = NULL;
-    entry->older = log->newest;
-    *(log->newest == NULL ? &log->oldest : &log->newest->newer) = entry;
-    log->newest = entry;
-    log->count++;
-}
-
 static void trim(struct acl_log *log, size_t max_entries) {
-    while (log->count > max_entries) {
-        struct acl_entry *entry = log->oldest;
-        unlink_entry(log, entry);
-        entry_free(entry);
+    struct acl_entry **at = &log->newest;
+    for (size_t i = 0; i < max_entries && *at != NULL; i++) {
+        at = &(*at)->older;
+    }
+    while (*at != NULL) {
+        remove_at(log, at);
     }
 }
 
@@ -84,16 +79,17 @@ void acl_log_add(struct acl_log *log, const struct request *request, struct slic
     if (entry == NULL) {
         return;
     }
-    struct acl_entry *like = log->newest;
-    for (int i = 1; i < LOOKED_THROUGH && like != NULL && !are_alike(like, entry); i++) {
-        like = like->older;
+    struct acl_entry **like = &log->newest;
+    for (int i = 1; i < LOOKED_THROUGH && *like != NULL && !are_alike(*like, entry); i++) {
+        like = &(*like)->older;
     }
-    if (like != NULL && are_alike(like, entry)) {
-        entry->count += like->count;
-        unlink_entry(log, like);
-        entry_free(like);
+    if (*like != NULL && are_alike(*like, entry)) {
+        entry->count += (*like)->count;
+        remove_at(log, like);
     }
-    link_newest(log, entry);
+    entry->older = log->newest;
+    log->newest = entry;
+    log->count++;
     trim(log, max_entries);
 }
 

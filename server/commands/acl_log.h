@@ -11,7 +11,7 @@ struct acl_entry;
 
 /* Embedded; zero-initialised. */
 struct acl_log {
-    struct acl_entry *newest, *oldest;
+    struct acl_entry *newest;
     size_t count;
 };
 

@@ -260,7 +260,7 @@ static void stats_of_keys(const struct request *request, struct buf *out) {
                (unsigned long long)keys->expired, keyspace_sample_deadlines(context->keyspace).stale_percent,
                (unsigned long long)keys->sweep_us / 1000, (unsigned long long)keys->evicted,
                (unsigned long long)context->stats->evicted_clients,
-               (long long)(telemetry->exceeded_ms + exceeded_ms), (long long)exceeded_ms,
+               (long long)telemetry->exceeded_ms + (long long)exceeded_ms, (long long)exceeded_ms,
                (unsigned long long)keys->hits, (unsigned long long)keys->misses,
                (unsigned long long)keys->writes, (unsigned long long)keys->deletes);
 }

@@ -2,6 +2,7 @@
 
 #include "server/commands/telemetry.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum {
@@ -45,6 +46,7 @@ struct walk {
 
 static void keep_request(struct walk_request *asked, const struct request *request) {
     size_t count = request->arg_count, at = 0;
+    assert(count > 0); /* its name */
     asked->request = *request;
     asked->request.args = NULL;
     asked->request.arg_count = 0;
@@ -52,7 +54,7 @@ static void keep_request(struct walk_request *asked, const struct request *reque
     for (size_t i = 0; i < count; i++) {
         buf_append_slice(&asked->bytes, request->args[i]);
     }
-    asked->args = buf_failed(&asked->bytes) ? NULL : malloc(count * sizeof(*asked->args));
+    asked->args = buf_failed(&asked->bytes) ? NULL : calloc(count, sizeof(*asked->args));
     for (size_t i = 0; asked->args != NULL && i < count; i++) {
         asked->args[i] = slice_first(slice_skip(buf_slice(&asked->bytes), at), request->args[i].len);
         at += request->args[i].len;
