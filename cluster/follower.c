@@ -357,9 +357,7 @@ void follower_link_bytes(struct follower_link *link, int64_t now_ms) { link->las
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out) {
     if (link->phase < FOLLOWER_SYNCING) {
-        bool says_nothing =
-            link->phase == FOLLOWER_NEW && now_ms - link->last_line_ms >= FOLLOWER_FIRST_LINE_MS;
-        return says_nothing ? FOLLOWER_CLOSE : FOLLOWER_GO_ON;
+        return FOLLOWER_GO_ON; /* a peer that knows only the specification may be silent for ever */
     }
     if (follower->leader_link != link || now_ms - link->last_line_ms >= LINK_TIMEOUT_MS) {
         return FOLLOWER_CLOSE;

@@ -23,7 +23,6 @@
 
 enum {
     LINK_TIMEOUT_MS = 5000,         /* without a line: the link is dead */
-    FOLLOWER_FIRST_LINE_MS = 30000, /* a connection that has not said what it is, and is silent, goes */
     FOLLOWER_ACK_EVERY_MS = 100,
     FOLLOWER_ACK_IDLE_MS = 1500, /* a long line is on its way and no PING comes: this node lives */
 };

@@ -43,6 +43,21 @@ bool request_integer(struct request *request, size_t i, int64_t *out) {
     return false;
 }
 
+bool request_timeout_ms(struct request *request, size_t i, int64_t *out) {
+    const char *error = NULL;
+    if (!num_parse_i64(request->args[i], out)) {
+        error = "ERR timeout is not an integer or out of range";
+    } else if (*out < 0) {
+        error = "ERR timeout is negative";
+    } else if (*out > INT64_MAX - loop_monotonic_ms(request->context->loop)) {
+        error = "ERR timeout is out of range";
+    }
+    if (error != NULL) {
+        resp_errorf(&request->reply, "%s", error);
+    }
+    return error == NULL;
+}
+
 void reply_wrong_arity(struct request *request) {
     resp_errorf(&request->reply, "ERR wrong number of arguments for '%s' command", request->command->name);
 }

@@ -82,6 +82,9 @@ static inline bool request_word(const struct request *request, size_t i, struct 
 /* Parses argument i; false: replied with an error. */
 bool request_integer(struct request *request, size_t i, int64_t *out);
 
+/* Argument i as milliseconds from now, of which the end can be said; false: replied with an error. */
+bool request_timeout_ms(struct request *request, size_t i, int64_t *out);
+
 /* "ERR wrong number of arguments for 'get' command", "ERR invalid expire time in 'set' command" */
 void reply_wrong_arity(struct request *request);
 void reply_invalid_expire(struct request *request);

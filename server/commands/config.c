@@ -422,7 +422,7 @@ void command_config_resetstat(struct request *request) {
     keyspace_stats_reset(context->keyspace);
     loop_stalls_reset(context->loop);
     stats->resp_connections = stats->http_connections = 0;
-    stats->resp_commands = stats->http_requests = 0;
+    stats->http_requests = 0;
     stats->protocol_errors = stats->redirects = stats->evicted_clients = 0;
     reply_ok(request);
 }

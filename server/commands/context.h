@@ -23,7 +23,7 @@ struct server_stats {
     size_t clients; /* RESP and HTTP connections open now: what -max-clients is about */
     size_t resp_clients, http_clients;
     uint64_t evicted_clients; /* closed for maxmemory-clients */
-    uint64_t resp_commands, http_requests;
+    uint64_t http_requests;
     uint64_t protocol_errors;
     uint64_t redirects; /* MOVED and 307 */
 };

@@ -135,16 +135,16 @@ static bool make_room(struct request *request) {
     return err == ERR_NONE;
 }
 
-/* What may grow the data makes room for it first, or is refused. */
-static bool has_room(struct request *request) {
-    return (request->command->flags & COMMAND_DENYOOM) == 0 || make_room(request);
+/* Between MULTI and EXEC every command takes memory: that of the queue. */
+static bool is_to_be_queued(const struct request *request) {
+    return (request->client->gates & GATE_MULTI) != 0 && !request->client->executing &&
+           (request->command->flags & (COMMAND_UNQUEUED | COMMAND_NO_MULTI)) == 0;
 }
 
-/* Between MULTI and EXEC every command takes memory: that of the queue. */
-static bool has_room_to_wait(struct request *request) {
-    bool queued = (request->client->gates & GATE_MULTI) != 0 &&
-                  (request->command->flags & (COMMAND_UNQUEUED | COMMAND_NO_MULTI)) == 0;
-    return !queued || make_room(request);
+/* What may take memory makes room for it first, or is refused. */
+static bool has_room(struct request *request) {
+    bool grows = (request->command->flags & COMMAND_DENYOOM) != 0 || is_to_be_queued(request);
+    return !grows || make_room(request);
 }
 
 bool dispatch_admits(struct request *request) { return is_routed_here(request) && has_room(request); }
@@ -226,7 +226,7 @@ bool dispatch_gated(struct request *request) {
     }
     size_t written_before = buf_used(request->reply.out);
     bool admitted = is_well_formed(request) && gate_authenticated(request) && dispatch_admits(request) &&
-                    has_room_to_wait(request) && is_allowed_to_subscriber(request);
+                    is_allowed_to_subscriber(request);
     if (admitted && gate_paused(request)) {
         return false;
     }

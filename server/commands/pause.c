@@ -1,6 +1,5 @@
 #include "server/commands/pause.h"
 
-#include "protocol/num.h"
 #include "server/commands/clients.h"
 #include "server/commands/gates.h"
 #include "server/commands/transactions.h"
@@ -99,13 +98,7 @@ void command_client_pause(struct request *request) {
             return;
         }
     }
-    if (!num_parse_i64(request->args[2], &timeout_ms) ||
-        timeout_ms > INT64_MAX - loop_monotonic_ms(clients->loop)) {
-        resp_errorf(&request->reply, "ERR timeout is not an integer or out of range");
-        return;
-    }
-    if (timeout_ms < 0) {
-        resp_errorf(&request->reply, "ERR timeout is negative");
+    if (!request_timeout_ms(request, 2, &timeout_ms)) {
         return;
     }
     begin(clients->pause, all, timeout_ms);

@@ -43,10 +43,6 @@ size_t transaction_bytes(const struct client *client) {
     return client->transaction == NULL ? 0 : client->transaction->bytes;
 }
 
-size_t transaction_watched(const struct client *client) {
-    return client->transaction == NULL ? 0 : client->transaction->watching.count;
-}
-
 bool transaction_dirty(const struct client *client) {
     return client->transaction != NULL && client->transaction->dirty;
 }

@@ -25,7 +25,6 @@ uint32_t transaction_flags(const struct request *request);
 
 int64_t transaction_queued(const struct client *client); /* -1: no MULTI (CLIENT LIST: multi) */
 size_t transaction_bytes(const struct client *client);   /* in the queue: input that waits, as Redis sees it */
-size_t transaction_watched(const struct client *client); /* keys (CLIENT LIST: watch) */
 bool transaction_dirty(const struct client *client);     /* a watched key has changed (CLIENT LIST: flag d) */
 
 /* No MULTI, no WATCH any more. */

@@ -1,6 +1,5 @@
 #include "server/commands/wait.h"
 
-#include "protocol/num.h"
 #include "server/commands/clients.h"
 #include "server/commands/command.h"
 
@@ -113,23 +112,6 @@ static bool start(struct request *request, const struct goal *goal, int64_t time
     return true;
 }
 
-/* Milliseconds, 0 for ever; false: replied with an error. */
-static bool parse_timeout(struct request *request, size_t i, int64_t *out) {
-    if (!num_parse_i64(request->args[i], out)) {
-        resp_errorf(&request->reply, "ERR timeout is not an integer or out of range");
-        return false;
-    }
-    if (*out < 0) {
-        resp_errorf(&request->reply, "ERR timeout is negative");
-        return false;
-    }
-    if (*out > INT64_MAX - loop_now_ms(request->context->loop)) {
-        resp_errorf(&request->reply, "ERR timeout is out of range");
-        return false;
-    }
-    return true;
-}
-
 static void wait_for(struct request *request, const struct goal *goal, int64_t timeout_ms) {
     int64_t followers = count_followers(request->context, goal);
     if (followers >= goal->followers || request->client->executing) {
@@ -151,7 +133,7 @@ void command_wait(struct request *request) {
             "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a "
             "replica is configured to be writable (which is not the default) writes to replicas are just "
             "local and are not propagated.");
-    } else if (request_integer(request, 1, &goal.followers) && parse_timeout(request, 2, &timeout_ms)) {
+    } else if (request_integer(request, 1, &goal.followers) && request_timeout_ms(request, 2, &timeout_ms)) {
         wait_for(request, &goal, timeout_ms);
     }
 }
@@ -173,7 +155,7 @@ void command_waitaof(struct request *request) {
         resp_errorf(&request->reply, "ERR value is out of range, must be positive");
         return;
     }
-    if (!parse_timeout(request, 3, &timeout_ms)) {
+    if (!request_timeout_ms(request, 3, &timeout_ms)) {
         return;
     }
     if (!request->context->routing->self_leader) {

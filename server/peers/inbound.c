@@ -1,5 +1,6 @@
 /* Accepted connections on the replication port: a leader's link, a peer that knows only the specification, or a
  * node that asks WHO. cluster/follower.h decides; here is its socket. */
+#include "server/net/socket.h"
 #include "server/peers/replication_internal.h"
 #include "server/store/keyspace.h"
 
@@ -195,13 +196,24 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 static const struct conn_handler inbound_handler = {
     .replicates = true, .on_input = on_input, .on_room = on_room, .on_close = on_close};
 
-/* Nobody has authenticated: so many silent strangers must not keep the leader out. */
-static void make_room(struct replication *replication) {
+/* The oldest of those that have said nothing yet, or of all but the leader's. NULL: there is none. */
+static struct inbound *find_oldest(const struct replication *replication, bool silent) {
     struct inbound *oldest = NULL;
     for (struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
-        if (&inbound->link != replication->follower.leader_link && !conn_closed(inbound->conn)) {
+        bool candidate =
+            silent ? inbound->link.phase == FOLLOWER_NEW : &inbound->link != replication->follower.leader_link;
+        if (candidate && !conn_closed(inbound->conn)) {
             oldest = inbound; /* the newest comes first */
         }
+    }
+    return oldest;
+}
+
+/* Nobody has authenticated: so many silent strangers must not keep the leader out. */
+static void make_room(struct replication *replication) {
+    struct inbound *oldest = find_oldest(replication, true);
+    if (oldest == NULL) {
+        oldest = find_oldest(replication, false);
     }
     if (oldest != NULL) {
         log_link(oldest, LOG_WARN, "peer-dropped", "too many connections: the oldest goes");
@@ -228,6 +240,7 @@ void inbound_accept(void *context, int fd) {
         return;
     }
     follower_link_init(&inbound->link, loop_monotonic_ms(replication->loop));
+    socket_set_keepalive(fd, REPLICATION_KEEPALIVE_S);
     inbound->next = replication->inbounds;
     if (inbound->next != NULL) {
         inbound->next->prev = inbound;

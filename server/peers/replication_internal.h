@@ -14,6 +14,7 @@ enum {
     REPLICATION_TICK_MS = 50,
     REPLICATION_FILL_BYTES = 32 << 10, /* of a state transfer, a step */
     REPLICATION_SEND_BYTES = 1 << 20,  /* of the history, a link and loop iteration */
+    REPLICATION_KEEPALIVE_S = 60,      /* for those that may be silent: a peer that is gone is noticed */
     REPLICATION_REDIAL_FIRST_MS = 100,
     REPLICATION_REDIAL_MAX_MS = 2000,
     REPLICATION_MARKS = 1024,

@@ -171,7 +171,6 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
         consumed += server->batch[done++].parsed.bytes;
     }
     session->client.commands += done;
-    server->context->stats->resp_commands += done;
     *more = false;
     if (session->closed) {
         return consumed;

@@ -7,6 +7,7 @@ enum {
     COUNTER_OF_NEW = 5,
     COUNTER_BITS = 8,
     MINUTES_MASK = 0xffff,
+    MINUTES_A_DAY = 24 * 60,
     MS_A_MINUTE = 60000,
     TIME_BITS = 48,                        /* of an entry's timestamp */
     FOUND_MAX = EVICTION_MAX_SAMPLES + 32, /* whole cells are taken: some more than asked for */
@@ -70,8 +71,11 @@ static uint64_t next_random(struct eviction *eviction) {
 
 static uint32_t minutes_at(int64_t now_ms) { return (uint32_t)(now_ms / MS_A_MINUTE) & MINUTES_MASK; }
 
+/* The minutes come round in 45 days. What was used in the next day was used before the clock was set back: now.
+ */
 static uint32_t minutes_since(uint32_t access, int64_t now_ms) {
-    return (minutes_at(now_ms) - (access >> COUNTER_BITS)) & MINUTES_MASK;
+    uint32_t minutes = (minutes_at(now_ms) - (access >> COUNTER_BITS)) & MINUTES_MASK;
+    return minutes > MINUTES_MASK - MINUTES_A_DAY ? 0 : minutes;
 }
 
 static unsigned decayed_counter(const struct eviction *eviction, uint32_t access, int64_t now_ms) {

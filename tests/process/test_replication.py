@@ -354,9 +354,14 @@ class KvnodeFollower(ClusterTestCase):
         cluster = self.make_cluster(groups=1, followers=1)
         leader, follower = cluster.leader(), cluster.followers()[0]
         follower.start().wait_listening()
+        talker = LineConnection(follower.port)
+        self.addCleanup(talker.close)
+        talker.send_line("REPLICATE|bare|1|1")
         strangers = [socket.create_connection((HOST, follower.port)) for _ in range(1100)]
         for stranger in strangers:
             self.addCleanup(stranger.close)
+        talker.send_line("REPLICATE|bare|2|2")
+        wait_until(lambda: follower.get("bare") == "2", what="a peer that has said something is no stranger")
         leader.start().wait_healthy()
         leader.set("key", "value")
         wait_until(lambda: follower.get("key") == "value", what="the follower follows")

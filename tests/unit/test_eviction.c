@@ -200,6 +200,7 @@ static void a_counter_falls_with_the_minutes(void **state) {
     eviction_set_frequency(entry, 200, now_ms);
     assert_int_equal(eviction_frequency(&eviction, entry, now_ms + 10 * MINUTE_MS), 190);
     assert_int_equal(eviction_frequency(&eviction, entry, now_ms + 300 * MINUTE_MS), 0);
+    assert_int_equal(eviction_frequency(&eviction, entry, now_ms - 10 * MINUTE_MS), 200); /* it was set back */
     eviction.lfu_decay_minutes = 5;
     assert_int_equal(eviction_frequency(&eviction, entry, now_ms + 10 * MINUTE_MS), 198);
     eviction.lfu_decay_minutes = 0;
