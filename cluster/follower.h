@@ -22,7 +22,7 @@
 #include "protocol/line.h"
 
 enum {
-    LINK_TIMEOUT_MS = 5000,         /* without a line: the link is dead */
+    LINK_TIMEOUT_MS = 5000, /* without a line: the link is dead */
     FOLLOWER_ACK_EVERY_MS = 100,
     FOLLOWER_ACK_IDLE_MS = 1500, /* a long line is on its way and no PING comes: this node lives */
 };
