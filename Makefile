@@ -1,6 +1,8 @@
 # The everyday commands, over CMake. `make help` lists them.
 BUILD := build/release
 CMAKE_FLAGS ?=
+# A directory that has the tests keeps them: else they would be there, and stale, until the next `make test`.
+WITHOUT_TESTS = $(if $(wildcard $(BUILD)/CMakeCache.txt),,-DKVNODE_TESTS=OFF)
 
 .DEFAULT_GOAL := build
 .PHONY: help build run test bench run-leader run-follower1 run-follower2 test-write test-read cluster-status \
@@ -11,7 +13,7 @@ help: ## this list
 
 build: ## ./kvnode, optimized
 	@tools/install-dependencies.sh run
-	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING -DKVNODE_TESTS=OFF $(CMAKE_FLAGS)
+	@cmake -S . -B $(BUILD) -G Ninja --log-level=WARNING $(WITHOUT_TESTS) $(CMAKE_FLAGS)
 	@cmake --build $(BUILD) --target kvnode
 	@install -m 755 $(BUILD)/kvnode kvnode
 
