@@ -339,6 +339,9 @@ enum follower_verdict follower_link_line(struct follower_link *link, struct foll
     if (line.verb == LINE_WHO) {
         return FOLLOWER_FACTS;
     }
+    if (line.verb == LINE_MESSAGE) {
+        return FOLLOWER_MESSAGE;
+    }
     if (line.verb == LINE_ERROR) {
         return FOLLOWER_CLOSE;
     }

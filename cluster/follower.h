@@ -42,6 +42,7 @@ enum follower_verdict {
     FOLLOWER_GO_ON,
     FOLLOWER_CLOSE,      /* out may hold an ERROR line to be sent before */
     FOLLOWER_FACTS,      /* WHO was asked: send ANNOUNCE and ENDPOINTS as lines */
+    FOLLOWER_MESSAGE,    /* another node's client has published something: the line says what */
     FOLLOWER_SEND_STATE, /* PULL was asked: send FULL, the state, END; the position does not change meanwhile */
     FOLLOWER_STEP_DOWN,  /* this node leads, but the line is the LEAD of an older history: stop leading, with
                             follower_follow, and offer the same line again */

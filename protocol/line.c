@@ -66,6 +66,7 @@ static const struct row {
     {NAME("WHO"), LINE_WHO, false, {FIELD_NONE}},
     {NAME("ANNOUNCE"), LINE_ANNOUNCE, false, {FIELD_LINE}},
     {NAME("ENDPOINTS"), LINE_ENDPOINTS, false, {FIELD_LINE}},
+    {NAME("MESSAGE"), LINE_MESSAGE, true, {FIELD_KEY_X, FIELD_VALUE_X}},
 };
 
 /* Decoding: each reader returns NULL, or the reason why the line is malformed. */
@@ -437,6 +438,20 @@ void line_ping(struct buf *out, uint64_t index) { append_number_line(out, SLICE(
 void line_ack(struct buf *out, uint64_t index) { append_number_line(out, SLICE("ACK"), index); }
 
 void line_pull(struct buf *out) { buf_append_text(out, "PULL\n"); }
+
+void line_message(struct buf *out, struct slice channel, struct slice text) {
+    size_t n = sizeof("MESSAGE||\n") + percent_encoded_bytes(channel) + percent_encoded_bytes(text);
+    char *start = buf_reserve(out, n);
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, SLICE("MESSAGE|"));
+    at = percent_encode(at, channel);
+    *at++ = '|';
+    at = percent_encode(at, text);
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}
 
 void line_error(struct buf *out, const char *reason) {
     size_t n = strlen(reason);

@@ -12,7 +12,7 @@
  *
  *   LEAD|nodeID|groupID|historyID|index      SYNC|nodeID|historyID|index      CONTINUE|historyID|index
  *   FULL|historyID|index|floor               END|count|index                  PING|index     ACK|index
- *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
+ *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...     MESSAGE|channel|text (percent-encoded)
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
  * either case; a lone '%' is malformed. What was not written by kvnode is read as it is meant: a CR or NUL that
@@ -51,13 +51,14 @@ enum line_verb {
     LINE_WHO,
     LINE_ANNOUNCE,  /* text is the whole line, for datagram_decode */
     LINE_ENDPOINTS, /* likewise */
+    LINE_MESSAGE,   /* key is the channel, value the text */
 };
 
 struct line {
     enum line_verb verb;
     bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE has no other */
-    struct slice key;     /* REPLICATE, DELETE, EXPIRE: decoded */
-    struct slice value;   /* REPLICATE: decoded */
+    struct slice key;     /* REPLICATE, DELETE, EXPIRE, MESSAGE: decoded */
+    struct slice value;   /* REPLICATE, MESSAGE: decoded */
     uint64_t version;     /* REPLICATE (at least 1), DELETE; FLUSH and FULL: the floor */
     int64_t timestamp_ms; /* REPLICATEX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
@@ -98,6 +99,7 @@ void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
 void line_ack(struct buf *out, uint64_t index);
 void line_pull(struct buf *out);
+void line_message(struct buf *out, struct slice channel, struct slice text);
 void line_error(struct buf *out, const char *reason); /* control characters become spaces */
 
 #endif

@@ -35,6 +35,7 @@ struct node {
     struct membership *membership;
     struct routing routing;
     struct replication *replication;
+    struct messenger *messenger;
     struct discovery *discovery;
     struct resp_server *resp;
     struct rest_server *rest;
@@ -99,7 +100,11 @@ static void on_membership_action(void *context, const struct membership_action *
     case MEMBERSHIP_MEMBER_CHANGED:
         replication_member_up(node->replication, member);
         break;
+    case MEMBERSHIP_MEMBER_DEAD:
+        messenger_forget(node->messenger, member->id);
+        break;
     case MEMBERSHIP_MEMBER_GONE:
+        messenger_forget(node->messenger, member->id);
         replication_member_gone(node->replication, member);
         break;
     case MEMBERSHIP_OTHER_LEADER:
@@ -120,6 +125,11 @@ static void on_role(void *context, enum replication_role role) {
         membership_set_leader(node->membership, false, loop_monotonic_ms(node->loop));
     }
     discovery_run_actions(node->discovery);
+}
+
+static void on_message(void *context, struct slice channel, struct slice text) {
+    struct node *node = context;
+    resp_server_publish(node->resp, channel, text);
 }
 
 static void on_leader(void *context) {
@@ -237,6 +247,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .context = node,
         .on_role = on_role,
         .on_leader = on_leader,
+        .on_message = on_message,
         .on_fatal = on_fatal,
     };
     struct discovery_config discovery = {
@@ -250,7 +261,12 @@ static bool create_peers(struct node *node, const char **reason) {
     };
     node->replication = replication_create(&replication, reason);
     node->discovery = node->replication == NULL ? NULL : discovery_create(&discovery, reason);
-    return node->discovery != NULL;
+    if (node->discovery == NULL) {
+        return false;
+    }
+    *reason = "out of memory";
+    node->messenger = messenger_create(node->net, node->membership, &node->log);
+    return node->messenger != NULL;
 }
 
 static struct listener *listen_on(struct node *node, uint16_t port, const char *refusal,
@@ -280,6 +296,7 @@ static bool create_servers(struct node *node, const char **reason) {
         .routing = &node->routing,
         .membership = node->membership,
         .replication = node->replication,
+        .messenger = node->messenger,
         .discovery = discovery_stats(node->discovery),
         .history = node->history,
         .options = node->options,
@@ -359,6 +376,7 @@ void node_destroy(struct node **node) {
     }
     listener_destroy(&gone->resp_listener);
     listener_destroy(&gone->rest_listener);
+    messenger_destroy(&gone->messenger);
     replication_destroy(&gone->replication);
     net_destroy(&gone->net);
     discovery_destroy(&gone->discovery);

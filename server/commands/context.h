@@ -9,6 +9,7 @@
 #include "server/net/conn.h"
 #include "server/options.h"
 #include "server/peers/discovery.h"
+#include "server/peers/messenger.h"
 #include "server/peers/replication.h"
 #include "server/settings.h"
 #include "server/store/keyspace.h"
@@ -37,6 +38,7 @@ struct command_context {
     const struct routing *routing;
     const struct membership *membership;
     struct replication *replication;
+    struct messenger *messenger;             /* NULL: there are no other nodes */
     const struct discovery_stats *discovery; /* server/peers/discovery.h */
     const struct history *history;
     const struct options *options;

@@ -327,6 +327,11 @@ static void stats_of_kvnode(const struct request *request, struct buf *out) {
                (unsigned long long)membership_ignored(context->membership),
                (unsigned long long)context->discovery->send_errors,
                (unsigned long long)membership_evicted(context->membership));
+    if (context->messenger != NULL) {
+        const struct messenger_stats *messages = messenger_stats(context->messenger);
+        buf_printf(out, "messages_sent:%llu\r\nmessages_dropped:%llu\r\n", (unsigned long long)messages->sent,
+                   (unsigned long long)messages->dropped);
+    }
     buf_printf(out, "loop_iterations:%llu\r\nloop_stall_us:p50=%llu,p99=%llu,p99.9=%llu,max=%llu\r\n",
                (unsigned long long)stalls.iterations, (unsigned long long)stalls.p50_us,
                (unsigned long long)stalls.p99_us, (unsigned long long)stalls.p999_us,

@@ -112,8 +112,12 @@ size_t pubsub_publish(struct clients *clients, struct slice channel, struct slic
     return sent;
 }
 
+/* The reply counts the clients of this node, as in Redis Cluster. */
 void command_publish(struct request *request) {
     size_t sent = pubsub_publish(request->client->clients, request->args[1], request->args[2]);
+    if (request->context->messenger != NULL) {
+        messenger_publish(request->context->messenger, request->args[1], request->args[2]);
+    }
     resp_integer(&request->reply, (int64_t)sent);
 }
 

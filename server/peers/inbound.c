@@ -105,6 +105,15 @@ static bool step_down(struct inbound *inbound, struct slice bytes) {
     return !replication_leads(replication);
 }
 
+static void take_message(struct inbound *inbound, struct slice bytes) {
+    struct replication *replication = inbound->replication;
+    struct line line;
+    const char *reason;
+    if (line_decode(bytes, &replication->scratch, &line, &reason) == LINE_OK) { /* as it was a moment ago */
+        replication->config.on_message(replication->config.context, line.key, line.value);
+    }
+}
+
 static bool on_line(void *context, struct slice bytes) {
     struct inbound *inbound = context;
     struct replication *replication = inbound->replication;
@@ -126,6 +135,9 @@ static bool on_line(void *context, struct slice bytes) {
     switch (verdict) {
     case FOLLOWER_FACTS:
         send_facts(inbound);
+        break;
+    case FOLLOWER_MESSAGE:
+        take_message(inbound, bytes);
         break;
     case FOLLOWER_SEND_STATE:
         begin_state(inbound);

@@ -88,6 +88,8 @@ struct replication_config {
     void (*on_role)(void *context, enum replication_role role);
     /* A leader's link stands: the group has a leader that is known to be one. */
     void (*on_leader)(void *context);
+    /* A client of another node has published a message. */
+    void (*on_message)(void *context, struct slice channel, struct slice text);
     /* This node may not go on: message is one line. */
     void (*on_fatal)(void *context, const char *message);
 };

@@ -7,6 +7,7 @@
 #include "server/commands/config.h"
 #include "server/commands/dispatch.h"
 #include "server/commands/observer.h"
+#include "server/commands/pubsub.h"
 #include "server/commands/transactions.h"
 #include "server/commands/walk.h"
 #include "server/net/socket.h"
@@ -336,6 +337,10 @@ void resp_server_destroy(struct resp_server **handle) {
     resp_arguments_deinit(&server->arguments);
     command_table_destroy(&server->table);
     free(server);
+}
+
+void resp_server_publish(struct resp_server *server, struct slice channel, struct slice text) {
+    pubsub_publish(server->clients, channel, text);
 }
 
 void resp_server_accept(void *resp_server, int fd) {

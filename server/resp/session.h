@@ -20,6 +20,9 @@ struct resp_server *resp_server_create(const struct command_context *context);
 /* After all its conns are closed (net_destroy). NULL-safe, nulls it. */
 void resp_server_destroy(struct resp_server **server);
 
+/* A message that a client of another node has published. */
+void resp_server_publish(struct resp_server *server, struct slice channel, struct slice text);
+
 /* A listener's on_accept: takes fd over. */
 void resp_server_accept(void *resp_server, int fd);
 

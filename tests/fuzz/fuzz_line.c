@@ -61,6 +61,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
     case LINE_PULL:
         line_pull(out);
         return;
+    case LINE_MESSAGE:
+        line_message(out, line->key, line->value);
+        return;
     case LINE_ERROR:
     case LINE_WHO:
     case LINE_ANNOUNCE:

@@ -514,6 +514,16 @@ static void test_a_stream_before_full_or_continue_is_not_applied(void **state) {
     is_at(0, 0);
 }
 
+static void test_a_message_is_handed_over_on_any_link(void **state) {
+    (void)state;
+    assert_int_equal(say_on(&second, "MESSAGE|channel|text\n"), FOLLOWER_MESSAGE);
+    follow_a();
+    assert_int_equal(say_on(&first, "MESSAGE|channel|text\n"), FOLLOWER_MESSAGE);
+    assert_int_equal(say_on(&second, "MESSAGE|channel|text\n"), FOLLOWER_MESSAGE);
+    is_at(A, 0);
+    refused(&second, "MESSAGE|channel\n", "ERROR|too few fields\n");
+}
+
 static void test_who_is_answered_on_any_link(void **state) {
     (void)state;
     assert_int_equal(say_on(&first, "WHO\n"), FOLLOWER_FACTS);
@@ -604,6 +614,7 @@ int main(void) {
         TEST(test_a_silent_leader_is_no_hindrance_to_another),
         TEST(test_of_two_leaders_the_younger_steps_down),
         TEST(test_a_stream_before_full_or_continue_is_not_applied),
+        TEST(test_a_message_is_handed_over_on_any_link),
         TEST(test_who_is_answered_on_any_link),
         TEST(test_out_of_memory_closes_and_the_line_is_said_again),
         TEST(test_half_of_a_batch_is_mended_by_a_full_sync),

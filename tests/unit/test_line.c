@@ -249,6 +249,20 @@ static void test_decodes_link_lines(void **state) {
     line = decoded(SLICE("ENDPOINTS|a1b2c3d4|9000|6379"));
     assert_int_equal(line.verb, LINE_ENDPOINTS);
     assert_slice(line.text, "ENDPOINTS|a1b2c3d4|9000|6379");
+    line = decoded(SLICE("MESSAGE|news%7Cworld|a%0Ab"));
+    assert_int_equal(line.verb, LINE_MESSAGE);
+    assert_slice(line.key, "news|world");
+    assert_slice(line.value, "a\nb");
+}
+
+static void test_messages_are_written_as_they_are_read(void **state) {
+    (void)state;
+    struct buf out;
+    buf_init(&out, SIZE_MAX);
+    line_message(&out, SLICE("news|world"), SLICE("a\nb%\0"));
+    line_message(&out, SLICE(""), SLICE(""));
+    assert_true(slice_equals(buf_slice(&out), SLICE("MESSAGE|news%7Cworld|a%0Ab%25%00\nMESSAGE||\n")));
+    buf_deinit(&out);
 }
 
 static void test_one_cr_at_the_end_is_ignored(void **state) {
@@ -565,6 +579,7 @@ int main(void) {
         cmocka_unit_test(test_every_link_line_byte_for_byte),
         cmocka_unit_test(test_decodes_history_lines),
         cmocka_unit_test(test_decodes_link_lines),
+        cmocka_unit_test(test_messages_are_written_as_they_are_read),
         cmocka_unit_test(test_one_cr_at_the_end_is_ignored),
         cmocka_unit_test(test_an_unknown_verb_is_no_error),
         cmocka_unit_test(test_malformed),

@@ -1,0 +1,205 @@
+#include "server/peers/messenger.h"
+
+#include "protocol/line.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOST_BYTES = 16 << 20, /* that wait for one node; what is longer is for the clients of this one alone */
+    REDIAL_AFTER_MS = 1000,
+    CONNECT_WITHIN_MS = 5000,
+    INPUT_BYTES = 4096,
+};
+
+struct wire {
+    struct messenger *messenger;
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    char host[LIMIT_HOST_BYTES + 1]; /* where it was dialled */
+    uint16_t port;
+    struct conn *conn; /* NULL: not dialled, or lost */
+    int64_t redial_at_ms;
+    bool unsent;       /* something was appended to its output */
+    bool failure_told; /* that it cannot be dialled is in the log */
+    struct wire *next;
+};
+
+struct messenger {
+    struct net *net;
+    struct loop *loop;
+    const struct membership *membership;
+    const struct log *log;
+    struct loop_hook flush;
+    struct wire *wires;
+    struct buf line; /* the one that is sent to all */
+    struct messenger_stats stats;
+};
+
+/* --- Events of the conn */
+
+static void on_connected(struct conn *conn, void *session) {
+    struct wire *wire = session;
+    conn_set_deadline(conn, 0);
+    wire->failure_told = false;
+}
+
+static size_t on_input(struct conn *conn, void *session, struct slice in) {
+    (void)conn;
+    (void)session;
+    return in.len; /* an ERROR line at most; its close follows */
+}
+
+static void tell_failure(struct wire *wire, const char *why) {
+    if (!wire->failure_told) {
+        wire->failure_told = true;
+        log_write(wire->messenger->log, LOG_WARN, "cannot-dial", "node=%s reason=%s text=\"for messages\"",
+                  wire->node_id, log_quote(why));
+    }
+}
+
+static void on_close(struct conn *conn, void *session, enum close_reason reason) {
+    (void)conn;
+    struct wire *wire = session;
+    wire->conn = NULL;
+    wire->redial_at_ms = loop_monotonic_ms(wire->messenger->loop) + REDIAL_AFTER_MS;
+    if (reason == CLOSE_CONNECT_FAILED || reason == CLOSE_TIMEOUT) {
+        tell_failure(wire, close_reason_text(reason));
+    }
+}
+
+static const struct conn_handler wire_handler = {
+    .on_connected = on_connected, .on_input = on_input, .on_close = on_close};
+
+/* --- The wires */
+
+static struct wire **find(struct messenger *messenger, const char *node_id) {
+    struct wire **at = &messenger->wires;
+    while (*at != NULL && strcmp((*at)->node_id, node_id) != 0) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static void remove_at(struct wire **at) {
+    struct wire *wire = *at;
+    *at = wire->next;
+    if (wire->conn != NULL) {
+        conn_close(wire->conn, CLOSE_MEMBER_GONE);
+    }
+    free(wire);
+}
+
+/* NULL: out of memory. */
+static struct wire *wire_to(struct messenger *messenger, const struct member *member) {
+    struct wire **at = find(messenger, member->id);
+    if (*at == NULL && (*at = calloc(1, sizeof(**at))) != NULL) {
+        (*at)->messenger = messenger;
+        memcpy((*at)->node_id, member->id, sizeof((*at)->node_id));
+    }
+    return *at;
+}
+
+static void dial(struct wire *wire, const struct member *member) {
+    struct messenger *messenger = wire->messenger;
+    int64_t now_ms = loop_monotonic_ms(messenger->loop);
+    if (now_ms < wire->redial_at_ms) {
+        return;
+    }
+    memcpy(wire->host, member->host, sizeof(wire->host));
+    wire->port = member->port;
+    wire->conn = conn_dial(messenger->net, member->host, member->port, &wire_handler, wire, INPUT_BYTES);
+    if (wire->conn != NULL) {
+        conn_set_deadline(wire->conn, now_ms + CONNECT_WITHIN_MS);
+    } else {
+        wire->redial_at_ms = now_ms + REDIAL_AFTER_MS;
+        tell_failure(wire, strerror(errno));
+    }
+}
+
+static void send_to(struct messenger *messenger, const struct member *member) {
+    struct wire *wire = wire_to(messenger, member);
+    if (wire != NULL && wire->conn != NULL &&
+        (wire->port != member->port || strcmp(wire->host, member->host) != 0)) {
+        conn_close(wire->conn, CLOSE_SUPERSEDED);
+        wire->redial_at_ms = 0;
+    }
+    if (wire != NULL && wire->conn == NULL) {
+        dial(wire, member);
+    }
+    size_t n = buf_used(&messenger->line);
+    if (wire == NULL || wire->conn == NULL || conn_closed(wire->conn) || buf_failed(&messenger->line) ||
+        buf_used(conn_out(wire->conn)) + n > MOST_BYTES) {
+        messenger->stats.dropped++;
+        return;
+    }
+    buf_append_slice(conn_out(wire->conn), buf_slice(&messenger->line));
+    wire->unsent = true;
+    messenger->stats.sent++;
+}
+
+/* One write a wire, for all that was published in an iteration. */
+static void flush(void *context) {
+    struct messenger *messenger = context;
+    for (struct wire *wire = messenger->wires; wire != NULL; wire = wire->next) {
+        if (wire->unsent && wire->conn != NULL) {
+            conn_flush(wire->conn);
+        }
+        wire->unsent = false;
+    }
+}
+
+void messenger_publish(struct messenger *messenger, struct slice channel, struct slice text) {
+    buf_reset(&messenger->line);
+    for (size_t i = 0; i < membership_count(messenger->membership); i++) {
+        const struct member *member = membership_at(messenger->membership, i);
+        if (member->self || !member->alive || !member->has_endpoints) {
+            continue;
+        }
+        if (buf_used(&messenger->line) == 0) {
+            line_message(&messenger->line, channel, text);
+        }
+        send_to(messenger, member);
+    }
+    buf_deinit(&messenger->line);
+}
+
+void messenger_forget(struct messenger *messenger, const char *node_id) {
+    struct wire **at = find(messenger, node_id);
+    if (*at != NULL) {
+        remove_at(at);
+    }
+}
+
+/* --- Life */
+
+struct messenger *messenger_create(struct net *net, const struct membership *membership,
+                                   const struct log *log) {
+    struct messenger *messenger = calloc(1, sizeof(*messenger));
+    if (messenger == NULL) {
+        return NULL;
+    }
+    messenger->net = net;
+    messenger->loop = net_loop(net);
+    messenger->membership = membership;
+    messenger->log = log;
+    buf_init(&messenger->line, MOST_BYTES);
+    messenger->flush = (struct loop_hook){.run = flush, .context = messenger};
+    loop_add_flush_hook(messenger->loop, &messenger->flush);
+    return messenger;
+}
+
+void messenger_destroy(struct messenger **handle) {
+    struct messenger *messenger = *handle;
+    if (messenger == NULL) {
+        return;
+    }
+    *handle = NULL;
+    while (messenger->wires != NULL) {
+        remove_at(&messenger->wires);
+    }
+    loop_remove_flush_hook(messenger->loop, &messenger->flush);
+    free(messenger);
+}
+
+const struct messenger_stats *messenger_stats(const struct messenger *messenger) { return &messenger->stats; }
