@@ -302,6 +302,8 @@ class Bench:
         with Redis(follower) as redis, Kvnode(follower) as kvnode:
             for server in (redis, kvnode):
                 load.fill(server, keys, value_bytes)
+                if follower:
+                    load.fill_backlog(server, value_bytes)
             for row in wanted:
                 measure(row, redis, kvnode, self.settings, self.report)
 

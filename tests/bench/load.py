@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Optional
 
-from servers import HOST, Server
+from servers import BACKLOG_MB, HOST, Server
 
 CONNECTIONS = 50
 RUN_LIMIT_S = 120
@@ -185,6 +185,14 @@ def fill(server: Server, keys: int, value_bytes: int, key: Callable[[int], bytes
                 raise RuntimeError(f"{server.name} does not hold what was written")
     server.wait_caught_up()
     return seconds
+
+
+def fill_backlog(server: Server, value_bytes: int) -> None:
+    """Once round: else the first runs would measure how long the system takes to give the memory for it."""
+    redis_benchmark(server.port, ["-t", "set"], BACKLOG_MB * 20, 16, 64 << 10, 1)
+    with server.client() as client:
+        client.execute("SET", benchmark_key(0), b"x" * value_bytes)
+    server.wait_caught_up()
 
 
 class _RawConnection:

@@ -24,14 +24,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "process"))
 from harness import HOST, KVNODE, Cluster, Connection, Node, RespClient, RespError, free_port, wait_until  # noqa: E402
 
 __all__ = [
-    "HOST", "KVNODE", "Cluster", "Kvnode", "Memcached", "Node", "Redis", "Replicated", "RespClient", "RespError", "Server",
+    "BACKLOG_MB", "HOST", "KVNODE", "Cluster", "Kvnode", "Memcached", "Node", "Redis", "Replicated", "RespClient", "RespError", "Server",
     "Webdis", "missing_tools", "settled_resident_bytes", "wait_until",
 ]
 
 START_S = 10.0
 CATCH_UP_S = 60.0
 # A follower must not fall behind so far that it is fully synced in the middle of a run: the same for both systems.
-BACKLOG = "512mb"
+BACKLOG_MB = 512
+BACKLOG = f"{BACKLOG_MB}mb"
 
 
 def missing_tools(*names: str) -> list[str]:
