@@ -44,6 +44,13 @@ static void arm(struct rest_session *session, bool for_output, int64_t at_ms) {
     session->for_output = for_output;
 }
 
+/* Looked at when what is due from the client would be, were the output taken by now: most of it is written in
+ * this very turn. What is too early is put right by really_due_ms. */
+static void arm_for_output(struct rest_session *session, int64_t stall_ends_ms) {
+    int64_t phase_ends_ms = now_ms(session) + limit_ms(http_parser_phase(&session->parser));
+    arm(session, true, stall_ends_ms < phase_ends_ms ? stall_ends_ms : phase_ends_ms);
+}
+
 /* What the socket has not taken; a listing that has more to write counts. */
 static bool has_output(const struct rest_session *session) {
     return session->listing != NULL || buf_used(conn_out(session->conn)) > 0;
@@ -59,7 +66,7 @@ static int64_t stall_ends_ms(const struct rest_session *session) {
 /* After input or output: a limit for what is due next, unless it stands already. */
 static void arm_deadline(struct rest_session *session) {
     if (has_output(session)) {
-        arm(session, true, stall_ends_ms(session));
+        arm_for_output(session, stall_ends_ms(session));
         return;
     }
     enum http_phase phase = http_parser_phase(&session->parser);
@@ -208,8 +215,10 @@ static void on_end(struct conn *conn, void *context) {
 static void on_deadline(struct conn *conn, void *context) {
     struct rest_session *session = context;
     int64_t due_ms = really_due_ms(session);
-    if (due_ms > now_ms(session)) {
-        arm(session, has_output(session), due_ms);
+    if (due_ms > now_ms(session) && has_output(session)) {
+        arm_for_output(session, due_ms);
+    } else if (due_ms > now_ms(session)) {
+        arm(session, false, due_ms);
     } else if (has_output(session) || session->armed_for == HTTP_PHASE_START) {
         conn_close(conn, CLOSE_TIMEOUT);
     } else {

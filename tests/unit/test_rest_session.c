@@ -128,10 +128,23 @@ static void test_a_head_that_waits_for_its_end_behind_answers(void **state) {
     (void)state;
     peer_asks_too_much();
     peer_sends("GET /nowhere HTTP/1.1\r\n");
-    assert_due_in(STALL_MS);
+    assert_due_in(HEAD_MS);
+    let_time_pass(HEAD_MS); /* but it is the answers that are waited for */
+    assert_true(is_kept());
+    assert_due_in(HEAD_MS);
     assert_true(loop_fixture_until(loop, peer_has_read_all, NULL));
     peer_sends("X: y\r\n"); /* now it is the head that is waited for */
     assert_due_in(HEAD_MS);
+    let_time_pass(HEAD_MS);
+    assert_true(loop_fixture_until(loop, is_gone, NULL));
+    assert_int_equal(stats.protocol_errors, 1); /* 408 */
+}
+
+static void test_a_head_that_begins_behind_a_request(void **state) {
+    (void)state;
+    peer_sends("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    peer_sends("GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\nGET /nowhere HTTP/1.1\r\n");
+    assert_due_in(HEAD_MS); /* the answer was written in the same turn */
     let_time_pass(HEAD_MS);
     assert_true(loop_fixture_until(loop, is_gone, NULL));
     assert_int_equal(stats.protocol_errors, 1); /* 408 */
@@ -145,6 +158,7 @@ int main(void) {
         SESSION_TEST(test_who_reads_a_little_is_kept),
         SESSION_TEST(test_who_has_read_all_may_wait_75_s),
         SESSION_TEST(test_a_head_that_waits_for_its_end_behind_answers),
+        SESSION_TEST(test_a_head_that_begins_behind_a_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
