@@ -48,6 +48,7 @@ struct client {
     char *texts[CLIENT_TEXTS];  /* what CLIENT SETNAME and SETINFO said; owned; NULL: nothing */
 
     int64_t created_ms, active_ms; /* monotonic: when it came, when its input was last read */
+    int64_t half_closed_ms;        /* monotonic: its peer was found to say no more, while it was held; 0: not */
     const struct command *command; /* the last one of its last batch, NULL: unknown; the one that is being run
                                       while a gate is not 0 */
     uint64_t commands;             /* that it has sent */

@@ -20,6 +20,7 @@
 enum {
     FIRST_BUCKETS = 64, /* a power of two */
     PRESENCE_EVERY_MS = 1000,
+    HALF_CLOSED_MS = 5000, /* so long is waited for the answer of one that says no more */
 };
 
 /* --- The registry --- */
@@ -209,9 +210,26 @@ static void look_later(struct client *client) {
     conn_set_deadline(client->conn, loop_monotonic_ms(client->clients->loop) + PRESENCE_EVERY_MS);
 }
 
-void client_look_for(struct client *client) {
+/* A peer that says no more (POLLRDHUP) waits for what it is owed, or has left altogether: TCP says both with
+ * the same FIN. So it gets some time, but not for ever: one that gave up, and came again, would have its old
+ * command run besides the new one, and what WAIT 0 waits for may never come. */
+static bool has_left(struct client *client) {
     struct pollfd peer = {.fd = conn_fd(client->conn), .events = POLLRDHUP};
-    if (poll(&peer, 1, 0) > 0) {
+    int64_t now_ms = loop_monotonic_ms(client->clients->loop);
+    if (poll(&peer, 1, 0) <= 0) {
+        return false;
+    }
+    if ((peer.revents & (POLLHUP | POLLERR)) != 0) {
+        return true;
+    }
+    if (client->half_closed_ms == 0) {
+        client->half_closed_ms = now_ms;
+    }
+    return now_ms - client->half_closed_ms >= HALF_CLOSED_MS;
+}
+
+void client_look_for(struct client *client) {
+    if (has_left(client)) {
         conn_close(client->conn, CLOSE_PEER);
     } else {
         look_later(client);

@@ -63,7 +63,8 @@ void client_deliver(struct client *client);
  * to look whether it is still there; afterwards it is that of an idle client again. */
 void client_hold(struct client *client, enum client_hold why);
 void client_release(struct client *client, enum client_hold why);
-/* The deadline of a held client has passed: closes it if its peer has left. */
+/* The deadline of a held client has passed: closes it if its peer has left. One that only says no
+ * more (shutdown) gets some seconds for the replies that it is owed. */
 void client_look_for(struct client *client);
 
 /* As if it had just connected (RESET), but for its id, name and protocol: no transaction, subscription,

@@ -2,6 +2,7 @@
 """WAIT: a client hears how many followers have its writes, at once when they have."""
 from __future__ import annotations
 
+import socket
 import time
 
 from harness import SANITIZE, ClusterTestCase, main, wait_until
@@ -78,6 +79,15 @@ class Wait(ClusterTestCase):
             client.send(encode_command("WAIT", 1, 0))
             wait_until(lambda: leader.count("connected_clients") == 2, what="the client that waits")
         wait_until(lambda: leader.count("connected_clients") == 1, what="its end")
+
+    def test_a_client_that_says_no_more(self) -> None:
+        """As `nc -N` does: it has shut down its side, and waits for its answers."""
+        cluster = self.start_cluster(groups=1, followers=0)
+        with cluster.leader().resp() as client:
+            client.send(encode_command("WAIT", 1, 1500) + encode_command("PING"))
+            client.sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(client.read_reply(), 0)
+            self.assertEqual(client.read_reply(), "PONG")
 
 
 if __name__ == "__main__":

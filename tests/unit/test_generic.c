@@ -408,8 +408,24 @@ static void test_wait_ends_with_the_client(void **state) {
     send_bytes(SLICE("WAIT 1 0\r\n"));
     turn();
     turn();
+    close(node.client);
+    for (int64_t until_ms = now_ms() + 5000; node.stats.resp_clients > 0 && now_ms() < until_ms;) {
+        turn();
+    }
+    assert_int_equal(node.stats.resp_clients, 0);
+    connect_client();
+}
+
+/* As `nc -N` does: it says no more, and waits for its answers. */
+static void test_wait_of_a_client_that_says_no_more(void **state) {
+    (void)state;
+    check("SET a 1", "+OK\r\n");
+    send_bytes(SLICE("WAIT 1 1500\r\nGET a\r\n")); /* longer than it takes to look for it */
+    turn();
+    turn();
     shutdown(node.client, SHUT_WR);
-    expect_closed(); /* found out within a second or so; tear_down sees that nothing is left of it */
+    expect_bytes(SLICE(":0\r\n$1\r\n1\r\n"));
+    expect_closed();
 }
 
 static void test_wait_ends_when_this_node_leads_no_more(void **state) {
@@ -467,6 +483,7 @@ int main(void) {
         test(test_wait_ends_with_the_acknowledgement),
         test(test_wait_ends_with_its_time),
         test(test_wait_ends_with_the_client),
+        test(test_wait_of_a_client_that_says_no_more),
         test(test_wait_ends_when_this_node_leads_no_more),
         test(test_wait_is_refused),
     };
