@@ -166,8 +166,7 @@ static const char *or_empty(const char *text) { return text == NULL ? "" : text;
 
 /* As Redis 7.2 writes it. */
 void client_write(const struct client *client, int64_t now_ms, struct buf *out) {
-    size_t out_bytes = buf_used(conn_out(client->conn));
-    size_t in_bytes = conn_pending_bytes(client->conn) - out_bytes;
+    struct client_waiting waiting = client_waiting(client);
     buf_printf(out, "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld flags=",
                (unsigned long long)client->id, conn_peer(client->conn), conn_local(client->conn),
                conn_fd(client->conn), or_empty(client->texts[CLIENT_NAME]),
@@ -177,10 +176,10 @@ void client_write(const struct client *client, int64_t now_ms, struct buf *out) 
         out,
         " db=0 sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0",
         pubsub_count(client, SUBSCRIPTION_CHANNEL), pubsub_count(client, SUBSCRIPTION_PATTERN),
-        pubsub_count(client, SUBSCRIPTION_SHARD), (long long)transaction_queued(client), in_bytes,
+        pubsub_count(client, SUBSCRIPTION_SHARD), (long long)transaction_queued(client), waiting.input_bytes,
         transaction_bytes(client));
     buf_printf(out, " obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=default redir=%lld resp=%u",
-               out_bytes, client_memory_bytes(client, in_bytes, out_bytes),
+               waiting.output_bytes, client_memory_bytes(client, waiting),
                client->command == NULL ? "NULL" : client->command->name,
                (long long)tracking_redirection(client), client->protocol);
     buf_printf(out, " lib-name=%s lib-ver=%s", or_empty(client->texts[CLIENT_LIB_NAME]),

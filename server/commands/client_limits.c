@@ -8,20 +8,23 @@ enum {
     SMALLEST_LIMIT_BYTES = 128 << 10, /* as in Redis: under it nobody could say anything any more */
 };
 
-size_t client_memory_bytes(const struct client *client, size_t input_bytes, size_t output_bytes) {
-    return sizeof(*client) + input_bytes + output_bytes + buf_used(&client->pushes) + transaction_bytes(client);
+struct client_waiting client_waiting(const struct client *client) {
+    size_t output_bytes = buf_used(conn_out(client->conn));
+    return (struct client_waiting){conn_pending_bytes(client->conn) - output_bytes, output_bytes};
 }
 
-void client_count_memory(struct client *client, size_t input_bytes, size_t output_bytes) {
-    size_t bytes = client_memory_bytes(client, input_bytes, output_bytes);
+size_t client_memory_bytes(const struct client *client, struct client_waiting waiting) {
+    return sizeof(*client) + waiting.input_bytes + waiting.output_bytes + buf_used(&client->pushes) +
+           transaction_bytes(client);
+}
+
+void client_count_memory(struct client *client, struct client_waiting waiting) {
+    size_t bytes = client_memory_bytes(client, waiting);
     client->clients->counted_bytes += bytes - client->counted_bytes;
     client->counted_bytes = bytes;
 }
 
-void client_count_now(struct client *client) {
-    size_t output_bytes = buf_used(conn_out(client->conn));
-    client_count_memory(client, conn_pending_bytes(client->conn) - output_bytes, output_bytes);
-}
+void client_count_now(struct client *client) { client_count_memory(client, client_waiting(client)); }
 
 /* --- Soft limits --- */
 

@@ -11,9 +11,13 @@
 
 #include "server/commands/clients.h"
 
-/* input_bytes, output_bytes: what of them waits. */
-size_t client_memory_bytes(const struct client *client, size_t input_bytes, size_t output_bytes);
-void client_count_memory(struct client *client, size_t input_bytes, size_t output_bytes);
+/* Input that is not consumed yet, output that is not written yet. */
+struct client_waiting {
+    size_t input_bytes, output_bytes;
+};
+struct client_waiting client_waiting(const struct client *client); /* as its conn has it now */
+size_t client_memory_bytes(const struct client *client, struct client_waiting waiting);
+void client_count_memory(struct client *client, struct client_waiting waiting);
 void client_count_now(struct client *client); /* not while its input is being worked on */
 
 /* Every 100 ms: looks at a tenth of the clients. May close some. */

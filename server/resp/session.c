@@ -249,7 +249,7 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
     } else if (is_over_limit(session, in.len - consumed, &reason)) {
         conn_close(conn, reason);
     } else {
-        client_count_memory(&session->client, in.len - consumed, unsent);
+        client_count_memory(&session->client, (struct client_waiting){in.len - consumed, unsent});
     }
     return consumed;
 }
