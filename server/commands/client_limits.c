@@ -1,12 +1,9 @@
 #include "server/commands/client_limits.h"
 
+#include "server/commands/client_eviction.h"
 #include "server/commands/transactions.h"
 
-enum {
-    LOOKS_A_ROUND = 10,
-    EVICT_AT_ONCE = 8,
-    SMALLEST_LIMIT_BYTES = 128 << 10, /* as in Redis: under it nobody could say anything any more */
-};
+enum { LOOKS_A_ROUND = 10 };
 
 struct client_waiting client_waiting(const struct client *client) {
     size_t output_bytes = buf_used(conn_out(client->conn));
@@ -61,42 +58,6 @@ static bool is_over_for_too_long(struct client *client) {
     return (now_ms - client->over_soft_since_ms) / 1000 >= limit->soft_seconds;
 }
 
-/* --- maxmemory-clients --- */
-
-/* 0: no limit. */
-static size_t limit_bytes(const struct clients *clients) {
-    int64_t limit = clients->context->settings->maxmemory_clients_bytes;
-    double maxmemory = (double)keyspace_maxmemory_bytes(clients->context->keyspace);
-    double bytes = limit < 0 ? maxmemory * (double)-limit / 100 : (double)limit;
-    return bytes == 0 ? 0 : bytes < SMALLEST_LIMIT_BYTES ? SMALLEST_LIMIT_BYTES : (size_t)bytes;
-}
-
-/* Counts all of them anew: what was counted while a command ran may have been sent since. */
-static struct client *find_largest(struct clients *clients) {
-    struct client *largest = NULL;
-    for (struct client *client = clients->first; client != NULL; client = client->next) {
-        client_count_now(client);
-        if (!client->no_evict && (largest == NULL || client->counted_bytes > largest->counted_bytes)) {
-            largest = client;
-        }
-    }
-    return largest;
-}
-
-void clients_evict(struct clients *clients) {
-    size_t limit = limit_bytes(clients);
-    for (int i = 0; i < EVICT_AT_ONCE && limit != 0 && clients->counted_bytes >= limit; i++) {
-        struct client *client = find_largest(clients);
-        if (client == NULL || clients->counted_bytes < limit) {
-            return;
-        }
-        log_write(clients->context->log, LOG_INFO, "client-evicted", "id=%llu peer=%s bytes=%zu",
-                  (unsigned long long)client->id, conn_peer(client->conn), client->counted_bytes);
-        clients->context->stats->evicted_clients++;
-        conn_close(client->conn, CLOSE_CLIENT_MEMORY);
-    }
-}
-
 /* --- */
 
 void clients_look_after(struct clients *clients) {
@@ -108,5 +69,5 @@ void clients_look_after(struct clients *clients) {
             conn_close(client->conn, CLOSE_OUTPUT_LIMIT);
         }
     }
-    clients_evict(clients);
+    client_eviction_tick(clients->eviction);
 }

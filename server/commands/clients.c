@@ -2,6 +2,7 @@
 
 #include "server/commands/clients.h"
 
+#include "server/commands/client_eviction.h"
 #include "server/commands/client_limits.h"
 #include "server/commands/config.h"
 #include "server/commands/pause.h"
@@ -130,6 +131,7 @@ void clients_remove(struct client *client) {
     if (clients->next_look == client) {
         clients->next_look = client->next;
     }
+    client_eviction_forget(clients->eviction, client);
     *(client->prev == NULL ? &clients->first : &client->prev->next) = client->next;
     *(client->next == NULL ? &clients->last : &client->next->prev) = client->prev;
     clients->count--;
@@ -201,7 +203,7 @@ static void send_pending(void *context) {
     if (waiting != NULL) {
         waiting->pending_from = &clients->pending;
     }
-    clients_evict(clients);
+    client_eviction_look(clients->eviction);
 }
 
 /* --- Holding back: a held client is not read from, so whether it is still there has to be asked for --- */
@@ -282,10 +284,12 @@ struct clients *clients_create(const struct command_context *context) {
     clients->bucket_count = FIRST_BUCKETS;
     clients->buckets = calloc(clients->bucket_count, sizeof(struct client *));
     clients->pause = pause_create(clients);
+    clients->eviction = client_eviction_create(clients);
     clients->upkeep = upkeep_create(clients);
-    if (clients->buckets == NULL || clients->pause == NULL || clients->upkeep == NULL ||
-        !init_interests(clients)) {
+    if (clients->buckets == NULL || clients->pause == NULL || clients->eviction == NULL ||
+        clients->upkeep == NULL || !init_interests(clients)) {
         upkeep_destroy(&clients->upkeep);
+        client_eviction_destroy(&clients->eviction);
         pause_destroy(&clients->pause);
         free(clients->buckets);
         free(clients);
@@ -305,6 +309,7 @@ void clients_destroy(struct clients **handle) {
     assert(clients->first == NULL);
     loop_remove_flush_hook(clients->loop, &clients->flush);
     upkeep_destroy(&clients->upkeep);
+    client_eviction_destroy(&clients->eviction);
     if (clients->observed != 0) {
         keyspace_observe(clients->context->keyspace, NULL);
     }

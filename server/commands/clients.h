@@ -17,6 +17,7 @@
 
 enum subscription_kind { SUBSCRIPTION_CHANNEL, SUBSCRIPTION_PATTERN, SUBSCRIPTION_SHARD, SUBSCRIPTION_KINDS };
 
+struct client_eviction;
 struct pause;
 struct tracking;
 struct upkeep;
@@ -34,6 +35,7 @@ struct clients {
     struct interest subscribed[SUBSCRIPTION_KINDS]; /* pubsub.c */
     struct interest watched;                        /* transactions.c */
     struct pause *pause;                            /* pause.c: CLIENT PAUSE */
+    struct client_eviction *eviction;               /* client_eviction.c: maxmemory-clients */
     struct tracking *tracking;                      /* tracking.c; NULL: nobody has ever tracked anything */
     uint32_t observed; /* why the keyspace is observed: enum observation in observer.h; 0: it is not */
     /* inside */

@@ -135,6 +135,49 @@ static void test_no_evict(void **state) {
     assert_int_equal(node.stats.evicted_clients, 0);
 }
 
+/* Those that may not be closed leave room for new ones with next to nothing, but for no more. */
+static void test_no_evict_and_others(void **state) {
+    (void)state;
+    says('b', "CONFIG SET maxmemory-clients 1mb", "+OK\r\n");
+    says('c', "CLIENT NO-EVICT ON", "+OK\r\n");
+    sends_part_of_a_command(20);
+    says('d', "PING", "+PONG\r\n");
+    pass_ms(300);
+    says('b', "PING", "+PONG\r\n");
+    assert_int_equal(node.stats.evicted_clients, 0);
+    turn_to('d');
+    sends_part_of_a_command(1);
+    wait_for_clients(3);
+    leaves_closed('d');
+}
+
+/* All that is too much goes at once, although nobody says a word meanwhile. */
+static void test_many_go(void **state) {
+    (void)state;
+    enum { MANY = 200, EACH_BYTES = 10000, STAY_AT_MOST = 14 };
+    int many[MANY];
+    char part[EACH_BYTES] = "ECHO ";
+    memset(part + 5, 'v', sizeof(part) - 5);
+    for (size_t i = 0; i < MANY; i++) {
+        connect_client();
+        many[i] = node.client;
+        send_bytes(slice_of(part, sizeof(part)));
+        turn();
+    }
+    says('a', "CONFIG SET maxmemory-clients 128kb", "+OK\r\n");
+    int64_t begin_ms = now_ms();
+    while (node.stats.resp_clients > STAY_AT_MOST && now_ms() < begin_ms + 5000) {
+        ev_run(loop_ev(node.loop), EVRUN_ONCE);
+    }
+    assert_in_range(now_ms() - begin_ms, 0, 1000);
+    pass_ms(300);
+    assert_in_range(node.stats.resp_clients, STAY_AT_MOST - 2, STAY_AT_MOST);
+    says('a', "PING", "+PONG\r\n");
+    for (size_t i = 0; i < MANY; i++) {
+        close(many[i]);
+    }
+}
+
 /* The queue of a transaction, and replies that are not taken, count. */
 static void test_what_counts(void **state) {
     (void)state;
@@ -172,6 +215,8 @@ int main(void) {
         client_test(test_the_largest_client_goes),
         client_test(test_a_part_of_maxmemory),
         client_test(test_no_evict),
+        client_test(test_no_evict_and_others),
+        client_test(test_many_go),
         client_test(test_what_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
