@@ -73,10 +73,13 @@ void http_parser_init(struct http_parser *parser);
 void http_parser_deinit(struct http_parser *parser);
 
 /* Takes bytes of the connection; *used of them are consumed.
- *   OK    one request is whole: *out, whose slices live until http_parser_next and as long as bytes do
- *   HEAD  the head of one is whole, its body is yet to come: *out without the body, until the next feed; at
- * most once a request MORE  all is consumed, the request is not whole yet BAD   http_parser_error says why; the
- * connection is to be answered and closed */
+ *
+ *   - OK: one request is whole: *out, whose slices live until http_parser_next and as long as bytes do
+ *   - HEAD: the head of one is whole, its body is yet to come: *out without the body, until the next feed; at
+ *     most once a request
+ *   - MORE: all is consumed, the request is not whole yet
+ *   - BAD: http_parser_error says why; the connection is to be answered and closed
+ */
 enum http_parse http_parser_feed(struct http_parser *parser, struct slice bytes, size_t *used,
                                  struct http_request *out);
 /* After OK: gives the memory of the request back; the next one may be fed. */

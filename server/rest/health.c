@@ -1,10 +1,14 @@
 /* health.c: GET /health: whether this node should be sent requests, for a load balancer and for people.
  *
  * 503 is for a node whose answers would be wrong or refused:
- *   starting   it looks for the data of its group, or takes it from a follower
- *   conflict   its group has two leaders, it is the one that stepped down, and it has not got the other's data
- * yet empty      a follower that has not received its first state 200 for the rest, and of these "degraded" for
- * a follower whose leader is away: it serves what it has, and says so.
+ *
+ *   - starting: it looks for the data of its group, or takes it from a follower
+ *   - conflict: its group has two leaders, it is the one that stepped down, and it has not got the other's
+ *     data yet
+ *   - empty: a follower that has not received its first state
+ *
+ * 200 is for the rest, and of these "degraded" for a follower whose leader is away: it serves what it has, and
+ * says so.
  */
 #include "protocol/json_text.h"
 #include "server/rest/handlers.h"
