@@ -11,6 +11,7 @@ enum {
     REDIAL_AFTER_MS = 1000,
     CONNECT_WITHIN_MS = 5000,
     INPUT_BYTES = 4096,
+    LINE_KEPT_BYTES = 64 << 10, /* a longer line's memory is given back */
 };
 
 struct wire {
@@ -161,7 +162,9 @@ void messenger_publish(struct messenger *messenger, struct slice channel, struct
         }
         send_to(messenger, member);
     }
-    buf_deinit(&messenger->line);
+    if (messenger->line.capacity > LINE_KEPT_BYTES) {
+        buf_deinit(&messenger->line);
+    }
 }
 
 void messenger_forget(struct messenger *messenger, const char *node_id) {
@@ -199,6 +202,7 @@ void messenger_destroy(struct messenger **handle) {
         remove_at(&messenger->wires);
     }
     loop_remove_flush_hook(messenger->loop, &messenger->flush);
+    buf_deinit(&messenger->line);
     free(messenger);
 }
 

@@ -79,14 +79,16 @@ static void send_history(struct outbound *outbound) {
     }
 }
 
-/* A node that stops sends what there is straight from the backlog, too; a link that has all of it ends. */
-static void finish(struct outbound *outbound) {
+/* The same; of a node that stops, a link that has all of it ends. */
+static void send_on(struct outbound *outbound) {
     struct slice next;
     send_history(outbound);
-    if (outbound->conn != NULL &&
-        (outbound->link.phase != LEADER_LINK_STREAM ||
-         leader_link_peek(&outbound->link, &outbound->replication->leader, &next) == LEADER_CLOSE ||
-         next.len == 0)) {
+    if (!outbound->replication->stopping || outbound->conn == NULL) {
+        return;
+    }
+    if (outbound->link.phase != LEADER_LINK_STREAM ||
+        leader_link_peek(&outbound->link, &outbound->replication->leader, &next) == LEADER_CLOSE ||
+        next.len == 0) {
         conn_drain(outbound->conn, CLOSE_SHUTDOWN);
     }
 }
@@ -194,12 +196,8 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
 static void on_room(struct conn *conn, void *session) {
     (void)conn;
     struct outbound *outbound = session;
-    if (outbound->replication->stopping) {
-        finish(outbound);
-        return;
-    }
-    send_history(outbound);
-    if (outbound->conn != NULL) {
+    send_on(outbound);
+    if (!outbound->replication->stopping) {
         follow_phase(outbound);
     }
 }
@@ -338,11 +336,7 @@ void outbound_tick(struct replication *replication, int64_t now_ms) {
 void outbound_flush(struct replication *replication) {
     for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
         if (outbound->connected && !conn_closed(outbound->conn)) {
-            if (replication->stopping) {
-                finish(outbound);
-            } else {
-                send_history(outbound);
-            }
+            send_on(outbound);
         }
         if (outbound->connected && outbound->link.asked && !conn_closed(outbound->conn)) {
             tick_link(outbound, now_of(outbound));
@@ -354,7 +348,7 @@ void outbound_stop(struct replication *replication) {
     for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
         if (outbound->conn != NULL && outbound->connected) {
             conn_ends_itself(outbound->conn);
-            finish(outbound);
+            send_on(outbound);
         }
     }
 }
