@@ -272,8 +272,6 @@ struct net *conn_net(const struct conn *conn) {
     return conn->net;
 }
 
-void *conn_session(const struct conn *conn) { return conn->session; }
-
 const char *conn_peer(struct conn *conn) { return conn->peer; }
 
 const char *conn_local(struct conn *conn) {

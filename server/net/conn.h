@@ -94,7 +94,6 @@ uint64_t conn_id(const struct conn *conn); /* unique in the process, never reuse
 struct conn *conn_find(const struct net *net,
                        uint64_t id); /* NULL: gone or closed; for answers that come later */
 struct net *conn_net(const struct conn *conn);
-void *conn_session(const struct conn *conn);
 const char *conn_peer(struct conn *conn);  /* "127.0.0.1:4711"; valid while the conn is */
 const char *conn_local(struct conn *conn); /* its own end */
 int conn_fd(const struct conn *conn);

@@ -48,10 +48,8 @@ void keyspace_set_policy(struct keyspace *keyspace, enum eviction_policy policy)
 enum eviction_policy keyspace_policy(const struct keyspace *keyspace);
 void keyspace_set_maxmemory_samples(struct keyspace *keyspace, unsigned samples); /* 1 to 64; 5 at first */
 unsigned keyspace_maxmemory_samples(const struct keyspace *keyspace);
-void keyspace_set_lfu_log_factor(struct keyspace *keyspace, unsigned factor); /* 10 at first */
-unsigned keyspace_lfu_log_factor(const struct keyspace *keyspace);
+void keyspace_set_lfu_log_factor(struct keyspace *keyspace, unsigned factor);     /* 10 at first */
 void keyspace_set_lfu_decay_minutes(struct keyspace *keyspace, unsigned minutes); /* 0: none; 1 at first */
-unsigned keyspace_lfu_decay_minutes(const struct keyspace *keyspace);
 
 /* Before a command that may grow the data: evicts what is too much, a bounded number of entries; the rest goes
  * in the background. ERR_OUT_OF_MEMORY: over the limit, and there is nothing that may go. */

@@ -29,15 +29,9 @@ unsigned keyspace_maxmemory_samples(const struct keyspace *keyspace) { return ke
 void keyspace_set_lfu_log_factor(struct keyspace *keyspace, unsigned factor) {
     keyspace->eviction.lfu_log_factor = factor;
 }
-unsigned keyspace_lfu_log_factor(const struct keyspace *keyspace) { return keyspace->eviction.lfu_log_factor; }
-
 void keyspace_set_lfu_decay_minutes(struct keyspace *keyspace, unsigned minutes) {
     keyspace->eviction.lfu_decay_minutes = minutes;
 }
-unsigned keyspace_lfu_decay_minutes(const struct keyspace *keyspace) {
-    return keyspace->eviction.lfu_decay_minutes;
-}
-
 /* What was flushed and is not given back yet does not count: no key need go for it. */
 static bool over_limit(const struct keyspace *keyspace) {
     return keyspace->maxmemory_bytes != 0 && table_used_bytes(keyspace->table) > keyspace->maxmemory_bytes;
