@@ -36,6 +36,7 @@ enum command_flag {
 #define COMMAND_QUICK      (1U << COMMAND_BIT_QUICK)      /* not fast by Redis's table, but as quick as one */
 #define COMMAND_NO_MULTI   (1U << COMMAND_BIT_NO_MULTI)   /* not in a transaction */
 #define COMMAND_UNQUEUED   (1U << COMMAND_BIT_UNQUEUED)   /* run at once between MULTI and EXEC */
+#define COMMAND_SYSTEM     (1U << COMMAND_BIT_SYSTEM)     /* not for applications: told by COMMAND DOCS */
 
 struct request;
 typedef void command_function(struct request *request);
@@ -47,9 +48,9 @@ struct command {
     uint32_t flags;
     int first_key, last_key,
         key_step; /* places of keys among the arguments; 0: none. last_key counts from the end if < 0 */
-    const char *group, *since, *complexity, *summary;
-    const char *categories, *key_flags, *tips; /* words separated by a blank, told to clients; key_flags: of
-                                                  keys that are used in several ways each, ", " between them */
+    const char *group, *since, *syntax, *complexity, *summary;
+    const char *categories, *key_flags, *tips; /* words separated by a blank, told to clients */
+    const char *history;                       /* NULL: none. Behind the tips: the rows count on it */
 };
 
 /* A command on its way. args[0] is its name; everything in it lives until the function returns. */
@@ -94,8 +95,8 @@ void reply_value(struct request *request, struct slice value);
 
 #define reply_ok(request) RESP_LITERAL(&(request)->reply, "+OK\r\n")
 
-#define COMMAND(name, function, arity, flags, first, last, step, group, since, complexity, summary,            \
-                categories, key_flags, tips)                                                                   \
+#define COMMAND(name, function, arity, flags, first, last, step, group, since, syntax, complexity, summary,    \
+                categories, key_flags, ...)                                                                    \
     command_function function;
 #define COMMAND_CONTAINER_ROW(name, flags, group, since, summary, categories)
 #include "server/commands/commands.def"

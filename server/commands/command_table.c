@@ -2,13 +2,28 @@
 
 #include <stdlib.h>
 
+/* What varies is the tips, and behind them the history of a row that has one: neighbours in the struct. */
 static const struct command commands[] = {
-#define COMMAND(name, function, arity, flags, first, last, step, group, since, complexity, summary,            \
-                categories, key_flags, tips)                                                                   \
-    {name,  function, arity,      flags,   first,      last,      step,                                        \
-     group, since,    complexity, summary, categories, key_flags, tips},
+#define COMMAND(row_name, function, row_arity, row_flags, first, last, step, row_group, row_since, row_syntax, \
+                row_complexity, row_summary, row_categories, row_key_flags, ...)                               \
+    {.name = row_name,                                                                                         \
+     .run = function,                                                                                          \
+     .arity = row_arity,                                                                                       \
+     .flags = row_flags,                                                                                       \
+     .first_key = first,                                                                                       \
+     .last_key = last,                                                                                         \
+     .key_step = step,                                                                                         \
+     .group = row_group,                                                                                       \
+     .since = row_since,                                                                                       \
+     .syntax = row_syntax,                                                                                     \
+     .complexity = row_complexity,                                                                             \
+     .summary = row_summary,                                                                                   \
+     .categories = row_categories,                                                                             \
+     .key_flags = row_key_flags,                                                                               \
+     .tips = __VA_ARGS__},
 #define COMMAND_CONTAINER_ROW(name, flags, group, since, summary, categories)                                  \
-    {name, NULL, -2, flags, 0, 0, 0, group, since, "Depends on subcommand.", summary, categories, "", ""},
+    COMMAND(name, NULL, -2, flags, 0, 0, 0, group, since, "", "Depends on subcommand.", summary, categories,   \
+            "", "")
 #include "server/commands/commands.def"
 #undef COMMAND
 #undef COMMAND_CONTAINER_ROW

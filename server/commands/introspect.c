@@ -3,6 +3,7 @@
 #include "server/commands/command_table.h"
 #include "server/commands/dispatch.h"
 #include "server/commands/help.h"
+#include "server/commands/syntax.h"
 
 #include <stdio.h>
 
@@ -42,24 +43,45 @@ static void reply_flags(struct resp_reply *reply, uint32_t flags) {
     reply_words(reply, slice_from_text(words), "", true);
 }
 
-/* What is done with key number i: the row has a part for each of the first keys, and the last part is for all
- * that are left. *last: this is that one. */
-static struct slice key_flags_at(const struct command *command, size_t i, bool *last) {
-    const char *at = command->key_flags;
-    for (const char *comma; i > 0 && (comma = strchr(at, ',')) != NULL; i--) {
-        at = comma + 2;
+/* A field of a map; nothing where it has no text. */
+static void reply_text_field(struct resp_reply *reply, const char *name, struct slice text) {
+    if (text.len > 0) {
+        resp_bulk_text(reply, name);
+        resp_bulk(reply, text);
     }
+}
+
+/* How keys are used: a part of the row's key_flags. */
+struct key_use {
+    struct slice flags;
+    bool last; /* it is for all keys that are left */
+};
+
+/* What is done with key number i. */
+static struct key_use key_use_at(const struct command *command, size_t i) {
+    const char *at = command->key_flags;
     size_t n = strcspn(at, ",");
-    *last = at[n] == '\0';
-    return slice_of(at, n);
+    for (; i > 0 && at[n] == ','; i--) {
+        at += n + 2;
+        n = strcspn(at, ",");
+    }
+    return (struct key_use){slice_of(at, n), at[n] != ','};
+}
+
+static size_t key_use_count(const struct command *command) {
+    size_t count = command->first_key > 0;
+    while (count > 0 && !key_use_at(command, count - 1).last) {
+        count++;
+    }
+    return count;
 }
 
 /* One specification of where keys are: from an index, a range with a step. last: relative to the index, or from
  * the end if < 0. */
-static void reply_key_spec(struct resp_reply *reply, struct slice flags, int index, int last, int step) {
+static void reply_key_spec(struct resp_reply *reply, const struct key_use *use, int index, int last, int step) {
     resp_map(reply, 3);
     resp_bulk_text(reply, "flags");
-    reply_words(reply, flags, "", true);
+    reply_words(reply, use->flags, "", true);
     resp_bulk_text(reply, "begin_search");
     resp_map(reply, 2);
     resp_bulk_text(reply, "type");
@@ -83,17 +105,13 @@ static void reply_key_spec(struct resp_reply *reply, struct slice flags, int ind
 }
 
 static void reply_key_specs(struct resp_reply *reply, const struct command *command) {
-    size_t count = command->first_key > 0;
-    for (const char *at = command->key_flags; *at != '\0'; at++) {
-        count += *at == ',';
-    }
+    size_t count = key_use_count(command);
     resp_set(reply, count);
     for (size_t i = 0; i < count; i++) {
-        bool is_last;
-        struct slice flags = key_flags_at(command, i, &is_last);
+        struct key_use use = key_use_at(command, i);
         int index = command->first_key + (int)i * command->key_step;
-        int last = !is_last ? 0 : command->last_key < 0 ? command->last_key : command->last_key - index;
-        reply_key_spec(reply, flags, index, last, command->key_step);
+        int last = !use.last ? 0 : command->last_key < 0 ? command->last_key : command->last_key - index;
+        reply_key_spec(reply, &use, index, last, command->key_step);
     }
 }
 
@@ -147,22 +165,88 @@ static void reply_info(struct resp_reply *reply, const struct command *command) 
     reply_subcommands(reply, command, reply_info);
 }
 
-static void reply_doc_text(struct resp_reply *reply, const char *name, const char *text) {
-    resp_bulk_text(reply, name);
-    resp_bulk_text(reply, text);
+/* --- COMMAND DOCS */
+
+static struct slice history_of(const struct command *command) {
+    return slice_from_text(command->history == NULL ? "" : command->history);
+}
+
+/* A line of a row's history. */
+struct change {
+    bool deprecates;
+    struct slice version, text;
+};
+
+static bool history_next(struct slice *rest, struct change *out) {
+    struct slice line = slice_take_until(rest, '\n');
+    out->deprecates = line.len > 0 && line.ptr[0] == '!';
+    out->text = slice_skip(line, out->deprecates);
+    out->version = slice_take_until(&out->text, ' ');
+    return line.len > 0;
+}
+
+/* What of the docs a row may have or not. */
+struct docs {
+    size_t subcommands, changes;
+    struct change deprecation;
+    struct slice flags;
+};
+
+static struct docs docs_of(const struct command *command) {
+    struct docs docs = {.subcommands = count_subcommands(command),
+                        .flags = slice_from_text((command->flags & COMMAND_SYSTEM) != 0 ? "syscmd" : "")};
+    struct change change;
+    for (struct slice rest = history_of(command); history_next(&rest, &change);) {
+        if (change.deprecates) {
+            docs.deprecation = change;
+            docs.flags = SLICE("deprecated");
+        } else {
+            docs.changes++;
+        }
+    }
+    return docs;
+}
+
+static void reply_history(struct resp_reply *reply, const struct command *command, size_t count) {
+    struct change change;
+    resp_bulk_text(reply, "history");
+    resp_set(reply, count);
+    for (struct slice rest = history_of(command); history_next(&rest, &change);) {
+        if (!change.deprecates) {
+            resp_array(reply, 2);
+            resp_bulk(reply, change.version);
+            resp_bulk(reply, change.text);
+        }
+    }
 }
 
 static void reply_docs(struct resp_reply *reply, const struct command *command) {
-    size_t subcommands = count_subcommands(command);
+    struct docs docs = docs_of(command);
+    bool has_syntax = command->syntax[0] != '\0';
     resp_bulk_text(reply, command->name);
-    resp_map(reply, subcommands > 0 ? 5 : 4);
-    reply_doc_text(reply, "summary", command->summary);
-    reply_doc_text(reply, "since", command->since);
-    reply_doc_text(reply, "group", command->group);
-    reply_doc_text(reply, "complexity", command->complexity);
-    if (subcommands > 0) {
+    resp_map(reply, 3U + (command->complexity[0] != '\0') + (docs.flags.len > 0) +
+                        (docs.deprecation.version.len > 0) + (docs.deprecation.text.len > 0) +
+                        (docs.changes > 0) + has_syntax + (docs.subcommands > 0));
+    reply_text_field(reply, "summary", slice_from_text(command->summary));
+    reply_text_field(reply, "since", slice_from_text(command->since));
+    reply_text_field(reply, "group", slice_from_text(command->group));
+    reply_text_field(reply, "complexity", slice_from_text(command->complexity));
+    if (docs.flags.len > 0) {
+        resp_bulk_text(reply, "doc_flags");
+        reply_words(reply, docs.flags, "", true);
+    }
+    reply_text_field(reply, "deprecated_since", docs.deprecation.version);
+    reply_text_field(reply, "replaced_by", docs.deprecation.text);
+    if (docs.changes > 0) {
+        reply_history(reply, command, docs.changes);
+    }
+    if (has_syntax) {
+        resp_bulk_text(reply, "arguments");
+        syntax_reply(reply, command->syntax, key_use_count(command));
+    }
+    if (docs.subcommands > 0) {
         resp_bulk_text(reply, "subcommands");
-        resp_map(reply, subcommands);
+        resp_map(reply, docs.subcommands);
         reply_subcommands(reply, command, reply_docs);
     }
 }
@@ -320,8 +404,7 @@ void command_command_getkeysandflags(struct request *request) {
     for (size_t i = 0; i < request_key_count(&inner); i++) {
         resp_array(&request->reply, 2);
         resp_bulk(&request->reply, request_key_name(&inner, i));
-        bool last;
-        reply_words(&request->reply, key_flags_at(inner.command, i, &last), "", true);
+        reply_words(&request->reply, key_use_at(inner.command, i).flags, "", true);
     }
 }
 

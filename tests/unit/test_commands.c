@@ -498,8 +498,20 @@ static void test_command_and_config(void **state) {
           "$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n$5\r\nlimit\r\n:0\r\n*0\r\n$-1\r\n");
     check("COMMAND DOCS nosuch", "*0\r\n");
     check("COMMAND DOCS ping",
-          "*2\r\n$4\r\nping\r\n*8\r\n$7\r\nsummary\r\n$15\r\nPing the server\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
-          "$5\r\ngroup\r\n$10\r\nconnection\r\n$10\r\ncomplexity\r\n$4\r\nO(1)\r\n");
+          "*2\r\n$4\r\nping\r\n*10\r\n$7\r\nsummary\r\n$15\r\nPing the server\r\n$5\r\nsince\r\n$5\r\n1.0.0\r\n"
+          "$5\r\ngroup\r\n$10\r\nconnection\r\n$10\r\ncomplexity\r\n$4\r\nO(1)\r\n"
+          "$9\r\narguments\r\n*1\r\n*6\r\n$4\r\nname\r\n$7\r\nmessage\r\n$4\r\ntype\r\n$6\r\nstring\r\n"
+          "$5\r\nflags\r\n*1\r\n+optional\r\n");
+    check("COMMAND DOCS cluster|slaves",
+          "*2\r\n$14\r\ncluster|slaves\r\n*16\r\n$7\r\nsummary\r\n"
+          "$47\r\nList replica nodes of the specified master node\r\n"
+          "$5\r\nsince\r\n$5\r\n3.0.0\r\n$5\r\ngroup\r\n$7\r\ncluster\r\n$10\r\ncomplexity\r\n$4\r\nO(1)\r\n"
+          "$9\r\ndoc_flags\r\n*1\r\n+deprecated\r\n$16\r\ndeprecated_since\r\n$5\r\n5.0.0\r\n"
+          "$11\r\nreplaced_by\r\n$18\r\n`CLUSTER REPLICAS`\r\n"
+          "$9\r\narguments\r\n*1\r\n*4\r\n$4\r\nname\r\n$7\r\nnode-id\r\n$4\r\ntype\r\n$6\r\nstring\r\n");
+    check_contains("COMMAND DOCS exists", "$7\r\nhistory\r\n*1\r\n*2\r\n$5\r\n3.0.3\r\n"
+                                          "$33\r\nAccepts multiple `key` arguments.\r\n$9\r\narguments\r\n");
+    check_contains("COMMAND DOCS debug", "$9\r\ndoc_flags\r\n*1\r\n+syscmd\r\n$11\r\nsubcommands\r\n");
     check_contains("COMMAND", "*10\r\n$10\r\nconfig|get\r\n:-3\r\n");
     check_contains("COMMAND COUNT", ":");
     check("CONFIG GET save appendonly", "*4\r\n$10\r\nappendonly\r\n$2\r\nno\r\n$4\r\nsave\r\n$0\r\n\r\n");
