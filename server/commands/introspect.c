@@ -53,19 +53,19 @@ static void reply_text_field(struct resp_reply *reply, const char *name, struct 
 
 /* How keys are used: a part of the row's key_flags. */
 struct key_use {
-    struct slice flags;
-    bool last; /* it is for all keys that are left */
+    struct slice flags, note; /* note: may be empty */
+    bool last;                /* it is for all keys that are left */
 };
 
 /* What is done with key number i. */
 static struct key_use key_use_at(const struct command *command, size_t i) {
     const char *at = command->key_flags;
-    size_t n = strcspn(at, ",");
+    size_t n = strcspn(at, ",:");
     for (; i > 0 && at[n] == ','; i--) {
         at += n + 2;
-        n = strcspn(at, ",");
+        n = strcspn(at, ",:");
     }
-    return (struct key_use){slice_of(at, n), at[n] != ','};
+    return (struct key_use){slice_of(at, n), slice_from_text(at[n] == ':' ? at + n + 2 : ""), at[n] != ','};
 }
 
 static size_t key_use_count(const struct command *command) {
@@ -79,7 +79,8 @@ static size_t key_use_count(const struct command *command) {
 /* One specification of where keys are: from an index, a range with a step. last: relative to the index, or from
  * the end if < 0. */
 static void reply_key_spec(struct resp_reply *reply, const struct key_use *use, int index, int last, int step) {
-    resp_map(reply, 3);
+    resp_map(reply, 3U + (use->note.len > 0));
+    reply_text_field(reply, "notes", use->note);
     resp_bulk_text(reply, "flags");
     reply_words(reply, use->flags, "", true);
     resp_bulk_text(reply, "begin_search");
@@ -395,6 +396,38 @@ void command_command_getkeys(struct request *request) {
     }
 }
 
+/* Of a command with variable_flags: what is done with its key depends on whether one of some words is among its
+ * arguments. */
+static const struct key_use_by_word {
+    const char *command;
+    size_t first; /* argument that may be a word */
+    struct slice words[2];
+    struct slice with, without;
+} uses_by_word[] = {
+    {"set", 3, {{"get", 3}}, {"RW access update", 16}, {"OW update", 9}},
+    {"bitfield", 2, {{"set", 3}, {"incrby", 6}}, {"RW access update", 16}, {"RO access", 9}},
+};
+
+static bool has_word(const struct request *request, const struct key_use_by_word *use) {
+    for (size_t i = use->first; i < request->arg_count; i++) {
+        for (size_t n = 0; n < 2 && use->words[n].len > 0; n++) {
+            if (request_word(request, i, use->words[n])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static struct slice key_flags_of(const struct request *request, size_t i) {
+    for (size_t n = 0; n < sizeof(uses_by_word) / sizeof(uses_by_word[0]); n++) {
+        if (strcmp(request->command->name, uses_by_word[n].command) == 0) {
+            return has_word(request, &uses_by_word[n]) ? uses_by_word[n].with : uses_by_word[n].without;
+        }
+    }
+    return key_use_at(request->command, i).flags;
+}
+
 void command_command_getkeysandflags(struct request *request) {
     struct request inner;
     if (!inner_request(request, &inner)) {
@@ -404,7 +437,7 @@ void command_command_getkeysandflags(struct request *request) {
     for (size_t i = 0; i < request_key_count(&inner); i++) {
         resp_array(&request->reply, 2);
         resp_bulk(&request->reply, request_key_name(&inner, i));
-        reply_words(&request->reply, key_use_at(inner.command, i).flags, "", true);
+        reply_words(&request->reply, key_flags_of(&inner, i), "", true);
     }
 }
 
