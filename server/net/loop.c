@@ -49,6 +49,14 @@ static uint64_t clock_us(clockid_t clock) {
 
 uint64_t loop_monotonic_us(void) { return clock_us(CLOCK_MONOTONIC); }
 
+bool loop_budget_spent(uint64_t *began_us, uint64_t budget_us) {
+    uint64_t now_us = loop_monotonic_us();
+    if (*began_us == 0) {
+        *began_us = now_us;
+    }
+    return now_us - *began_us >= budget_us;
+}
+
 static void update_clock(struct loop *loop) {
     uint64_t us = loop_monotonic_us();
     if (loop->realtime_checked_us == 0 || us - loop->realtime_checked_us >= REALTIME_CHECK_US) {

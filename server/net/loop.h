@@ -29,6 +29,9 @@ int64_t loop_monotonic_ms(const struct loop *loop);
 /* The Unix ms of a monotonic moment, by the clock of today. */
 int64_t loop_unix_ms_of(const struct loop *loop, int64_t monotonic_ms);
 uint64_t loop_monotonic_us(void); /* the clock itself, now */
+/* For work that is not to hold up all the rest: has it taken budget_us? *began_us is 0 before the first call,
+ * which notes when that was. */
+bool loop_budget_spent(uint64_t *began_us, uint64_t budget_us);
 
 /* Called before the loop polls, once an iteration: what has gathered during it is flushed here (history to the
  * readers, closed connections freed). Intrusive and doubly linked; its owner removes it before it goes. */

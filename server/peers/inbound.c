@@ -165,7 +165,7 @@ static bool tick_link(struct inbound *inbound) {
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
     struct inbound *inbound = session;
-    size_t consumed = replication_each_line(in, &inbound->scanned, on_line, inbound);
+    size_t consumed = replication_each_line(conn, in, &inbound->scanned, on_line, inbound);
     if (!conn_closed(conn)) {
         if (consumed < in.len) {
             follower_link_bytes(&inbound->link, now_of(inbound));

@@ -184,8 +184,7 @@ static bool on_line(void *context, struct slice bytes) {
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
     struct outbound *outbound = session;
-    (void)conn;
-    size_t consumed = replication_each_line(in, &outbound->scanned, on_line, outbound);
+    size_t consumed = replication_each_line(conn, in, &outbound->scanned, on_line, outbound);
     if (outbound->connected && consumed < in.len) {
         leader_link_bytes(&outbound->link, now_of(outbound));
     }

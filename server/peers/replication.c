@@ -14,10 +14,12 @@ const char *replication_role_name(enum replication_role role) {
     return names[role];
 }
 
-size_t replication_each_line(struct slice in, size_t *scanned, bool (*line)(void *context, struct slice bytes),
-                             void *context) {
+size_t replication_each_line(struct conn *conn, struct slice in, size_t *scanned,
+                             bool (*line)(void *context, struct slice bytes), void *context) {
+    enum { LINES_A_LOOK = 64 }; /* at the clock */
     size_t consumed = 0;
-    for (;;) {
+    uint64_t began_us = 0;
+    for (size_t lines = 1;; lines++) {
         struct slice rest = slice_skip(in, consumed);
         const char *end = rest.len == *scanned ? NULL : memchr(rest.ptr + *scanned, '\n', rest.len - *scanned);
         if (end == NULL) {
@@ -28,6 +30,11 @@ size_t replication_each_line(struct slice in, size_t *scanned, bool (*line)(void
         consumed += n + 1;
         *scanned = 0;
         if (!line(context, slice_first(rest, n))) {
+            return consumed;
+        }
+        if (lines % LINES_A_LOOK == 0 && consumed < in.len &&
+            loop_budget_spent(&began_us, REPLICATION_TURN_US)) {
+            conn_resume(conn);
             return consumed;
         }
     }

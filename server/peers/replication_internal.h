@@ -14,6 +14,7 @@ enum {
     REPLICATION_TICK_MS = 50,
     REPLICATION_FILL_BYTES = 32 << 10, /* of a state transfer, a step */
     REPLICATION_SEND_BYTES = 1 << 20,  /* of the history, a link and loop iteration */
+    REPLICATION_TURN_US = 400,         /* of the lines of a link, an iteration */
     REPLICATION_KEEPALIVE_S = 60,      /* for those that may be silent: a peer that is gone is noticed */
     REPLICATION_REDIAL_FIRST_MS = 100,
     REPLICATION_REDIAL_MAX_MS = 2000,
@@ -93,10 +94,11 @@ void replication_note_conflict(struct replication *replication, const char *form
     __attribute__((format(printf, 2, 3)));
 /* The leader's phase may have changed: role, and every link's next step. */
 void replication_leader_moved(struct replication *replication);
-/* Splits in into lines, without their LF: calls line for each until it returns false. Returns the bytes
- * consumed; *scanned is kept between calls. */
-size_t replication_each_line(struct slice in, size_t *scanned, bool (*line)(void *context, struct slice bytes),
-                             void *context);
+/* Splits the input of a conn into lines, without their LF: calls line for each until it returns false, or until
+ * REPLICATION_TURN_US are over: the rest is offered again in the next iteration. Returns the bytes consumed;
+ * *scanned is kept between calls. */
+size_t replication_each_line(struct conn *conn, struct slice in, size_t *scanned,
+                             bool (*line)(void *context, struct slice bytes), void *context);
 
 /* outbound.c: this node as leader */
 void outbound_add(struct replication *replication, const struct member *member);

@@ -192,16 +192,6 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
     return consumed;
 }
 
-/* One client's pipeline is not to hold up all the others: after that long the rest waits for the next
- * iteration. The first batch is not counted, and a client with no more than one costs no look at the clock. */
-static bool turn_is_over(uint64_t *began_us) {
-    uint64_t now_us = loop_monotonic_us();
-    if (*began_us == 0) {
-        *began_us = now_us;
-    }
-    return now_us - *began_us >= RESP_TURN_US;
-}
-
 /* --- The conn's calls
  * --------------------------------------------------------------------------------------------- */
 
@@ -231,7 +221,9 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
     uint64_t began_us = 0;
     while (more && consumed < in.len) {
         consumed += run_batch(session, slice_skip(in, consumed), &more);
-        if (more && consumed < in.len && turn_is_over(&began_us)) {
+        /* One client's pipeline is not to hold up all the others. The first batch is not counted, and a client
+         * with no more than one costs no look at the clock. */
+        if (more && consumed < in.len && loop_budget_spent(&began_us, RESP_TURN_US)) {
             conn_resume(conn);
             more = false;
         }
