@@ -2,6 +2,7 @@
 
 #include "server/commands/client_limits.h"
 #include "server/commands/telemetry.h"
+#include "server/store/huge_pages.h"
 
 #include <ev.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     keyspace_note_peak(clients->context->keyspace);
     telemetry_sample(clients->context);
     clients_look_after(clients);
+    huge_pages_give_back();
 }
 
 struct upkeep *upkeep_create(struct clients *clients) {

@@ -1,0 +1,120 @@
+#include "server/store/huge_pages.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#ifdef KVNODE_JEMALLOC
+
+enum {
+    SMALL_PAGE = 4096,
+    HUGE_PAGE = 2 << 20,
+    BLOCK = 32 << 10, /* not touched by malloc */
+    BLOCKS = (64 << 20) / BLOCK,
+    PATIENCE_MS = 100,
+};
+
+static void *blocks[BLOCKS];
+
+static void *page_behind(const void *block) {
+    return (void *)(((uintptr_t)block + BLOCK - 1) / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE);
+}
+
+static bool is_resident(void *page) {
+    unsigned char in_core[HUGE_PAGE / SMALL_PAGE];
+    if (mincore(page, HUGE_PAGE, in_core) != 0) {
+        return false; /* nothing is mapped there */
+    }
+    for (size_t i = 0; i < sizeof(in_core); i++) {
+        if ((in_core[i] & 1) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool becomes_resident(void *page) {
+    for (int ms = 0; ms < PATIENCE_MS; ms++) {
+        if (is_resident(page)) {
+            return true;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}
+
+static bool kernel_touches_on_advice(void) {
+    void *page = mmap(NULL, SMALL_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(page != MAP_FAILED);
+    bool touches = madvise(page, SMALL_PAGE, MADV_POPULATE_WRITE) == 0;
+    munmap(page, SMALL_PAGE);
+    return touches;
+}
+
+/* Nobody but the thread touches anything before the block is filled. */
+static size_t fill_blocks(void) {
+    size_t ahead = 0;
+    void *last = NULL;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(BLOCK);
+        assert_non_null(blocks[i]);
+        void *page = page_behind(blocks[i]);
+        if (page != last) {
+            ahead += becomes_resident(page);
+            last = page;
+        }
+        memset(blocks[i], (int)(i % 251), BLOCK);
+    }
+    return ahead;
+}
+
+static void check_and_free_blocks(void) {
+    for (size_t i = 0; i < BLOCKS; i++) {
+        const unsigned char *bytes = blocks[i];
+        for (size_t at = 0; at < BLOCK; at++) {
+            assert_int_equal(bytes[at], i % 251);
+        }
+        free(blocks[i]);
+    }
+}
+
+static void the_next_page_is_touched_ahead_and_given_back(void **state) {
+    (void)state;
+    assert_true(huge_pages_enable());
+    size_t ahead = fill_blocks();
+    if (!kernel_touches_on_advice()) {
+        assert_int_equal(ahead, 0);
+    } else {
+        assert_in_range(ahead, BLOCKS * (size_t)BLOCK / HUGE_PAGE / 2, BLOCKS);
+    }
+    /* A run may end behind the last block: then there is nothing ahead, and nothing to give back. */
+    for (int looks = 0; looks < 5; looks++) {
+        huge_pages_give_back();
+    }
+    assert_false(is_resident(page_behind(blocks[BLOCKS - 1])));
+    check_and_free_blocks();
+}
+
+#else
+
+static void the_next_page_is_touched_ahead_and_given_back(void **state) {
+    (void)state;
+    assert_false(huge_pages_enable());
+    huge_pages_give_back();
+}
+
+#endif
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_next_page_is_touched_ahead_and_given_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
