@@ -386,7 +386,14 @@ enum resp_request_result resp_request_parse(struct resp_request *request, const 
 }
 
 size_t resp_request_expected_bytes(const struct resp_request *request) {
-    return request->state == RESP_REQUEST_BULK ? request->offset + request->bulk_bytes + 2 : 0;
+    enum { HEADER_BYTES = 16 };
+    if (request->state != RESP_REQUEST_BULK) {
+        return 0;
+    }
+    size_t others = request->bulks_left - 1;
+    size_t bytes = request->offset + request->bulk_bytes + 2 + others * HEADER_BYTES;
+    /* Keys and values in turn are what long commands are made of. */
+    return bytes + others / 2 * (request->bulk_bytes + HEADER_BYTES);
 }
 
 void resp_request_append_reason(const struct resp_request *request, struct buf *out) {

@@ -102,7 +102,8 @@ enum resp_request_result resp_request_parse(struct resp_request *request, const 
                                             struct slice in, struct resp_arguments *arguments,
                                             struct resp_command *out);
 
-/* After MORE: how many bytes of input the command has at least, in all; 0: that is not known yet. */
+/* After MORE: how many bytes of input the command has in all, if every second bulk to come is as long as the
+ * one that is not complete; 0: there is none. What a client claims may be absurd. */
 size_t resp_request_expected_bytes(const struct resp_request *request);
 
 /* After BAD: appends "Protocol error: ..." as Redis words it. */
