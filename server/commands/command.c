@@ -4,8 +4,10 @@
 
 enum {
     KEY_WINDOW = 16,
-    /* From here on the copy into the output buffer costs more than a system call of its own. */
-    DIRECT_VALUE_BYTES = 64 << 10,
+    /* From here on the copy into the output buffer costs more than a system call of its own; or, where there is
+     * one anyway, more than to give it the parts. */
+    LARGE_VALUE_BYTES = 64 << 10,
+    LARGE_LAST_VALUE_BYTES = 8 << 10,
 };
 
 size_t request_key_count(const struct request *request) {
@@ -68,20 +70,11 @@ void reply_invalid_expire(struct request *request) {
 
 void reply_value(struct request *request, struct slice value) {
     struct client *client = request->client;
-    if (value.len < DIRECT_VALUE_BYTES || client->conn == NULL ||
+    if (value.len < (request->last ? LARGE_LAST_VALUE_BYTES : LARGE_VALUE_BYTES) || client->conn == NULL ||
         request->reply.out != conn_out(client->conn)) {
         resp_bulk(&request->reply, value);
         return;
     }
     resp_bulk_header(&request->reply, value.len);
-    conn_flush(client->conn);
-    if (conn_closed(client->conn)) {
-        return;
-    }
-    size_t sent = conn_send_direct(client->conn, value.ptr, value.len);
-    if (conn_closed(client->conn)) {
-        return;
-    }
-    buf_append_slice(request->reply.out, slice_skip(value, sent));
-    RESP_LITERAL(&request->reply, "\r\n");
+    conn_write_large(client->conn, value, SLICE("\r\n"));
 }

@@ -62,6 +62,7 @@ struct request {
     const struct slice *args;
     size_t arg_count;
     struct key key; /* the only key of a command that has just one */
+    bool last;      /* of its batch: the write that comes next is for its reply */
     struct resp_reply reply;
 };
 

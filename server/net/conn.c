@@ -316,7 +316,7 @@ size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n) {
     }
     size_t sent = 0;
     conn_write(conn);
-    if (buf_used(&conn->out) == 0 && !conn->unwritable && !conn->connecting && !conn->failed) {
+    if (buf_used(&conn->out) == 0 && conn_can_send(conn)) {
         sent = conn_send(conn, ptr, n);
     }
     conn->want_direct |= sent < n;
@@ -325,6 +325,25 @@ size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n) {
         arm(conn);
     }
     return sent;
+}
+
+void conn_write_large(struct conn *conn, struct slice large, struct slice tail) {
+    struct buf *out = conn_out(conn);
+    if (!conn_closed(conn) && conn_can_send(conn) && !buf_failed(out)) {
+        const struct slice parts[CONN_SEND_PARTS] = {buf_slice(out), large, tail};
+        size_t sent = conn_send_parts(conn, parts, CONN_SEND_PARTS);
+        size_t queued = sent < parts[0].len ? sent : parts[0].len;
+        buf_consume(out, queued);
+        sent -= queued;
+        size_t of_large = sent < large.len ? sent : large.len;
+        large = slice_skip(large, of_large);
+        tail = slice_skip(tail, sent - of_large);
+    }
+    buf_append_slice(conn_out(conn), large);
+    buf_append_slice(conn_out(conn), tail);
+    if (!conn->in_turn) {
+        conn_flush(conn);
+    }
 }
 
 void conn_want_room(struct conn *conn) {

@@ -114,6 +114,9 @@ void conn_flush(
 /* Writes straight from ptr when nothing is queued before it; returns how many bytes the socket took. When that
  * is not all of them, on_room is called when the socket takes more and nothing is queued. */
 size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n);
+/* Appends large and then tail to the output, and writes with one call what the socket takes of it now, large
+ * straight from where it is: only what is not taken is copied. */
+void conn_write_large(struct conn *conn, struct slice large, struct slice tail);
 void conn_want_room(struct conn *conn); /* call on_room once when the output is under the low mark */
 
 /* A hint that the input is incomplete and about n bytes long in all: reserved in one piece as far as it is

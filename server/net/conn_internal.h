@@ -17,6 +17,8 @@ enum {
     CONN_GATHER_BYTES = 8 << 10
 }; /* an input left-over up to this is copied to the scratch buffer, in front of the new */
 
+enum { CONN_SEND_PARTS = 3 };
+
 struct conn_link {
     struct conn_link *next, *prev; /* both NULL when in no list */
 };
@@ -95,8 +97,10 @@ void conn_fail(struct conn *conn, enum close_reason reason);
 void conn_lend_out(struct conn *conn);    /* the net's spare output buffer, for a turn */
 void conn_release_out(struct conn *conn); /* an empty output buffer goes back or is freed */
 void conn_write(struct conn *conn);       /* what the socket takes now */
-size_t conn_send(struct conn *conn, const char *ptr,
-                 size_t n); /* how much the socket took; 0 also when that failed */
+/* How much the socket took; 0 also when that failed. parts: at most CONN_SEND_PARTS */
+size_t conn_send(struct conn *conn, const char *ptr, size_t n);
+size_t conn_send_parts(struct conn *conn, const struct slice *parts, size_t count);
+bool conn_can_send(const struct conn *conn);
 bool conn_room_is_due(const struct conn *conn);
 void conn_give_room(struct conn *conn);    /* calls on_room if it is due */
 void conn_wake_waiting(struct conn *conn); /* after a write: who waited for it gets a turn */

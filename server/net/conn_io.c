@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 enum {
     READ_ROOM_BYTES = 16 << 10,     /* a large left-over's buffer grows when it has less room than this */
@@ -59,12 +60,11 @@ void conn_release_out(struct conn *conn) {
     }
 }
 
-size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
-    ssize_t sent;
+bool conn_can_send(const struct conn *conn) { return !conn->unwritable && !conn->connecting && !conn->failed; }
+
+/* What send() or sendmsg() answered to n bytes. */
+static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
     conn->offered_ms = loop_monotonic_ms(conn->net->loop);
-    do {
-        sent = send(conn->io.fd, ptr, n, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
     if (sent < 0) {
         if (errno == EAGAIN) {
             conn->unwritable = true;
@@ -83,6 +83,30 @@ size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
     return (size_t)sent;
 }
 
+size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
+    ssize_t sent;
+    do {
+        sent = send(conn->io.fd, ptr, n, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return note_sent(conn, sent, n);
+}
+
+size_t conn_send_parts(struct conn *conn, const struct slice *parts, size_t count) {
+    struct iovec vector[CONN_SEND_PARTS];
+    struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+    size_t n = 0;
+    ssize_t sent;
+    assert(count <= CONN_SEND_PARTS);
+    for (size_t i = 0; i < count; i++) {
+        vector[i] = (struct iovec){.iov_base = (void *)parts[i].ptr, .iov_len = parts[i].len};
+        n += parts[i].len;
+    }
+    do {
+        sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return note_sent(conn, sent, n);
+}
+
 void conn_write(struct conn *conn) {
     struct buf *out = &conn->out;
     if (conn->state == CONN_CLOSED) {
@@ -94,7 +118,7 @@ void conn_write(struct conn *conn) {
     }
     size_t n = buf_used(out);
     conn->over_low |= n > CONN_OUT_LOW_BYTES;
-    if (n > 0 && !conn->unwritable && !conn->connecting && !conn->failed) {
+    if (n > 0 && conn_can_send(conn)) {
         buf_consume(out, conn_send(conn, out->data + out->start, n < WRITE_BYTES ? n : WRITE_BYTES));
         n = buf_used(out);
         /* What is left of a long output waits for its next turn, too. */

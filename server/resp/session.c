@@ -108,7 +108,7 @@ static bool is_http(const struct resp_command *parsed, const struct slice *args)
 }
 
 /* False: it has to wait, and stays in the input. */
-static bool run(struct resp_session *session, const struct batched *item) {
+static bool run(struct resp_session *session, const struct batched *item, bool last) {
     struct resp_server *server = session->server;
     struct client *client = &session->client;
     const struct slice *args = server->arguments.items + item->parsed.first;
@@ -127,6 +127,7 @@ static bool run(struct resp_session *session, const struct batched *item) {
         .args = args,
         .arg_count = item->parsed.count,
         .key = item->key,
+        .last = last,
         .reply = {.out = conn_out(client->conn), .version = client->protocol},
     };
     if (__builtin_expect((client->gates | server->clients->gates) != 0, 0)) {
@@ -168,7 +169,8 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
     if (batch.count > 0) {
         session->client.command = server->batch[batch.count - 1].command;
     }
-    while (done < batch.count && takes_commands(session) && run(session, &server->batch[done])) {
+    while (done < batch.count && takes_commands(session) &&
+           run(session, &server->batch[done], done + 1 == batch.count)) {
         consumed += server->batch[done++].parsed.bytes;
     }
     session->client.commands += done;

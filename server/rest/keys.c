@@ -120,9 +120,10 @@ static void reply_octets(struct exchange *exchange, const struct entry *entry) {
     buf_append_slice(reply->out, SLICE("\r\n"));
     http_reply_end_with_length(reply, value.len);
     if (value.len >= DIRECT_BYTES && !reply->head_only) {
-        value = slice_skip(value, conn_send_direct(exchange->session->conn, value.ptr, value.len));
+        conn_write_large(exchange->session->conn, value, SLICE(""));
+    } else {
+        http_reply_body(reply, value);
     }
-    http_reply_body(reply, value);
 }
 
 static void reply_entry(struct exchange *exchange, struct slice name, const struct entry *entry) {

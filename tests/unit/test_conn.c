@@ -680,6 +680,34 @@ static void test_send_direct_waits_for_what_is_queued(void **state) {
     buf_deinit(&got);
 }
 
+/* What is queued, what is large and its tail go in this order, however much of it the socket takes at once. */
+static void write_large(size_t queued, size_t large) {
+    buf_append(conn_out(session.conn), bulk, queued);
+    conn_write_large(session.conn, slice_of(bulk + queued, large), SLICE("tail"));
+    struct buf got;
+    buf_init(&got, SIZE_MAX);
+    struct wanted wanted = {.got = &got, .n = queued + large + 4};
+    assert_true(loop_fixture_until(loop, peer_has_read, &wanted));
+    assert_int_equal(conn_pending_bytes(session.conn), 0);
+    assert_int_equal(buf_used(&got), wanted.n);
+    assert_memory_equal(got.data, bulk, queued + large);
+    assert_memory_equal(got.data + queued + large, "tail", 4);
+    buf_deinit(&got);
+}
+
+static void test_write_large(void **state) {
+    (void)state;
+    fill_bulk();
+    open_conn(&plain_handler, MAX_INPUT_BYTES);
+    write_large(0, 100000);
+    write_large(5, 100000);
+    write_large(5, sizeof(bulk) - 5); /* more than the socket takes */
+    write_large(sizeof(bulk) - 5, 5); /* it is full before */
+    conn_close(session.conn, CLOSE_QUIT);
+    conn_write_large(session.conn, slice_of(bulk, 100), SLICE("tail")); /* goes nowhere */
+    assert_closes(CLOSE_QUIT);
+}
+
 /* --- the end */
 
 static void test_end_of_stream_with_pending_output(void **state) {
@@ -1110,6 +1138,7 @@ int main(void) {
         CONN_TEST(test_want_room),
         CONN_TEST(test_room_after_output_that_was_written_at_once),
         CONN_TEST(test_send_direct),
+        CONN_TEST(test_write_large),
         CONN_TEST(test_send_direct_waits_for_what_is_queued),
         CONN_TEST(test_end_of_stream_with_pending_output),
         CONN_TEST(test_end_comes_after_all_input),
