@@ -23,14 +23,14 @@ void request_each_key(struct request *request, request_key_visit *visit, void *c
     size_t count = request_key_count(request);
     for (size_t from = 0; from < count; from += KEY_WINDOW) {
         struct key keys[KEY_WINDOW];
+        uint64_t hashes[KEY_WINDOW];
         size_t n = count - from < KEY_WINDOW ? count - from : KEY_WINDOW;
         for (size_t i = 0; i < n; i++) {
             keys[i] = keyspace_key(keyspace, request_key_name(request, from + i));
+            hashes[i] = keys[i].hash;
             keyspace_prefetch_bucket(keyspace, &keys[i]);
         }
-        for (size_t i = 0; i < n; i++) {
-            keyspace_prefetch_entry(keyspace, &keys[i]);
-        }
+        keyspace_prefetch_entries(keyspace, hashes, n);
         for (size_t i = 0; i < n; i++) {
             visit(request, &keys[i], context);
         }

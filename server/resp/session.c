@@ -30,6 +30,8 @@ struct resp_server {
     struct clients *clients;
     struct resp_arguments arguments;
     struct batched batch[RESP_BATCH_COMMANDS];
+    uint64_t hashes[RESP_BATCH_COMMANDS]; /* of the batch's keys, where a command has a single one */
+    size_t hash_count;
 };
 
 struct resp_session {
@@ -64,6 +66,7 @@ static bool prepare(struct resp_server *server, struct batched *item) {
         return false;
     }
     item->key = keyspace_key(server->context->keyspace, args[item->command->first_key]);
+    server->hashes[server->hash_count++] = item->key.hash;
     keyspace_prefetch_bucket(server->context->keyspace, &item->key);
     return !item->parsed.is_inline;
 }
@@ -80,6 +83,7 @@ static struct batch_result parse_batch(struct resp_session *session, struct slic
     struct resp_limits limits = limits_of(session);
     bool more = true;
     resp_arguments_reset(&server->arguments);
+    server->hash_count = 0;
     while (more && result.count < RESP_BATCH_COMMANDS) {
         struct batched *item = &server->batch[result.count];
         result.last = resp_request_parse(&session->parser, &limits, in, &server->arguments, &item->parsed);
@@ -91,14 +95,6 @@ static struct batch_result parse_batch(struct resp_session *session, struct slic
         result.count++;
     }
     return result;
-}
-
-static void fetch_entries(const struct resp_server *server, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        if (server->batch[i].key.name.ptr != NULL) {
-            keyspace_prefetch_entry(server->context->keyspace, &server->batch[i].key);
-        }
-    }
 }
 
 /* "GET / HTTP/1.1": a browser, or somebody who took this port for the other one. */
@@ -163,7 +159,7 @@ static void refuse_malformed(struct resp_session *session) {
 static size_t run_batch(struct resp_session *session, struct slice in, bool *more) {
     struct resp_server *server = session->server;
     struct batch_result batch = parse_batch(session, in);
-    fetch_entries(server, batch.count);
+    keyspace_prefetch_entries(server->context->keyspace, server->hashes, server->hash_count);
     observer_follow_settings(server->clients);
     size_t consumed = 0, done = 0;
     if (batch.count > 0) {

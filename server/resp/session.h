@@ -11,7 +11,7 @@
 
 #include "server/commands/context.h"
 
-enum { RESP_BATCH_COMMANDS = 64, RESP_TURN_US = 400 };
+enum { RESP_BATCH_COMMANDS = KEYSPACE_PREFETCH_MAX, RESP_TURN_US = 400 };
 
 struct resp_server;
 

@@ -113,7 +113,7 @@ static inline void bucket_copy_slot(struct bucket *to, unsigned to_slot, const s
 static inline void bucket_prefetch_entries(const struct bucket *bucket) {
     unsigned used = bucket_used(bucket);
     for (unsigned slot = 0; slot < used; slot++) {
-        __builtin_prefetch(bucket_entry(bucket, slot));
+        heap_prefetch(bucket_entry(bucket, slot));
     }
 }
 

@@ -104,8 +104,8 @@ void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key 
     table_prefetch_bucket(keyspace->table, key->hash);
 }
 
-void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key) {
-    table_prefetch_entry(keyspace->table, key->hash);
+void keyspace_prefetch_entries(const struct keyspace *keyspace, const uint64_t *hashes, size_t n) {
+    table_prefetch_entries(keyspace->table, hashes, n);
 }
 
 void keyspace_observe(struct keyspace *keyspace, const struct keyspace_observer *observer) {

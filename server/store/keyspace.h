@@ -61,8 +61,12 @@ struct key {
     uint64_t hash;
 };
 struct key keyspace_key(const struct keyspace *keyspace, struct slice name);
+
+/* Hints, for batches: the bucket of every key, then the entries of all of them; at most KEYSPACE_PREFETCH_MAX.
+ */
+enum { KEYSPACE_PREFETCH_MAX = TABLE_PREFETCH_MAX };
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key);
-void keyspace_prefetch_entry(const struct keyspace *keyspace, const struct key *key);
+void keyspace_prefetch_entries(const struct keyspace *keyspace, const uint64_t *hashes, size_t n);
 
 /* --- Reading. NULL: missing or expired. */
 /* Counts a hit or a miss, and is a use of the key. */

@@ -163,7 +163,7 @@ static struct bucket *empty_into_spares(struct bucket *bucket, struct bucket *co
 static void prefetch_next_split(const struct table *table) {
     uint64_t next = table->bucket_count - (scan_mask(table) + 1);
     bucket_prefetch_entries(bucket_at(table, next));
-    __builtin_prefetch(bucket_at(table, next + 1)); /* there is one: next is at most the middle */
+    heap_prefetch(bucket_at(table, next + 1)); /* there is one: next is at most the middle */
 }
 
 /* No allocation but the bucket itself: when i of the chained buckets have been read, at most 8 (i + 1) entries
@@ -341,17 +341,42 @@ uint64_t table_hash(const struct table *table, struct slice key) {
     return siphash_1_3(table->key, key.ptr, key.len);
 }
 
-void table_prefetch_bucket(const struct table *table, uint64_t hash) {
-    __builtin_prefetch(bucket_of(table, hash));
+void table_prefetch_bucket(const struct table *table, uint64_t hash) { heap_prefetch(bucket_of(table, hash)); }
+
+/* An entry that does not begin with a cache line has its key, or the end of it, in the next one. */
+static void prefetch_key(const struct entry *entry) {
+    heap_prefetch(entry);
+    if ((uintptr_t)entry % HEAP_LINE_BYTES != 0) {
+        heap_prefetch((const char *)entry + HEAP_LINE_BYTES - 1);
+    }
 }
 
-void table_prefetch_entry(const struct table *table, uint64_t hash) {
-    const struct bucket *bucket = bucket_of(table, hash);
+/* The entry of this bucket that will probably match; if none will, the next bucket, which is returned. */
+static const struct bucket *prefetch_step(const struct bucket *bucket, uint64_t hash) {
     uint64_t matches = bucket_matches(bucket, bucket_tag(hash));
     if (matches != 0) {
-        __builtin_prefetch(bucket_entry(bucket, bucket_first_slot(matches)));
-    } else {
-        __builtin_prefetch(bucket_next(bucket)); /* harmless when there is none */
+        prefetch_key(bucket_entry(bucket, bucket_first_slot(matches)));
+        return NULL;
+    }
+    const struct bucket *next = bucket_next(bucket);
+    heap_prefetch(next); /* harmless when there is none */
+    return next;
+}
+
+void table_prefetch_entries(const struct table *table, const uint64_t *hashes, size_t n) {
+    struct {
+        const struct bucket *bucket;
+        uint64_t hash;
+    } chained[TABLE_PREFETCH_MAX];
+    size_t count = 0;
+    assert(n <= TABLE_PREFETCH_MAX);
+    for (size_t i = 0; i < n; i++) {
+        chained[count].bucket = prefetch_step(bucket_of(table, hashes[i]), hashes[i]);
+        chained[count].hash = hashes[i];
+        count += chained[count].bucket != NULL;
+    }
+    for (size_t i = 0; i < count; i++) {
+        prefetch_step(chained[i].bucket, chained[i].hash);
     }
 }
 

@@ -22,9 +22,13 @@ void table_destroy(struct table **table);             /* frees all at once; NULL
 
 uint64_t table_hash(const struct table *table, struct slice key);
 
-/* Hints, for batches: first the bucket of every key, then the entry that will probably match. */
+/* Hints, for batches: first the bucket of every key, then the entries that will probably match, at most
+ * TABLE_PREFETCH_MAX at a time. An entry of the second bucket of a chain is fetched too; one key in ten is
+ * there.
+ */
+enum { TABLE_PREFETCH_MAX = 64 };
 void table_prefetch_bucket(const struct table *table, uint64_t hash);
-void table_prefetch_entry(const struct table *table, uint64_t hash);
+void table_prefetch_entries(const struct table *table, const uint64_t *hashes, size_t n);
 
 /* The entry of that key or NULL. hash is table_hash of key, here and below. */
 struct entry *table_find(const struct table *table, uint64_t hash, struct slice key);

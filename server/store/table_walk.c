@@ -153,7 +153,7 @@ static size_t take_deadlines(const struct bucket *bucket, struct entry **out, si
     for (; bucket != NULL; bucket = bucket_next(bucket)) {
         for (unsigned bits = bucket_deadlines(bucket); bits != 0 && taken < n; bits &= bits - 1) {
             out[taken] = bucket_entry(bucket, (unsigned)__builtin_ctz(bits));
-            __builtin_prefetch(out[taken++]);
+            heap_prefetch(out[taken++]);
         }
     }
     return taken;
@@ -171,7 +171,7 @@ static void prefetch_hand(const struct table *table, uint64_t hand) {
         bucket_prefetch_entries(bucket_at(table, at));
     }
     for (uint64_t at = (hand + 1) & mask; at < table->bucket_count; at += mask + 1) {
-        __builtin_prefetch(bucket_at(table, at));
+        heap_prefetch(bucket_at(table, at));
     }
 }
 

@@ -669,11 +669,13 @@ static void prefetching_changes_nothing(void **state) {
             model_put(model, i);
         }
     }
+    uint64_t hashes[TABLE_PREFETCH_MAX];
     for (size_t i = 0; i < KEYS; i++) {
         char room[KEY_MAX];
-        uint64_t hash = table_hash(model->table, key_of(i, room));
-        table_prefetch_bucket(model->table, hash);
-        table_prefetch_entry(model->table, hash);
+        size_t n = i % TABLE_PREFETCH_MAX;
+        hashes[n] = table_hash(model->table, key_of(i, room));
+        table_prefetch_bucket(model->table, hashes[n]);
+        table_prefetch_entries(model->table, hashes, n + 1);
     }
     model_check(model);
     model_destroy(model);
