@@ -41,7 +41,8 @@ class Run:
 
 # --- redis-benchmark -----------------------------------------------------------------------------------------------
 
-_THROUGHPUT = re.compile(r"throughput summary: ([\d.]+) requests per second")
+_THROUGHPUT = re.compile(r"throughput summary: ([\d.]+|inf) requests per second")
+_LEAST_SECONDS = 1e-3  # it counts whole ms, and a run may take less than one: "inf requests per second"
 _SUMMARY = re.compile(r"latency summary \(msec\):\s+avg\s+min\s+p50\s+p95\s+p99\s+max\s+((?:[\d.]+\s+){5}[\d.]+)")
 _PERCENTILE = re.compile(r"^([\d.]+)% <= ([\d.]+) milliseconds", re.MULTILINE)
 
@@ -60,7 +61,7 @@ def parse_benchmark(output: str, requests: int) -> Run:
     _, _, p50, _, p99, _ = (float(number) for number in summary.group(1).split())
     # Its steps halve what is left: 99.805 %, 99.902 %, ...
     p999 = next((float(ms) for percent, ms in _PERCENTILE.findall(output) if float(percent) >= 99.9), None)
-    return Run(requests, requests / float(throughput.group(1)), p50, p99, p999)
+    return Run(requests, max(requests / float(throughput.group(1)), _LEAST_SECONDS), p50, p99, p999)
 
 
 def redis_benchmark(port: int, words: list[str], requests: int, pipeline: int, value_bytes: int, keys: int) -> Run:
