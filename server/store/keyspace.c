@@ -288,7 +288,8 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
         fields.version = write_expired(keyspace, key, old, fields.version);
     } else {
         bool is_new = old == NULL;
-        struct entry *entry = table_put(keyspace->table, key->hash, key->name, &fields);
+        struct entry *entry = is_new ? table_put(keyspace->table, key->hash, key->name, &fields)
+                                     : table_overwrite(keyspace->table, key->hash, old, &fields);
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }

@@ -422,6 +422,20 @@ static inline struct place find_place(const struct table *table, uint64_t hash, 
     return (struct place){NULL, 0};
 }
 
+/* Of an entry that is in the table: its key need not be compared. */
+static inline struct place place_of(const struct table *table, uint64_t hash, const struct entry *entry) {
+    uint64_t tag = bucket_tag(hash);
+    for (struct bucket *bucket = bucket_of(table, hash);; bucket = bucket_next(bucket)) {
+        assert(bucket != NULL);
+        for (uint64_t matches = bucket_matches(bucket, tag); matches != 0; matches &= matches - 1) {
+            unsigned slot = bucket_first_slot(matches);
+            if (bucket_entry(bucket, slot) == entry) {
+                return (struct place){bucket, slot};
+            }
+        }
+    }
+}
+
 struct entry *table_find(const struct table *table, uint64_t hash, struct slice key) {
     struct place place = find_place(table, hash, key);
     return place.bucket == NULL ? NULL : bucket_entry(place.bucket, place.slot);
@@ -495,9 +509,13 @@ struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
     return place.bucket != NULL ? overwrite(table, place, fields) : insert(table, hash, key, fields);
 }
 
+struct entry *table_overwrite(struct table *table, uint64_t hash, struct entry *entry,
+                              const struct entry_fields *fields) {
+    return overwrite(table, place_of(table, hash, entry), fields);
+}
+
 struct entry *table_set_deadline(struct table *table, uint64_t hash, struct entry *entry, int64_t deadline_ms) {
-    struct place place = find_place(table, hash, entry_key(entry));
-    assert(place.bucket != NULL && bucket_entry(place.bucket, place.slot) == entry);
+    struct place place = place_of(table, hash, entry);
     size_t old_bytes = entry_allocated_bytes(entry);
     struct entry *changed = entry_set_deadline(entry, deadline_ms, table->mark);
     if (changed != NULL) {

@@ -42,6 +42,10 @@ struct entry *table_find_hash(const struct table *table, uint64_t hash);
 struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
                         const struct entry_fields *fields);
 
+/* The same for an entry that is in the table: it is not looked for by its key once more. */
+struct entry *table_overwrite(struct table *table, uint64_t hash, struct entry *entry,
+                              const struct entry_fields *fields);
+
 /* Sets (0: clears) the deadline of an entry that is in the table; nothing else of it changes, not even the
  * mark's meaning as "written" (the mark is renewed). Returns the entry, which may have moved; NULL: out of
  * memory. */

@@ -153,7 +153,11 @@ static void model_put(struct model *model, size_t number) {
     };
     unsigned mark = (unsigned)random_below(&model->random, 16);
     table_set_mark(model->table, mark);
-    if (table_put(model->table, table_hash(model->table, key), key, &fields) == NULL) {
+    uint64_t hash = table_hash(model->table, key);
+    struct entry *there = random_below(&model->random, 2) == 0 ? NULL : find(model->table, number);
+    struct entry *entry = there == NULL ? table_put(model->table, hash, key, &fields)
+                                        : table_overwrite(model->table, hash, there, &fields);
+    if (entry == NULL) {
         return;
     }
     model->count += !item->present;
