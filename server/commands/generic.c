@@ -71,25 +71,6 @@ static bool take_value(struct request *request, const struct entry *entry, struc
     return true;
 }
 
-/* The deletion takes one version of the store's, the write after it another one. */
-static bool versions_left(const struct keyspace *keyspace, const struct entry *entry) {
-    return entry_version(entry) < UINT64_MAX - 1 && keyspace_floor(keyspace) < UINT64_MAX - 1;
-}
-
-/* One batch: no follower has the value under both names, or under none. The deletion goes first, as Redis tells
- * of the two; set->value is a copy, so what can't be written under the new name goes back to the old one. */
-static enum err delete_and_write(struct keyspace *keyspace, const struct key *from, const struct key *to,
-                                 const struct keyspace_set *set) {
-    keyspace_batch_begin(keyspace);
-    keyspace_delete(keyspace, from, KEYSPACE_ALWAYS, 0, NULL);
-    enum err err = keyspace_set(keyspace, to, set, NULL);
-    if (err != ERR_NONE) {
-        keyspace_set(keyspace, from, set, NULL);
-    }
-    keyspace_batch_end(keyspace);
-    return err;
-}
-
 enum rename_result { RENAME_FAILED, RENAME_DONE, RENAME_OCCUPIED, RENAME_SAME };
 
 /* RENAME_FAILED: replied with the error. */
@@ -109,20 +90,12 @@ static enum rename_result rename_key(struct request *request, bool only_absent) 
     if (occupied && only_absent) {
         return RENAME_OCCUPIED;
     }
-    struct buf copy;
-    struct keyspace_set set;
-    enum rename_result result = RENAME_FAILED;
-    if (take_value(request, entry, &copy, &set)) {
-        enum err err = versions_left(keyspace, entry) ? delete_and_write(keyspace, &from, &to, &set)
-                                                      : ERR_VERSIONS_EXHAUSTED;
-        if (err == ERR_NONE) {
-            result = RENAME_DONE;
-        } else {
-            resp_error(&request->reply, err);
-        }
+    enum err err = keyspace_rename(keyspace, &from, &to);
+    if (err != ERR_NONE) {
+        resp_error(&request->reply, err);
+        return RENAME_FAILED;
     }
-    buf_deinit(&copy);
-    return result;
+    return RENAME_DONE;
 }
 
 void command_rename(struct request *request) {

@@ -231,9 +231,10 @@ static enum err check_lengths(const struct key *key, const struct keyspace_set *
     return ERR_NONE;
 }
 
-/* A write needs the place of what has expired also during a pause: its version comes after that of the entry.
- */
-static void delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
+void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
+    if (!keyspace->paused) {
+        return; /* it was deleted when it was met */
+    }
     const struct entry *entry = table_find(keyspace->table, key->hash, key->name);
     if (entry != NULL && keyspace->owner) {
         keyspace_delete_expired(keyspace, key, entry, KEYSPACE_EXPIRED);
@@ -256,6 +257,23 @@ static uint64_t write_expired(struct keyspace *keyspace, const struct key *key, 
     return old == NULL ? version : keyspace_delete_entry(keyspace, key, old);
 }
 
+/* All is said from the entry, not from the request: its value may have pointed into what was just overwritten.
+ */
+void keyspace_note_written(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
+                           bool timed) {
+    eviction_note_write(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
+    keyspace_note_version(keyspace, entry_version(entry));
+    history_replicate(keyspace->history, key->name, entry_value(entry), entry_version(entry),
+                      entry_timestamp_ms(entry), entry_deadline_ms(entry));
+    if (is_new) {
+        keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
+    }
+    keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
+    if (timed) {
+        keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
+    }
+}
+
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result) {
     enum err err = check_lengths(key, set);
@@ -267,8 +285,8 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
         touch(keyspace, old);
         return ERR_PRECONDITION;
     }
-    if (old == NULL && keyspace->paused) {
-        delete_in_the_way(keyspace, key);
+    if (old == NULL) {
+        keyspace_delete_in_the_way(keyspace, key);
     }
     int64_t now_ms = keyspace_now_ms(keyspace);
     struct entry_fields fields = {
@@ -293,18 +311,7 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }
-        eviction_note_write(&keyspace->eviction, entry, now_ms);
-        keyspace_note_version(keyspace, fields.version);
-        /* From the entry, not from the request: value may have pointed into what was just overwritten. */
-        history_replicate(keyspace->history, key->name, entry_value(entry), fields.version, now_ms,
-                          fields.deadline_ms);
-        if (is_new) {
-            keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
-        }
-        keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
-        if (set->deadline == KEYSPACE_DEADLINE_SET) {
-            keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
-        }
+        keyspace_note_written(keyspace, key, entry, is_new, set->deadline == KEYSPACE_DEADLINE_SET);
     }
     if (result != NULL) {
         *result = (struct keyspace_result){.version = fields.version, .timestamp_ms = now_ms};

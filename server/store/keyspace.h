@@ -130,6 +130,10 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
 enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum keyspace_condition condition,
                          uint64_t version, struct keyspace_result *result);
 
+/* The value of from, with its deadline, is to's from now on, and from is gone: one batch. from and to differ.
+ * ERR_NONE; ERR_NO_SUCH_KEY, ERR_VERSIONS_EXHAUSTED, ERR_NO_MEMORY: nothing changed. */
+enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, const struct key *to);
+
 /* Sets the absolute deadline (0: persist) of a key that is there; a deadline that has passed deletes it.
  * ERR_NONE, ERR_NO_SUCH_KEY, ERR_NO_MEMORY. Version and value stay. */
 enum err keyspace_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms);

@@ -89,6 +89,12 @@ uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key,
 /* The same, counted as an expiry, and told as event. key may lie in the entry itself: then it dies with it. */
 void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
                              enum keyspace_event event);
+/* A write needs the place of what has expired also during a pause: its version comes after that of the entry.
+ */
+void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key);
+/* An owner's write has put entry into the table: all who have to know are told. timed: it set a deadline. */
+void keyspace_note_written(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
+                           bool timed);
 /* NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
 struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key);
 /* A new table takes the place of the old one, which is freed in slices. */
