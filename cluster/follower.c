@@ -130,7 +130,11 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
     }
     int64_t unix_ms = now_ms + follower->unix_offset_ms;
     int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : unix_ms;
-    if (follower->store.apply_if_newer(follower->store.context, line, timestamp_ms)) {
+    enum err err = follower->store.apply_if_newer(follower->store.context, line, timestamp_ms);
+    if (err == ERR_NO_MEMORY) {
+        return refuse(follower, out, err_text(err));
+    }
+    if (err == ERR_NONE) {
         /* The data is no longer what any leader's history says: it is a history of its own from here on. */
         if (!follower->own_history) {
             int64_t began_ms = follower->position.history_id == 0 ? OLDEST_HISTORY_MS : unix_ms;

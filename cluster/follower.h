@@ -31,7 +31,8 @@ enum {
 struct follower_store {
     void *context;
     enum err (*apply)(void *context, const struct line *line, int64_t timestamp_ms);
-    bool (*apply_if_newer)(void *context, const struct line *line, int64_t timestamp_ms);
+    /* ERR_PRECONDITION: it is not newer. */
+    enum err (*apply_if_newer)(void *context, const struct line *line, int64_t timestamp_ms);
     bool (*full_begin)(void *context); /* false: not now; nothing has changed */
     void (*full_end)(void *context, uint64_t floor);
 };

@@ -238,6 +238,15 @@ static void on_take_end(struct leader_link *link, struct leader *leader, const s
     place(link, leader, out);
 }
 
+/* A key that there is no memory for must not count as taken: the FULL that follows would take it from the one
+ * that has it. */
+static enum leader_verdict adopt(struct leader_link *link, struct leader *leader, const struct line *line) {
+    enum err err = leader->store.adopt(leader->store.context, line);
+    leader->adopted += err == ERR_NONE;
+    link->taken++;
+    return err == ERR_NO_MEMORY ? LEADER_CLOSE : LEADER_GO_ON;
+}
+
 static enum leader_verdict on_take_line(struct leader_link *link, struct leader *leader,
                                         const struct line *line, int64_t now_ms, struct buf *out) {
     const struct leader_store *store = &leader->store;
@@ -257,8 +266,7 @@ static enum leader_verdict on_take_line(struct leader_link *link, struct leader 
                        ? LEADER_GO_ON
                        : LEADER_CLOSE;
         }
-        leader->adopted += store->adopt(store->context, line);
-        link->taken++;
+        return adopt(link, leader, line);
     } else {
         leader->lines_malformed++;
         line_error(out, "a state is expected: FULL, REPLICATEX, END");

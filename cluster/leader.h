@@ -51,9 +51,9 @@ struct leader_store {
     uint64_t (*floor)(void *context);
     enum err (*apply)(void *context, const struct line *line,
                       int64_t timestamp_ms); /* part of a pulled state */
-    bool (*adopt)(void *context,
-                  const struct line *line); /* a key that is missing here, as a write of this history; true: it
-                                               was. Else the next version of the key is above the line's */
+    /* A key that is missing here, as a write of this history; ERR_PRECONDITION: it is here, and its next
+     * version is above the line's. */
+    enum err (*adopt)(void *context, const struct line *line);
     void (*adopt_floor)(void *context, uint64_t floor); /* likewise, for all that was deleted elsewhere */
     bool (*pull_begin)(void *context);                  /* false: not now; nothing has changed */
     void (*pull_end)(void *context, uint64_t floor);

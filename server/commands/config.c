@@ -170,6 +170,7 @@ void command_config_get(struct request *request) {
     struct buf pairs, value;
     struct resp_reply reply = {.out = &pairs, .version = request->reply.version};
     size_t count = 0;
+    bool ok = true;
     buf_init(&pairs, SIZE_MAX);
     buf_init(&value, SIZE_MAX);
     for (size_t i = 0; i < settings_count() + FACT_COUNT; i++) {
@@ -185,12 +186,17 @@ void command_config_get(struct request *request) {
         } else {
             fact->write(context, &value);
         }
+        ok = ok && !buf_failed(&value);
         resp_bulk_text(&reply, name);
         resp_bulk(&reply, buf_slice(&value));
         count++;
     }
-    resp_map(&request->reply, count);
-    buf_append_slice(request->reply.out, buf_slice(&pairs));
+    if (ok && !buf_failed(&pairs)) {
+        resp_map(&request->reply, count);
+        buf_append_slice(request->reply.out, buf_slice(&pairs));
+    } else {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    }
     buf_deinit(&pairs);
     buf_deinit(&value);
 }

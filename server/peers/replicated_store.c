@@ -30,11 +30,11 @@ static enum err store_apply(void *keyspace, const struct line *line, int64_t tim
     return keyspace_apply(keyspace, line, timestamp_ms);
 }
 
-static bool store_apply_if_newer(void *keyspace, const struct line *line, int64_t timestamp_ms) {
+static enum err store_apply_if_newer(void *keyspace, const struct line *line, int64_t timestamp_ms) {
     return keyspace_apply_if_newer(keyspace, line, timestamp_ms);
 }
 
-static bool store_adopt(void *keyspace, const struct line *line) { return keyspace_adopt(keyspace, line); }
+static enum err store_adopt(void *keyspace, const struct line *line) { return keyspace_adopt(keyspace, line); }
 
 static void store_adopt_floor(void *keyspace, uint64_t floor) { keyspace_adopt_floor(keyspace, floor); }
 

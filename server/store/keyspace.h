@@ -203,12 +203,13 @@ const struct entry *keyspace_random(struct keyspace *keyspace);
  * is written to the history. ERR_NONE or ERR_NO_MEMORY. */
 enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
 /* The same if the line is newer than what is stored (a bare line of a peer that knows only the specification):
- * false when it was not. The deletion of a missing key is newer than nothing: it would but raise the floor. */
-bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
-/* Applies a REPLICATE line only if the key is missing, as a write of this node's own history. True if it was.
- * Else what is here stays, but its next versions are above the line's: so its own may rise, and the history is
- * told. */
-bool keyspace_adopt(struct keyspace *keyspace, const struct line *line);
+ * ERR_PRECONDITION when it was not. The deletion of a missing key is newer than nothing: it would but raise the
+ * floor. */
+enum err keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
+/* Applies a REPLICATE line only if the key is missing, as a write of this node's own history. ERR_PRECONDITION:
+ * it is not; what is here stays, but its next versions are above the line's: so its own may rise, and the
+ * history is told. ERR_NO_MEMORY: neither was done. */
+enum err keyspace_adopt(struct keyspace *keyspace, const struct line *line);
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor);
 /* The same as a write of this node's own history: its followers' floors rise too. */
 void keyspace_adopt_floor(struct keyspace *keyspace, uint64_t floor);

@@ -70,20 +70,20 @@ enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int6
  * what has expired is still here, the key goes on from that version, so that none of its versions repeats. Of a
  * key that is gone altogether only the floor of all keys is known: above that, the next lines of a peer that
  * counts from 1 would be refused, so the line's version is taken. */
-bool keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms) {
+enum err keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms) {
     struct line newer = *line;
     if (line->verb == LINE_REPLICATE || line->verb == LINE_DELETE) {
         struct key key = keyspace_key(keyspace, line->key);
         const struct entry *live = keyspace_find_live(keyspace, &key);
         const struct entry *entry = table_find(keyspace->table, key.hash, key.name);
         if (live == NULL ? line->verb == LINE_DELETE : line->version <= entry_version(live)) {
-            return false;
+            return ERR_PRECONDITION;
         }
         if (entry != NULL && line->version <= entry_version(entry)) {
             newer.version = version_after(entry_version(entry));
         }
     }
-    return keyspace_apply(keyspace, &newer, timestamp_ms) == ERR_NONE;
+    return keyspace_apply(keyspace, &newer, timestamp_ms);
 }
 
 /* The key has been here and elsewhere, and elsewhere its count went further, or another value has the same
@@ -98,9 +98,9 @@ static bool would_repeat(const struct entry *entry, const struct line *line) {
            (line->version == version && !slice_equals(entry_value(entry), line->value));
 }
 
-/* The entry's version rises, and all else of it stays. Out of memory: its versions may repeat. */
-static void lift(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
-                 uint64_t version) {
+/* The entry's version rises, and all else of it stays. */
+static enum err lift(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
+                     uint64_t version) {
     struct entry_fields fields = {
         .value = entry_value(entry),
         .version = version,
@@ -109,34 +109,37 @@ static void lift(struct keyspace *keyspace, const struct key *key, const struct 
     };
     entry = table_put(keyspace->table, key->hash, key->name, &fields);
     if (entry == NULL) {
-        return;
+        return ERR_NO_MEMORY;
     }
     keyspace_note_version(keyspace, fields.version);
     history_replicate(keyspace->history, key->name, entry_value(entry), fields.version, fields.timestamp_ms,
                       fields.deadline_ms);
     keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
+    return ERR_NONE;
 }
 
-bool keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
+enum err keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     struct key key = keyspace_key(keyspace, line->key);
     if (line->verb != LINE_REPLICATE) {
-        return false;
+        return ERR_PRECONDITION;
     }
     const struct entry *entry = keyspace_find_live(keyspace, &key);
     if (entry != NULL && would_repeat(entry, line)) {
-        lift(keyspace, &key, entry, line->version + 1);
+        enum err err = lift(keyspace, &key, entry, line->version + 1);
+        return err == ERR_NONE ? ERR_PRECONDITION : err;
     }
     if (entry != NULL || keyspace->floor == UINT64_MAX) {
-        return false;
+        return ERR_PRECONDITION;
     }
     struct line newer = *line; /* the version must not be one that a deletion here has taken */
     newer.version = line->version > keyspace->floor ? line->version : keyspace->floor + 1;
     int64_t timestamp_ms = line->escaped ? line->timestamp_ms : keyspace_now_ms(keyspace);
-    if (apply_replicate(keyspace, &key, &newer, timestamp_ms) != ERR_NONE) {
-        return false;
+    enum err err = apply_replicate(keyspace, &key, &newer, timestamp_ms);
+    if (err == ERR_NONE) {
+        history_replicate(keyspace->history, key.name, line->value, newer.version, timestamp_ms,
+                          line->deadline_ms);
     }
-    history_replicate(keyspace->history, key.name, line->value, newer.version, timestamp_ms, line->deadline_ms);
-    return true;
+    return err;
 }
 
 /* What the history has to say it with is a deletion: of a key that is not here. */

@@ -198,13 +198,13 @@ static inline enum err model_apply(void *context, const struct line *line, int64
     return ERR_NONE;
 }
 
-static inline bool model_apply_if_newer(void *context, const struct line *line, int64_t timestamp_ms) {
+static inline enum err model_apply_if_newer(void *context, const struct line *line, int64_t timestamp_ms) {
     struct model_store *store = context;
     const struct model_entry *entry = model_find(store, line->key);
     if (entry == NULL ? line->verb == LINE_DELETE : line->version <= entry->version) {
-        return false;
+        return ERR_PRECONDITION;
     }
-    return model_apply(store, line, timestamp_ms) == ERR_NONE;
+    return model_apply(store, line, timestamp_ms);
 }
 
 /* No version of the key is to repeat with another value, of those that the line's side has used. */
@@ -220,18 +220,18 @@ static inline void model_lift_above(struct model_store *store, const struct mode
                       entry->deadline_ms);
 }
 
-static inline bool model_adopt(void *context, const struct line *line) {
+static inline enum err model_adopt(void *context, const struct line *line) {
     struct model_store *store = context;
     const struct model_entry *old = model_find(store, line->key);
     if (old != NULL) {
         model_lift_above(store, old, line);
-        return false;
+        return ERR_PRECONDITION;
     }
     uint64_t version = line->version > store->floor ? line->version : store->floor + 1;
     int64_t timestamp_ms = line->escaped ? line->timestamp_ms : store->now_ms;
     model_put(store, line->key, line->value, version, timestamp_ms, line->deadline_ms);
     history_replicate(store->history, line->key, line->value, version, timestamp_ms, line->deadline_ms);
-    return true;
+    return ERR_NONE;
 }
 
 /* The tests have no empty key. */

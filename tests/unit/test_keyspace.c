@@ -85,7 +85,8 @@ static bool apply_if_newer(struct fixture *f, const char *text, bool adopt) {
     const char *reason = "";
     buf_init(&scratch, 4096);
     assert_int_equal(line_decode(slice_from_text(text), &scratch, &line, &reason), LINE_OK);
-    bool done = adopt ? keyspace_adopt(f->keyspace, &line) : keyspace_apply_if_newer(f->keyspace, &line, 1234);
+    bool done = (adopt ? keyspace_adopt(f->keyspace, &line)
+                       : keyspace_apply_if_newer(f->keyspace, &line, 1234)) == ERR_NONE;
     buf_deinit(&scratch);
     return done;
 }
