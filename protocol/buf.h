@@ -28,6 +28,8 @@ static inline struct slice buf_slice(const struct buf *buf) {
     return buf->data == NULL ? SLICE("") : slice_of(buf->data + buf->start, buf_used(buf));
 }
 static inline bool buf_failed(const struct buf *buf) { return buf->failed; }
+/* What was to be appended could not even be made. */
+static inline void buf_fail_if(struct buf *buf, bool failed) { buf->failed |= failed; }
 
 /* Makes room for n more bytes behind the end: the place to write them, or NULL (and the buf has failed).
  * What was written becomes part of the buf by buf_commit. All of n counts against the maximum. */

@@ -316,7 +316,8 @@ static bool write_line(const struct command_context *context, const struct setti
     } else {
         setting_write(setting, context->settings, &value);
     }
-    bool can = line_can_hold(buf_slice(&value));
+    bool can = !buf_failed(&value) && line_can_hold(buf_slice(&value));
+    buf_fail_if(out, buf_failed(&value)); /* empty for want of memory is not empty */
     if (can && buf_used(&value) > 0) {
         buf_printf(out, "%s ", setting_flag_name(setting));
         buf_append_slice(out, buf_slice(&value));
@@ -344,11 +345,12 @@ static bool is_changed(const struct command_context *context, const struct setti
     return !setting_equal(setting, context->settings, &context->options->settings);
 }
 
-/* The new text of the file; false: a value can't be said in it. */
+/* The new text of the file; false: a value can't be said in it, or out has failed. */
 static bool rewrite_text(const struct command_context *context, FILE *file, struct buf *out) {
     char line[FILE_LINE_BYTES];
     bool *written = calloc(settings_count(), sizeof(*written));
     bool ok = written != NULL;
+    buf_fail_if(out, !ok);
     while (ok && fgets(line, sizeof(line), file) != NULL) {
         const struct setting *setting = setting_of_line(line);
         if (setting == NULL || !is_changed(context, setting)) {
@@ -408,7 +410,9 @@ void command_config_rewrite(struct request *request) {
     buf_init(&text, SIZE_MAX);
     bool ok = rewrite_text(context, file, &text);
     fclose(file);
-    if (!ok) {
+    if (buf_failed(&text)) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    } else if (!ok) {
         resp_errorf(&request->reply,
                     "ERR Rewriting config file: a value can't be written on a line of its own");
     } else if (!replace_file(path, buf_slice(&text))) {
