@@ -63,7 +63,8 @@ struct client {
     int64_t over_soft_since_ms; /* monotonic: over a soft limit of its output; 0: it is not */
     /* Clients with messages to be sent before the next poll: the next one, and what points at this one. */
     struct client *next_pending, **pending_from;
-    bool pending, overflowed; /* it is in that list; it has not taken its messages and is to be closed */
+    bool pending,
+        overflowed; /* it is in that list; it has not taken, or misses, messages and is to be closed */
 
     uint32_t gates;   /* enum client_gate */
     uint8_t holds;    /* enum client_hold */

@@ -158,12 +158,13 @@ static bool overflows(struct client *client, size_t n) {
     return client->untaken_pushes > push_limit_bytes(client->clients);
 }
 
-void client_push(struct client *client, struct slice bytes) {
+void client_push(struct client *client, const struct buf *messages) {
     struct clients *clients = client->clients;
+    struct slice bytes = buf_slice(messages);
     if (!client->pending) {
         add_pending(&clients->pending, client);
     }
-    client->overflowed = client->overflowed || overflows(client, bytes.len);
+    client->overflowed = client->overflowed || buf_failed(messages) || overflows(client, bytes.len);
     if (client->overflowed) {
         return;
     }

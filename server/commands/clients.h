@@ -56,8 +56,9 @@ void clients_add(struct clients *clients, struct client *client);
 void clients_remove(struct client *client);
 struct client *clients_find(const struct clients *clients, uint64_t id); /* NULL: there is none */
 
-/* One or more complete messages, in the client's protocol. */
-void client_push(struct client *client, struct slice bytes);
+/* One or more messages, in the client's protocol. One that could not be made (the buf has failed) is one that
+ * the client misses: its connection is closed, as that of a client that does not take its messages. */
+void client_push(struct client *client, const struct buf *messages);
 /* Behind a reply: what has waited for its end goes out. */
 void client_deliver(struct client *client);
 

@@ -66,9 +66,9 @@ void gate_feed_monitors(struct request *request) {
     struct buf line;
     buf_init(&line, SIZE_MAX);
     write_command(request, &line);
-    while (monitor != NULL && !buf_failed(&line)) {
+    while (monitor != NULL) {
         if ((monitor->gates & (GATE_REPLY_OFF | GATE_REPLY_SKIP)) == 0) {
-            client_push(monitor, buf_slice(&line));
+            client_push(monitor, &line);
         }
         monitor = next_monitor(monitor->next);
     }

@@ -66,7 +66,9 @@ static void publish(struct clients *clients, struct slice channel_head, struct s
     buf_init(&channel, SIZE_MAX);
     buf_append_slice(&channel, channel_head);
     buf_append_slice(&channel, channel_tail);
-    pubsub_publish(clients, buf_slice(&channel), message);
+    if (!buf_failed(&channel)) { /* else no message at all: half a name is another channel's */
+        pubsub_publish(clients, buf_slice(&channel), message);
+    }
     buf_deinit(&channel);
 }
 

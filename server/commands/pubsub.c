@@ -66,7 +66,7 @@ static void message_deinit(struct message *message) {
     buf_deinit(&message->forms[1]);
 }
 
-static struct slice message_for(struct message *message, const struct client *client) {
+static const struct buf *message_for(struct message *message, const struct client *client) {
     struct buf *form = &message->forms[client->protocol == 2 ? 0 : 1];
     if (buf_used(form) == 0) {
         struct resp_reply writer = {.out = form, .version = client->protocol};
@@ -75,7 +75,7 @@ static struct slice message_for(struct message *message, const struct client *cl
             resp_bulk(&writer, message->parts[i]);
         }
     }
-    return buf_slice(form);
+    return form;
 }
 
 static size_t send_to_all(struct message *message, const struct interest_name *name) {
@@ -129,13 +129,16 @@ void command_spublish(struct request *request) {
 
 /* --- Subscribing --- */
 
+/* What is told of the subscriptions: of shard channels, or of all others. */
+static size_t told_count(const struct client *client, enum subscription_kind kind) {
+    return kind == SUBSCRIPTION_SHARD
+               ? pubsub_count(client, SUBSCRIPTION_SHARD)
+               : pubsub_count(client, SUBSCRIPTION_CHANNEL) + pubsub_count(client, SUBSCRIPTION_PATTERN);
+}
+
 /* The replies are messages: CLIENT REPLY OFF does not silence them. */
-static void confirm(struct client *client, struct slice what, const struct slice *channel,
-                    enum subscription_kind kind) {
+static void confirm(struct client *client, struct slice what, const struct slice *channel, size_t count) {
     struct resp_reply reply = {.out = conn_out(client->conn), .version = client->protocol};
-    size_t count = kind == SUBSCRIPTION_SHARD ? pubsub_count(client, SUBSCRIPTION_SHARD)
-                                              : pubsub_count(client, SUBSCRIPTION_CHANNEL) +
-                                                    pubsub_count(client, SUBSCRIPTION_PATTERN);
     resp_push(&reply, 3);
     resp_bulk(&reply, what);
     if (channel == NULL) {
@@ -169,27 +172,22 @@ static void subscribe(struct request *request, enum subscription_kind kind) {
             break;
         }
         update_gate(client);
-        confirm(client, kinds[kind].added, &request->args[i], kind);
+        confirm(client, kinds[kind].added, &request->args[i], told_count(client, kind));
     }
 }
 
 static void unsubscribe_all(struct client *client, enum subscription_kind kind) {
     if (pubsub_count(client, kind) == 0) {
-        confirm(client, kinds[kind].removed, NULL, kind);
+        confirm(client, kinds[kind].removed, NULL, told_count(client, kind));
         return;
     }
     struct interested *who = &client->subscriptions->kinds[kind];
     struct interest *interest = &client->clients->subscribed[kind];
-    struct buf name;
-    buf_init(&name, SIZE_MAX);
     while (who->first != NULL) {
-        buf_reset(&name);
-        buf_append_slice(&name, interest_bytes(who->first->name));
+        struct slice channel = interest_bytes(who->first->name); /* which goes with its last subscriber */
+        confirm(client, kinds[kind].removed, &channel, told_count(client, kind) - 1);
         interest_drop(interest, who->first);
-        struct slice channel = buf_slice(&name);
-        confirm(client, kinds[kind].removed, &channel, kind);
     }
-    buf_deinit(&name);
 }
 
 static void unsubscribe(struct request *request, enum subscription_kind kind) {
@@ -202,7 +200,7 @@ static void unsubscribe(struct request *request, enum subscription_kind kind) {
             interest_remove(&client->clients->subscribed[kind], &client->subscriptions->kinds[kind],
                             request->args[i]);
         }
-        confirm(client, kinds[kind].removed, &request->args[i], kind);
+        confirm(client, kinds[kind].removed, &request->args[i], told_count(client, kind));
     }
     update_gate(client);
 }

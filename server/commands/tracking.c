@@ -149,7 +149,7 @@ static void tell_broken(struct client *client, struct buf *message) {
         resp_push(&writer, 2);
         resp_bulk_text(&writer, "tracking-redir-broken");
         resp_integer(&writer, (int64_t)client->tracker->redirect);
-        client_push(client, buf_slice(message));
+        client_push(client, message);
     }
 }
 
@@ -175,8 +175,8 @@ static void invalidate(struct client *client, const struct told *told) {
         resp_bulk_text(&writer, "__redis__:invalidate");
         append_keys(&writer, told);
     }
-    if (buf_used(&message) > 0) {
-        client_push(target, buf_slice(&message));
+    if (buf_used(&message) > 0 || buf_failed(&message)) {
+        client_push(target, &message);
     }
     buf_deinit(&message);
 }
