@@ -265,8 +265,20 @@ static bool starts_with(struct slice text, struct slice head) {
     return text.len >= head.len && memcmp(text.ptr, head.ptr, head.len) == 0;
 }
 
-/* Is the data still this node's, and is there room for more? False: replied why not. A redirection is given as
- * it is, so that a cluster client follows it. */
+/* Why nothing is run. A redirection is given as it is, so that a cluster client follows it. */
+static void refuse_all(struct request *exec, const struct buf *refusal) {
+    struct slice text = buf_slice(refusal);
+    if (buf_failed(refusal) || text.len <= 3) {
+        resp_error(&exec->reply, ERR_NO_MEMORY);
+    } else if (starts_with(text, SLICE("-MOVED")) || starts_with(text, SLICE("-C"))) {
+        buf_append_slice(exec->reply.out, text); /* -C: CROSSSLOT, CLUSTERDOWN */
+    } else {
+        resp_errorf(&exec->reply, "EXECABORT Transaction discarded because of: %.*s", (int)text.len - 3,
+                    text.ptr + 1);
+    }
+}
+
+/* Is the data still this node's, and is there room for more? False: replied why not. */
 static bool admits_all(struct request *exec, const struct queued *first) {
     struct buf refusal;
     buf_init(&refusal, SIZE_MAX);
@@ -276,13 +288,8 @@ static bool admits_all(struct request *exec, const struct queued *first) {
         request.reply.out = &refusal;
         admitted = dispatch_admits(&request);
     }
-    struct slice text = buf_slice(&refusal);
-    if (!admitted && text.len > 3 &&
-        (starts_with(text, SLICE("-MOVED")) || starts_with(text, SLICE("-C"))) /* CROSSSLOT, CLUSTERDOWN */) {
-        buf_append_slice(exec->reply.out, text);
-    } else if (!admitted && text.len > 3) {
-        resp_errorf(&exec->reply, "EXECABORT Transaction discarded because of: %.*s", (int)text.len - 3,
-                    text.ptr + 1);
+    if (!admitted) {
+        refuse_all(exec, &refusal);
     }
     buf_deinit(&refusal);
     return admitted;
