@@ -186,15 +186,6 @@ void client_write(const struct client *client, int64_t now_ms, struct buf *out) 
                or_empty(client->texts[CLIENT_LIB_VERSION]));
 }
 
-static void reply_buf(struct request *request, struct buf *text) {
-    if (buf_failed(text)) {
-        resp_error(&request->reply, ERR_NO_MEMORY);
-    } else {
-        resp_text(&request->reply, buf_slice(text));
-    }
-    buf_deinit(text);
-}
-
 static void list_line(const struct request *request, const struct client *client, struct buf *out) {
     client_write(client, loop_monotonic_ms(request->context->loop), out);
     buf_append_byte(out, '\n');
@@ -204,7 +195,7 @@ void command_client_info(struct request *request) {
     struct buf text;
     buf_init(&text, SIZE_MAX);
     list_line(request, request->client, &text);
-    reply_buf(request, &text);
+    reply_gathered(request, &text);
 }
 
 static bool id_or_reply(struct request *request, size_t i, uint64_t *out) {
@@ -232,7 +223,7 @@ static void list_ids(struct request *request) {
             list_line(request, client, &text);
         }
     }
-    reply_buf(request, &text);
+    reply_gathered(request, &text);
 }
 
 void command_client_list(struct request *request) {
@@ -256,7 +247,7 @@ void command_client_list(struct request *request) {
             list_line(request, client, &text);
         }
     }
-    reply_buf(request, &text);
+    reply_gathered(request, &text);
 }
 
 /* --- CLIENT KILL */

@@ -198,12 +198,7 @@ void command_cluster_nodes(struct request *request) {
     for (size_t i = 0; i < membership_count(context->membership); i++) {
         append_node(context, membership_at(context->membership, i), &text);
     }
-    if (buf_failed(&text)) {
-        resp_error(&request->reply, ERR_NO_MEMORY);
-    } else {
-        resp_text(&request->reply, buf_slice(&text));
-    }
-    buf_deinit(&text);
+    reply_gathered(request, &text);
 }
 
 /* --- The small ones
@@ -299,6 +294,7 @@ void command_cluster_replicas(struct request *request) {
         if (is_follower_of(member, leader)) {
             append_node(context, member, &line);
             resp_bulk(&request->reply, slice_first(buf_slice(&line), buf_used(&line) - 1));
+            buf_fail_if(request->reply.out, buf_failed(&line));
             buf_reset(&line);
         }
     }

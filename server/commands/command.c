@@ -68,6 +68,15 @@ void reply_invalid_expire(struct request *request) {
     resp_errorf(&request->reply, "ERR invalid expire time in '%s' command", request->command->name);
 }
 
+void reply_gathered(struct request *request, struct buf *text) {
+    if (buf_failed(text)) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    } else {
+        resp_text(&request->reply, buf_slice(text));
+    }
+    buf_deinit(text);
+}
+
 void reply_value(struct request *request, struct slice value) {
     struct client *client = request->client;
     if (value.len < (request->last ? LARGE_LAST_VALUE_BYTES : LARGE_VALUE_BYTES) || client->conn == NULL ||

@@ -90,6 +90,8 @@ bool request_timeout_ms(struct request *request, size_t i, int64_t *out);
 /* "ERR wrong number of arguments for 'get' command", "ERR invalid expire time in 'set' command" */
 void reply_wrong_arity(struct request *request);
 void reply_invalid_expire(struct request *request);
+/* A text for people, or that there was no memory to gather it; it is freed. */
+void reply_gathered(struct request *request, struct buf *text);
 
 /* A stored value. A large one goes straight from the store to the socket as far as the socket takes it. */
 void reply_value(struct request *request, struct slice value);

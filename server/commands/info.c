@@ -555,10 +555,5 @@ void command_info(struct request *request) {
             sections[i].write(request, &text);
         }
     }
-    if (buf_failed(&text)) {
-        resp_error(&request->reply, ERR_NO_MEMORY);
-    } else {
-        resp_text(&request->reply, buf_slice(&text));
-    }
-    buf_deinit(&text);
+    reply_gathered(request, &text);
 }

@@ -213,8 +213,7 @@ void command_latency_graph(struct request *request) {
     }
     buf_append_byte(&text, '\n');
     write_graph(series, &summary, now_s, &text);
-    resp_text(&request->reply, buf_slice(&text));
-    buf_deinit(&text);
+    reply_gathered(request, &text);
 }
 
 /* --- LATENCY DOCTOR */
@@ -274,8 +273,7 @@ void command_latency_doctor(struct request *request) {
                    "the slightest bit. I honestly think you ought to sit down calmly, take a stress pill, "
                    "and think things over.\n");
     }
-    resp_text(&request->reply, buf_slice(&text));
-    buf_deinit(&text);
+    reply_gathered(request, &text);
 }
 
 /* --- LATENCY HISTOGRAM: how many calls took at most so many us, for bounds that double, as Redis has them. The
@@ -324,6 +322,7 @@ static void reply_histogram(struct resp_reply *reply, const struct command *comm
     resp_bulk_text(reply, "histogram_usec");
     resp_map(reply, count);
     buf_append_slice(reply->out, buf_slice(&pairs));
+    buf_fail_if(reply->out, buf_failed(&pairs));
     buf_deinit(&pairs);
 }
 

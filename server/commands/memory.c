@@ -125,12 +125,7 @@ void command_memory_malloc_stats(struct request *request) {
     struct buf report;
     buf_init(&report, SIZE_MAX);
     allocator_report(&report);
-    if (buf_failed(&report)) {
-        resp_error(&request->reply, ERR_NO_MEMORY);
-    } else {
-        resp_text(&request->reply, buf_slice(&report));
-    }
-    buf_deinit(&report);
+    reply_gathered(request, &report);
 }
 
 void command_memory_purge(struct request *request) {
