@@ -30,7 +30,7 @@ bool http_query_read(struct slice query, struct http_param *params, size_t n, st
     buf_reset(scratch);
     /* What is decoded is never longer than the query; so scratch does not move while slices point into it. */
     if (is_encoded(query) && buf_reserve(scratch, query.len) == NULL) {
-        *reason = "there is no memory to decode the query";
+        *reason = "out of memory: the query cannot be decoded";
         return false;
     }
     while (query.len > 0) {

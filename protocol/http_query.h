@@ -12,8 +12,8 @@ struct http_param {
 };
 
 /* Looks for n parameters; others are ignored. "name" alone is the same as "name=". False: one of them is given
- * twice, or a '%' has no two digits behind it; *reason is a static text. scratch is emptied first; the values
- * live as long as it and the query are left alone. */
+ * twice, a '%' has no two digits behind it, or scratch could not grow (buf_failed); *reason is a static text.
+ * scratch is emptied first; the values live as long as it and the query are left alone. */
 bool http_query_read(struct slice query, struct http_param *params, size_t n, struct buf *scratch,
                      const char **reason);
 

@@ -22,12 +22,7 @@ enum param { PARAM_KEY, PARAM_TTL, PARAMS };
 static bool read_params(struct exchange *exchange, struct http_param params[PARAMS]) {
     params[PARAM_KEY] = (struct http_param){.name = SLICE("key")};
     params[PARAM_TTL] = (struct http_param){.name = SLICE("ttl")};
-    const char *reason;
-    if (!http_query_read(exchange->request->query, params, PARAMS, &exchange->server->params, &reason)) {
-        rest_problem(exchange, ERR_BAD_REQUEST, reason);
-        return false;
-    }
-    return true;
+    return rest_read_query(exchange, params, PARAMS);
 }
 
 static bool read_key(struct exchange *exchange, struct slice *key) {

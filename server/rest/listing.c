@@ -263,9 +263,7 @@ void rest_list(struct exchange *exchange) {
         [PARAM_LIMIT] = {.name = SLICE("limit")},
         [PARAM_CURSOR] = {.name = SLICE("cursor")},
     };
-    const char *reason;
-    if (!http_query_read(exchange->request->query, params, PARAMS, &exchange->server->params, &reason)) {
-        rest_problem(exchange, ERR_BAD_REQUEST, reason);
+    if (!rest_read_query(exchange, params, PARAMS)) {
         return;
     }
     uint64_t limit = UINT64_MAX;
