@@ -23,6 +23,12 @@ static void add_i64(cJSON *object, const char *name, int64_t number) {
     cJSON_AddRawToObject(object, name, text);
 }
 
+static void add_item(cJSON *array, cJSON *item_owned) {
+    if (!cJSON_AddItemToArray(array, item_owned)) { /* there was no memory for the array */
+        cJSON_Delete(item_owned);
+    }
+}
+
 static void add_text(cJSON *object, const char *name, const char *text) {
     if (text[0] != '\0') {
         cJSON_AddStringToObject(object, name, text);
@@ -104,7 +110,7 @@ static void add_groups(cJSON *root, const struct command_context *context) {
         add_text(object, "leader", leader == NULL ? "" : leader->id);
         add_u64(object, "slots", routing_owned_slots(context->routing, groups[i]));
         add_u64(object, "members", members_of(context->membership, groups[i]));
-        cJSON_AddItemToArray(array, object);
+        add_item(array, object);
     }
 }
 
@@ -147,7 +153,7 @@ static void add_nodes(cJSON *root, const struct command_context *context,
         } else {
             add_link(object, context->replication, member->id);
         }
-        cJSON_AddItemToArray(array, object);
+        add_item(array, object);
     }
 }
 
