@@ -517,7 +517,8 @@ bool setting_equal(const struct setting *setting, const struct settings *a, cons
     buf_init(&texts[1], SIZE_MAX);
     setting_write(setting, a, &texts[0]);
     setting_write(setting, b, &texts[1]);
-    bool equal = slice_equals(buf_slice(&texts[0]), buf_slice(&texts[1]));
+    bool equal = !buf_failed(&texts[0]) && !buf_failed(&texts[1]) &&
+                 slice_equals(buf_slice(&texts[0]), buf_slice(&texts[1]));
     buf_deinit(&texts[0]);
     buf_deinit(&texts[1]);
     return equal;

@@ -93,7 +93,7 @@ const char *setting_name(const struct setting *setting);
 const char *setting_flag_name(const struct setting *setting); /* as the config file has it */
 bool setting_is_immutable(const struct setting *setting);
 enum setting_effect setting_effect(const struct setting *setting);
-/* The same value in both? Of a parameter that can't be changed: yes. */
+/* The same value in both? Of a parameter that can't be changed: yes. Without memory to compare them: no. */
 bool setting_equal(const struct setting *setting, const struct settings *a, const struct settings *b);
 
 /* Sets it from text; false: nothing is changed, and reason (n bytes) says why, as Redis words it. */
