@@ -355,6 +355,14 @@ struct node *node_create(const struct options *options, char *message, size_t n)
     return node;
 }
 
+/* A loop that is gone must not be told of a signal. */
+static void forget_signals(struct node *node) {
+    if (node->loop != NULL) {
+        ev_signal_stop(loop_ev(node->loop), &node->on_term);
+        ev_signal_stop(loop_ev(node->loop), &node->on_int);
+    }
+}
+
 int node_run(struct node *node, char *message, size_t n) {
     const struct options *options = node->options;
     log_write(&node->log, LOG_INFO, "started",
@@ -386,6 +394,7 @@ void node_destroy(struct node **node) {
     keyspace_destroy(&gone->keyspace);
     membership_destroy(&gone->membership);
     history_destroy(&gone->history);
+    forget_signals(gone);
     loop_destroy(&gone->loop);
     free(gone);
     *node = NULL;
