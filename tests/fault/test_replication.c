@@ -23,7 +23,7 @@ enum {
     WRITES = 40,
     BATCH = 3,
     VALUE_BYTES = 1500,
-    HISTORY_BYTES = 1 << 20,
+    HISTORY_BYTES = 1 << 16, /* chunks of 4 KB */
 };
 
 struct side {
@@ -44,6 +44,8 @@ static struct {
     struct buf to_follower, to_leader; /* written by the code under test */
     struct buf follower_in, leader_in; /* whole lines and what there is of the next */
     size_t written;                    /* of WRITES */
+    bool split_batch;                  /* the leader itself has failed in the middle of one */
+    bool lifts;                        /* the first key of the leader's has one version with two values */
 } world;
 
 static char value_bytes[VALUE_BYTES];
@@ -231,6 +233,7 @@ static void write_some(void) {
             err = put(&world.l, "batch", i + n, VALUE_BYTES - n);
         }
         keyspace_batch_end(world.l.keyspace);
+        world.split_batch = world.split_batch || err != ERR_NONE;
     } else {
         err = put(&world.l, "live", i / 2, i * 10);
     }
@@ -244,6 +247,22 @@ static void check_link(void) {
     if (at_the_leaders && digest_of(&world.l) != digest_of(&world.f)) {
         fault_fail("the follower says to be at line %llu, and its data is not the leader's",
                    (unsigned long long)world.follower.position.index);
+    }
+}
+
+/* A part of a batch is there only if the follower says that its data is not to be continued. */
+static void check_batches(void) {
+    if (world.split_batch || world.follower.overlaid_by != 0 || world.follower_link.phase == FOLLOWER_FULL) {
+        return;
+    }
+    for (size_t i = 4; i < WRITES; i += 5) {
+        size_t there = 0;
+        for (size_t n = 0; n < BATCH; n++) {
+            there += has(&world.f, "batch", i + n);
+        }
+        if (there != 0 && there != BATCH) {
+            fault_fail("the follower has a part of batch %zu, and would go on with it", i);
+        }
     }
 }
 
@@ -269,6 +288,7 @@ static void step(void) {
         close_link();
     }
     check_link();
+    check_batches();
 }
 
 /* --- Lives --- */
@@ -304,6 +324,10 @@ static void live_and_end(bool leader_had, bool follower_had) {
             fault_fail("key %zu is lost", i);
         }
     }
+    struct key first = keyspace_key(world.l.keyspace, SLICE("leaders0"));
+    if (world.lifts && entry_version(keyspace_peek(world.l.keyspace, &first)) < 2) {
+        fault_fail("a version is two values");
+    }
     close_link();
     side_deinit(&world.l);
     side_deinit(&world.f);
@@ -334,6 +358,7 @@ static void a_follower_with_more(void) {
     keyspace_set_owner(world.f.keyspace, false);
     follower_follow(&world.follower, (struct position){history_make_id(500, 1), KEYS});
     world.leader.phase = LEADER_SERVING;
+    world.lifts = true;
     live_and_end(true, true);
 }
 
