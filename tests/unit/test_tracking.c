@@ -315,9 +315,9 @@ static void test_expiry_for_room_is_told_to_noloop(void **state) {
     (void)state;
     keyspace_set_active_expiry(node.keyspace, false);
     tracks('c', "NOLOOP");
-    says('b', "SET x 1 PX 1\r\nCONFIG SET maxmemory-policy allkeys-lru", "+OK\r\n+OK\r\n");
+    says('b', "SET x 1 PX 100\r\nCONFIG SET maxmemory-policy allkeys-lru", "+OK\r\n+OK\r\n");
     says('c', "GET x", "$1\r\n1\r\n");
-    pass_ms(2);
+    pass_ms(101);
     keyspace_set_maxmemory(node.keyspace, keyspace_used_bytes(node.keyspace));
     says('c', "SET y 1\r\nSET z 1", "+OK\r\n+OK\r\n" INVALIDATE(1, "x"));
 }
