@@ -15,6 +15,7 @@
 #ifndef KVNODE_TESTS_FAULT_TRANSCRIPT_H
 #define KVNODE_TESTS_FAULT_TRANSCRIPT_H
 
+#include "tests/fault/digest.h"
 #include "tests/fault/failing_heap.h"
 #include "tests/unit/resp_clients.h"
 
@@ -57,32 +58,6 @@ static struct {
     bool closed[CLIENTS];
     struct buf dump;
 } transcript;
-
-/* --- The data --- */
-
-static inline uint64_t mix(uint64_t hash, struct slice bytes) {
-    for (size_t i = 0; i < bytes.len; i++) {
-        hash = (hash ^ (unsigned char)bytes.ptr[i]) * UINT64_C(0x100000001b3);
-    }
-    return hash * UINT64_C(0x9E3779B97F4A7C15);
-}
-
-static inline void digest_entry(void *context, const struct entry *entry) {
-    uint64_t numbers[] = {entry_version(entry), (uint64_t)entry_deadline_ms(entry)};
-    uint64_t hash = mix(mix(1, entry_key(entry)), entry_value(entry));
-    *(uint64_t *)context += mix(hash, slice_of((const char *)numbers, sizeof(numbers)));
-}
-
-/* Of all keys, values, versions and deadlines, in any order. */
-static inline uint64_t digest_data(void) {
-    uint64_t digest = 0, cursor = 0;
-    keyspace_pin(node.keyspace);
-    do {
-        cursor = keyspace_scan(node.keyspace, cursor, digest_entry, &digest);
-    } while (cursor != 0);
-    keyspace_unpin(node.keyspace);
-    return digest;
-}
 
 /* --- Replies: the bytes of one that is whole, 0 when it is not --- */
 
@@ -301,7 +276,7 @@ static inline void note_right(size_t at) {
             count_messages(buf_slice(&transcript.heard[i])) + (at > 0 ? transcript.right.told[at - 1][i] : 0);
         assert_false(transcript.closed[i]);
     }
-    transcript.right.digests[at + 1] = digest_data();
+    transcript.right.digests[at + 1] = digest_of(node.keyspace);
 }
 
 static inline bool is_right_for_others(size_t at, size_t client, bool done) {
@@ -349,7 +324,7 @@ static inline enum outcome judge(size_t at) {
     size_t i = (size_t)(step->who - 'a');
     struct slice got = buf_slice(&transcript.heard[i]);
     struct slice right = buf_slice(&transcript.right.heard[at][i]);
-    uint64_t digest = digest_data();
+    uint64_t digest = digest_of(node.keyspace);
     if (transcript.closed[i]) {
         if (digest != digests[at] && digest != digests[at + 1]) {
             fault_fail("\"%s\" is half done, and the connection closed", step->line);
