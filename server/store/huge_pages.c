@@ -27,6 +27,7 @@ enum {
     /* jemalloc asks the system for runs that grow with what it has: the first ones are left alone. */
     SMALLEST_HUGE_RUN_BYTES = 2 * HUGE_PAGE_BYTES,
     TOUCHER_STACK_BYTES = 64 << 10,
+    PROBE_BYTES = 64 << 10, /* a page of the largest that systems have */
     IDLE_LOOKS = 2,
 };
 
@@ -131,17 +132,28 @@ static bool commit_part(extent_hooks_t *self, void *extent, size_t size, size_t 
     return false; /* success */
 }
 
+/* Not where the system promises no more than it has (vm.overcommit_memory 2): there the default commit hook is
+ * what makes memory usable, part by part. */
+static bool is_usable_at_once(extent_hooks_t *defaults) {
+    bool zero = false, commit = false;
+    void *probe = defaults->alloc(defaults, NULL, PROBE_BYTES, PROBE_BYTES, &zero, &commit, 0);
+    if (probe != NULL) {
+        defaults->destroy(defaults, probe, PROBE_BYTES, commit, 0);
+    }
+    return commit;
+}
+
 bool huge_pages_enable(void) {
     extent_hooks_t *defaults, *changed = &hooks;
     size_t size = sizeof(defaults);
     if (mallctl("arena.0.extent_hooks", &defaults, &size, NULL, 0) != 0) {
         return false;
     }
-    has_toucher = start_toucher();
+    has_toucher = is_usable_at_once(defaults) && start_toucher();
     default_alloc = defaults->alloc;
     hooks = *defaults;
     hooks.alloc = alloc_run;
-    hooks.commit = commit_part;
+    hooks.commit = has_toucher ? commit_part : defaults->commit;
     return mallctl("arena.0.extent_hooks", NULL, NULL, &changed, sizeof(changed)) == 0;
 }
 

@@ -3,7 +3,9 @@
 import re
 import signal
 import socket
+import subprocess
 import tempfile
+import unittest
 import time
 from pathlib import Path
 
@@ -11,6 +13,37 @@ from harness import HOST, SANITIZE, ClusterTestCase, free_port, main, run_kvnode
 
 STOP_S = 5.0 if SANITIZE else 1.0  # LeakSanitizer looks through the heap at the end
 LOGFMT = re.compile(r'^([a-z_0-9]+=("([^"\\]|\\.)*"|[^" ]*)( |$))+$')
+
+# Runs a command where the first argument stands in for the system's setting.
+WITH_OVERCOMMIT_OF = (
+    "unshare", "-rm", "sh", "-c", 'mount --bind "$0" /proc/sys/vm/overcommit_memory && exec "$@"'
+)
+
+
+def may_change_overcommit() -> bool:
+    with tempfile.NamedTemporaryFile() as file:
+        try:
+            return subprocess.run([*WITH_OVERCOMMIT_OF, file.name, "true"], capture_output=True).returncode == 0
+        except OSError:
+            return False
+
+
+class Starting(ClusterTestCase):
+    @unittest.skipUnless(may_change_overcommit(), "this user may not mount, not even for itself")
+    def test_where_the_system_promises_no_more_memory_than_it_has(self) -> None:
+        """vm.overcommit_memory 2: the allocator has to ask for every part that it uses."""
+        cluster = self.make_cluster(groups=1, followers=0)
+        node = cluster.leader()
+        command = node.command()
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("2\n")
+            file.flush()
+            node.command = lambda: [*WITH_OVERCOMMIT_OF, file.name, *command]  # type: ignore[method-assign]
+            cluster.start()
+            node.wait_healthy()
+        with node.resp() as client:
+            client.pipeline([("SET", f"key{i}", "x" * 1000) for i in range(20_000)])
+            self.assertEqual(client.execute("DBSIZE"), 20_000)
 
 
 class Ending(ClusterTestCase):

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,6 +59,16 @@ static bool kernel_touches_on_advice(void) {
     return touches;
 }
 
+/* With vm.overcommit_memory 2 the allocator gives access to memory part by part: nothing is touched ahead. */
+static bool system_overcommits(void) {
+    FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
+    int mode = file == NULL ? EOF : fgetc(file);
+    if (file != NULL) {
+        fclose(file);
+    }
+    return mode == '0' || mode == '1';
+}
+
 /* Nobody but the thread touches anything before the block is filled. */
 static size_t fill_blocks(void) {
     size_t ahead = 0;
@@ -89,10 +100,11 @@ static void the_next_page_is_touched_ahead_and_given_back(void **state) {
     (void)state;
     assert_true(huge_pages_enable());
     size_t ahead = fill_blocks();
-    if (!kernel_touches_on_advice()) {
-        assert_int_equal(ahead, 0);
+    size_t half = BLOCKS * (size_t)BLOCK / HUGE_PAGE / 2;
+    if (!kernel_touches_on_advice() || !system_overcommits()) {
+        assert_in_range(ahead, 0, half - 1); /* what is behind the end of a run may be another one's */
     } else {
-        assert_in_range(ahead, BLOCKS * (size_t)BLOCK / HUGE_PAGE / 2, BLOCKS);
+        assert_in_range(ahead, half, BLOCKS);
     }
     /* A run may end behind the last block: then there is nothing ahead, and nothing to give back. */
     for (int looks = 0; looks < 5; looks++) {
