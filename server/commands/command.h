@@ -62,7 +62,7 @@ struct request {
     const struct slice *args;
     size_t arg_count;
     struct key key; /* the only key of a command that has just one */
-    bool last;      /* of its batch: the write that comes next is for its reply */
+    bool last;      /* of its batch, and with a single key: the write that comes next is for its value */
     struct resp_reply reply;
 };
 

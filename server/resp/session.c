@@ -123,7 +123,7 @@ static bool run(struct resp_session *session, const struct batched *item, bool l
         .args = args,
         .arg_count = item->parsed.count,
         .key = item->key,
-        .last = last,
+        .last = last && item->key.name.ptr != NULL,
         .reply = {.out = conn_out(client->conn), .version = client->protocol},
     };
     if (__builtin_expect((client->gates | server->clients->gates) != 0, 0)) {

@@ -283,6 +283,18 @@ static void test_getex(void **state) {
     check("EXISTS a", ":0\r\n");
 }
 
+/* A write for each would cost more than to copy them. */
+static void test_values_of_many_keys_take_one_write(void **state) {
+    (void)state;
+    enum { VALUE_BYTES = 10000, HEADER_BYTES = sizeof("$10000\r\n\r\n") - 1 };
+    check("SETRANGE a 9999 x", ":10000\r\n");
+    uint64_t before = net_stats(node.net)->writes;
+    send_bytes(SLICE("MGET a a a a a a a a\r\n"));
+    assert_true(receive_bytes(4 + 8 * (VALUE_BYTES + HEADER_BYTES)));
+    assert_int_equal(net_stats(node.net)->writes - before, 1);
+    buf_reset(&node.received);
+}
+
 static void test_many_keys(void **state) {
     (void)state;
     check("MSET a 1 b 2 c 3", "+OK\r\n");
@@ -607,6 +619,7 @@ int main(void) {
         test(test_incrbyfloat),
         test(test_relatives_of_set),
         test(test_getex),
+        test(test_values_of_many_keys_take_one_write),
         test(test_many_keys),
         test(test_lcs),
         test(test_set_ifeq),
