@@ -14,7 +14,8 @@
 
 enum {
     READ_ROOM_BYTES = 16 << 10,     /* a large left-over's buffer grows when it has less room than this */
-    EXPECTED_AHEAD_BYTES = 1 << 20, /* allocated ahead of an expected input: as much as has come, and this */
+    EXPECTED_AHEAD_BYTES = 1 << 20, /* allocated ahead of an expected input: as much as has come, and this, */
+    EXPECTED_AHEAD_TIMES = 8,       /* but at first no more than so many times what has come */
     WRITE_BYTES = 512 << 10,        /* at most so much is written at one turn */
     SPARE_OUT_BYTES = 256 << 10,    /* a drained output buffer up to this is kept for the next turns */
 };
@@ -261,6 +262,9 @@ static size_t room_to_read(struct conn *conn) {
         if (conn->expected_bytes > used + room) {
             size_t missing = conn->expected_bytes - used;
             size_t sane = used + EXPECTED_AHEAD_BYTES;
+            if (sane > used * EXPECTED_AHEAD_TIMES) {
+                sane = used * EXPECTED_AHEAD_TIMES > room ? used * EXPECTED_AHEAD_TIMES : room;
+            }
             room = missing < sane ? missing : sane;
         }
         if (buf_reserve(in, room) == NULL) {

@@ -192,13 +192,16 @@ class TooMuch(ClusterTestCase):
         clients = [self.node.resp() for _ in range(50)]
         for client in clients:
             self.addCleanup(client.close)
-            client.send(b"*1048576\r\n$3\r\nSET\r\n$536870912\r\nonly the beginning")
+            client.send(b"*1048576\r\n$3\r\nSET\r\n$536870912\r\nonly the beginning" + b"x" * 10_000)
         others = [Connection(self.node.api) for _ in range(50)]
         for other in others:
             self.addCleanup(other.close)
             other.send(b"POST /set?key=k HTTP/1.1\r\nHost: k\r\nContent-Type: text/plain\r\n")
             other.send(b"Content-Length: 536870912\r\n\r\nonly the beginning")
-        wait_until(lambda: self.node.count("total_net_input_bytes") > 50 * 200, what="all of it has been read")
+        wait_until(lambda: self.node.count("total_net_input_bytes") > 50 * 10_200, what="all of it has been read")
+        for client in clients:  # and what comes behind a beginning
+            client.send(b"x" * 10_000)
+        wait_until(lambda: self.node.count("total_net_input_bytes") > 50 * 20_200, what="all of it has been read")
         self.assert_small(32 * MEGABYTE)
         self.assertEqual(self.node.execute("GET", "key"), b"value")
 
