@@ -27,7 +27,8 @@
 enum {
     CONN_OUT_HIGH_BYTES = 1 << 20,
     CONN_OUT_LOW_BYTES = 256 << 10,
-    CONN_SCRATCH_BYTES = 128 << 10, /* at most so much is read, and handed to on_input, at one wake-up */
+    CONN_SCRATCH_BYTES = 128 << 10, /* at most so much is read, and handed to on_input, at one wake-up, but for
+                                       what is expected (conn_expect_input) */
     CONN_DRAIN_MS = 5000,           /* without progress of the output */
     CONN_LINGER_MS = 1000,
 };

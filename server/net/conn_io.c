@@ -13,6 +13,9 @@
 #include <sys/uio.h>
 
 enum {
+    /* Of an expected input so much is read at a wake-up: then it is soon whole, and its buffer the next conn's
+     * while a cache still has it. */
+    READ_EXPECTED_BYTES = 1 << 20,
     READ_ROOM_BYTES = 16 << 10,     /* a large left-over's buffer grows when it has less room than this */
     EXPECTED_AHEAD_BYTES = 1 << 20, /* allocated ahead of an expected input: as much as has come, and this, */
     EXPECTED_AHEAD_TIMES = 8,       /* but at first no more than so many times what has come */
@@ -256,6 +259,9 @@ static size_t room_to_read(struct conn *conn) {
     struct buf *in = &conn->in;
     size_t used = buf_used(in);
     size_t room = in->capacity - in->end;
+    size_t most =
+        conn->expected_bytes > used + CONN_SCRATCH_BYTES ? conn->expected_bytes - used : CONN_SCRATCH_BYTES;
+    most = most < READ_EXPECTED_BYTES ? most : READ_EXPECTED_BYTES;
     bool reaches_end = room > 0 && used < conn->expected_bytes && conn->expected_bytes - used <= room;
     if (room < READ_ROOM_BYTES && !reaches_end) {
         room = CONN_SCRATCH_BYTES;
@@ -272,7 +278,7 @@ static size_t room_to_read(struct conn *conn) {
             return 0;
         }
     }
-    return room < CONN_SCRATCH_BYTES ? room : CONN_SCRATCH_BYTES;
+    return room < most ? room : most;
 }
 
 static void read_behind(struct conn *conn) {
