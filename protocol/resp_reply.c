@@ -59,6 +59,13 @@ void resp_bulk(struct resp_reply *reply, struct slice bytes) {
 
 void resp_bulk_text(struct resp_reply *reply, const char *text) { resp_bulk(reply, slice_from_text(text)); }
 
+void resp_field(struct resp_reply *reply, const char *name, struct slice text) {
+    if (text.len > 0) {
+        resp_bulk_text(reply, name);
+        resp_bulk(reply, text);
+    }
+}
+
 void resp_bulk_number(struct resp_reply *reply, uint64_t number) {
     char digits[NUM_MAX_DIGITS];
     resp_bulk(reply, slice_of(digits, num_write_u64(digits, number)));

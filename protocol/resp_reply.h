@@ -24,6 +24,8 @@ void resp_status(struct resp_reply *reply, const char *text); /* without CR and 
 void resp_integer(struct resp_reply *reply, int64_t number);
 void resp_bulk(struct resp_reply *reply, struct slice bytes);
 void resp_bulk_text(struct resp_reply *reply, const char *text);
+/* A field of a map; nothing where there is no text. */
+void resp_field(struct resp_reply *reply, const char *name, struct slice text);
 void resp_bulk_number(struct resp_reply *reply, uint64_t number); /* the decimal as a bulk */
 void resp_bulk_header(struct resp_reply *reply, size_t length);   /* the bytes and a CR LF follow */
 void resp_double(struct resp_reply *reply, double number);        /* in RESP2 a bulk */

@@ -43,14 +43,6 @@ static void reply_flags(struct resp_reply *reply, uint32_t flags) {
     reply_words(reply, slice_from_text(words), "", true);
 }
 
-/* A field of a map; nothing where it has no text. */
-static void reply_text_field(struct resp_reply *reply, const char *name, struct slice text) {
-    if (text.len > 0) {
-        resp_bulk_text(reply, name);
-        resp_bulk(reply, text);
-    }
-}
-
 /* How keys are used: a part of the row's key_flags. */
 struct key_use {
     struct slice flags, note; /* note: may be empty */
@@ -80,7 +72,7 @@ static size_t key_use_count(const struct command *command) {
  * the end if < 0. */
 static void reply_key_spec(struct resp_reply *reply, const struct key_use *use, int index, int last, int step) {
     resp_map(reply, 3U + (use->note.len > 0));
-    reply_text_field(reply, "notes", use->note);
+    resp_field(reply, "notes", use->note);
     resp_bulk_text(reply, "flags");
     reply_words(reply, use->flags, "", true);
     resp_bulk_text(reply, "begin_search");
@@ -228,16 +220,16 @@ static void reply_docs(struct resp_reply *reply, const struct command *command) 
     resp_map(reply, 3U + (command->complexity[0] != '\0') + (docs.flags.len > 0) +
                         (docs.deprecation.version.len > 0) + (docs.deprecation.text.len > 0) +
                         (docs.changes > 0) + has_syntax + (docs.subcommands > 0));
-    reply_text_field(reply, "summary", slice_from_text(command->summary));
-    reply_text_field(reply, "since", slice_from_text(command->since));
-    reply_text_field(reply, "group", slice_from_text(command->group));
-    reply_text_field(reply, "complexity", slice_from_text(command->complexity));
+    resp_field(reply, "summary", slice_from_text(command->summary));
+    resp_field(reply, "since", slice_from_text(command->since));
+    resp_field(reply, "group", slice_from_text(command->group));
+    resp_field(reply, "complexity", slice_from_text(command->complexity));
     if (docs.flags.len > 0) {
         resp_bulk_text(reply, "doc_flags");
         reply_words(reply, docs.flags, "", true);
     }
-    reply_text_field(reply, "deprecated_since", docs.deprecation.version);
-    reply_text_field(reply, "replaced_by", docs.deprecation.text);
+    resp_field(reply, "deprecated_since", docs.deprecation.version);
+    resp_field(reply, "replaced_by", docs.deprecation.text);
     if (docs.changes > 0) {
         reply_history(reply, command, docs.changes);
     }

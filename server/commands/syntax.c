@@ -169,13 +169,6 @@ static void reply_name(struct resp_reply *reply, struct slice name) {
     resp_bulk(reply, slice_of(lower, name.len));
 }
 
-static void reply_text_field(struct resp_reply *reply, const char *field, struct slice text) {
-    if (text.len > 0) {
-        resp_bulk_text(reply, field);
-        resp_bulk(reply, text);
-    }
-}
-
 static void reply_argument_flags(struct resp_reply *reply, const struct syntax_argument *argument) {
     const struct {
         bool set;
@@ -221,9 +214,9 @@ static void reply_argument(struct resp_reply *reply, const struct syntax_argumen
     if (is_key) {
         reply_key_spec_index(reply, specs);
     }
-    reply_text_field(reply, "token", argument->token);
-    reply_text_field(reply, "since", argument->since);
-    reply_text_field(reply, "deprecated_since", argument->deprecated_since);
+    resp_field(reply, "token", argument->token);
+    resp_field(reply, "since", argument->since);
+    resp_field(reply, "deprecated_since", argument->deprecated_since);
     reply_argument_flags(reply, argument);
     if (argument->inside.len > 0) {
         resp_bulk_text(reply, "arguments");
