@@ -409,12 +409,17 @@ struct place {
     unsigned slot;
 };
 
-static inline struct place find_place(const struct table *table, uint64_t hash, struct slice key) {
+typedef bool entry_wanted(const struct table *table, const struct entry *entry, const void *what);
+
+/* The first entry with the tag of that hash that is wanted. Inlined with what it calls: this is the hot path.
+ */
+static inline __attribute__((always_inline)) struct place search(const struct table *table, uint64_t hash,
+                                                                 entry_wanted *is_wanted, const void *what) {
     uint64_t tag = bucket_tag(hash);
     for (struct bucket *bucket = bucket_of(table, hash); bucket != NULL; bucket = bucket_next(bucket)) {
         for (uint64_t matches = bucket_matches(bucket, tag); matches != 0; matches &= matches - 1) {
             unsigned slot = bucket_first_slot(matches);
-            if (key_is(bucket_entry(bucket, slot), key)) {
+            if (is_wanted(table, bucket_entry(bucket, slot), what)) {
                 return (struct place){bucket, slot};
             }
         }
@@ -422,36 +427,41 @@ static inline struct place find_place(const struct table *table, uint64_t hash, 
     return (struct place){NULL, 0};
 }
 
-/* Of an entry that is in the table: its key need not be compared. */
-static inline struct place place_of(const struct table *table, uint64_t hash, const struct entry *entry) {
-    uint64_t tag = bucket_tag(hash);
-    for (struct bucket *bucket = bucket_of(table, hash);; bucket = bucket_next(bucket)) {
-        assert(bucket != NULL);
-        for (uint64_t matches = bucket_matches(bucket, tag); matches != 0; matches &= matches - 1) {
-            unsigned slot = bucket_first_slot(matches);
-            if (bucket_entry(bucket, slot) == entry) {
-                return (struct place){bucket, slot};
-            }
-        }
-    }
-}
-
-struct entry *table_find(const struct table *table, uint64_t hash, struct slice key) {
-    struct place place = find_place(table, hash, key);
+static inline struct entry *entry_at(struct place place) {
     return place.bucket == NULL ? NULL : bucket_entry(place.bucket, place.slot);
 }
 
+static inline bool has_key(const struct table *table, const struct entry *entry, const void *key) {
+    (void)table;
+    return key_is(entry, *(const struct slice *)key);
+}
+
+static inline struct place find_place(const struct table *table, uint64_t hash, struct slice key) {
+    return search(table, hash, has_key, &key);
+}
+
+static inline bool is_entry(const struct table *table, const struct entry *entry, const void *other) {
+    (void)table;
+    return entry == other;
+}
+
+/* Of an entry that is in the table: its key need not be compared. */
+static inline struct place place_of(const struct table *table, uint64_t hash, const struct entry *entry) {
+    struct place place = search(table, hash, is_entry, entry);
+    assert(place.bucket != NULL);
+    return place;
+}
+
+struct entry *table_find(const struct table *table, uint64_t hash, struct slice key) {
+    return entry_at(find_place(table, hash, key));
+}
+
+static inline bool has_hash(const struct table *table, const struct entry *entry, const void *hash) {
+    return table_hash(table, entry_key(entry)) == *(const uint64_t *)hash;
+}
+
 struct entry *table_find_hash(const struct table *table, uint64_t hash) {
-    uint64_t tag = bucket_tag(hash);
-    for (const struct bucket *bucket = bucket_of(table, hash); bucket != NULL; bucket = bucket_next(bucket)) {
-        for (uint64_t matches = bucket_matches(bucket, tag); matches != 0; matches &= matches - 1) {
-            struct entry *entry = bucket_entry(bucket, bucket_first_slot(matches));
-            if (table_hash(table, entry_key(entry)) == hash) {
-                return entry;
-            }
-        }
-    }
-    return NULL;
+    return entry_at(search(table, hash, has_hash, &hash));
 }
 
 /* In the place of old, which had old_bytes, there is now this entry, with that deadline (0: none). The bucket
