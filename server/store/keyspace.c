@@ -241,6 +241,13 @@ void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key
     }
 }
 
+/* old NULL: there may still be an entry that is not live. */
+struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, struct entry *old,
+                           const struct entry_fields *fields) {
+    return old == NULL ? table_put(keyspace->table, key->hash, key->name, fields)
+                       : table_overwrite(keyspace->table, key->hash, old, fields);
+}
+
 /* A write whose deadline has passed already: it is told as one that expires at once, as in Redis, where it
  * takes somebody to look. Nothing is stored. Returns the version, which is a deletion's if there was something
  * before.
@@ -306,8 +313,7 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
         fields.version = write_expired(keyspace, key, old, fields.version);
     } else {
         bool is_new = old == NULL;
-        struct entry *entry = is_new ? table_put(keyspace->table, key->hash, key->name, &fields)
-                                     : table_overwrite(keyspace->table, key->hash, old, &fields);
+        struct entry *entry = keyspace_put(keyspace, key, old, &fields);
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }

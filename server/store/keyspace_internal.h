@@ -92,6 +92,10 @@ void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, c
 /* A write needs the place of what has expired also during a pause: its version comes after that of the entry.
  */
 void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key);
+/* Writes fields under key. old: the live entry of that key, as keyspace_find_live said, or NULL. Returns NULL
+ * when out of memory: nothing was written. */
+struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, struct entry *old,
+                           const struct entry_fields *fields);
 /* An owner's write has put entry into the table: all who have to know are told. timed: it set a deadline. */
 void keyspace_note_written(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
                            bool timed);

@@ -99,15 +99,14 @@ static bool would_repeat(const struct entry *entry, const struct line *line) {
 }
 
 /* The entry's version rises, and all else of it stays. */
-static enum err lift(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
-                     uint64_t version) {
+static enum err lift(struct keyspace *keyspace, const struct key *key, struct entry *entry, uint64_t version) {
     struct entry_fields fields = {
         .value = entry_value(entry),
         .version = version,
         .timestamp_ms = entry_timestamp_ms(entry),
         .deadline_ms = entry_deadline_ms(entry),
     };
-    entry = table_put(keyspace->table, key->hash, key->name, &fields);
+    entry = keyspace_put(keyspace, key, entry, &fields);
     if (entry == NULL) {
         return ERR_NO_MEMORY;
     }
@@ -123,7 +122,7 @@ enum err keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     if (line->verb != LINE_REPLICATE) {
         return ERR_PRECONDITION;
     }
-    const struct entry *entry = keyspace_find_live(keyspace, &key);
+    struct entry *entry = keyspace_find_live(keyspace, &key);
     if (entry != NULL && would_repeat(entry, line)) {
         enum err err = lift(keyspace, &key, entry, line->version + 1);
         return err == ERR_NONE ? ERR_PRECONDITION : err;
