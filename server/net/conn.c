@@ -331,7 +331,7 @@ void conn_write_large(struct conn *conn, struct slice large, struct slice tail) 
     struct buf *out = conn_out(conn);
     if (!conn_closed(conn) && conn_can_send(conn) && !buf_failed(out)) {
         const struct slice parts[CONN_SEND_PARTS] = {buf_slice(out), large, tail};
-        size_t sent = conn_send_parts(conn, parts, CONN_SEND_PARTS);
+        size_t sent = conn_send_parts(conn, parts);
         size_t queued = sent < parts[0].len ? sent : parts[0].len;
         buf_consume(out, queued);
         sent -= queued;

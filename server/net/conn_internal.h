@@ -97,9 +97,9 @@ void conn_fail(struct conn *conn, enum close_reason reason);
 void conn_lend_out(struct conn *conn);    /* the net's spare output buffer, for a turn */
 void conn_release_out(struct conn *conn); /* an empty output buffer goes back or is freed */
 void conn_write(struct conn *conn);       /* what the socket takes now */
-/* How much the socket took; 0 also when that failed. parts: at most CONN_SEND_PARTS */
+/* How much the socket took; 0 also when that failed. */
 size_t conn_send(struct conn *conn, const char *ptr, size_t n);
-size_t conn_send_parts(struct conn *conn, const struct slice *parts, size_t count);
+size_t conn_send_parts(struct conn *conn, const struct slice parts[CONN_SEND_PARTS]);
 bool conn_can_send(const struct conn *conn);
 bool conn_room_is_due(const struct conn *conn);
 void conn_give_room(struct conn *conn);    /* calls on_room if it is due */

@@ -95,13 +95,12 @@ size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
     return note_sent(conn, sent, n);
 }
 
-size_t conn_send_parts(struct conn *conn, const struct slice *parts, size_t count) {
+size_t conn_send_parts(struct conn *conn, const struct slice parts[CONN_SEND_PARTS]) {
     struct iovec vector[CONN_SEND_PARTS];
-    struct msghdr message = {.msg_iov = vector, .msg_iovlen = count};
+    struct msghdr message = {.msg_iov = vector, .msg_iovlen = CONN_SEND_PARTS};
     size_t n = 0;
     ssize_t sent;
-    assert(count <= CONN_SEND_PARTS);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < CONN_SEND_PARTS; i++) {
         vector[i] = (struct iovec){.iov_base = (void *)parts[i].ptr, .iov_len = parts[i].len};
         n += parts[i].len;
     }
@@ -253,32 +252,31 @@ static void read_into_scratch(struct conn *conn) {
     }
 }
 
-/* Room behind the left-over. An expected length is only a claim of the peer's: what is allocated follows what
- * has come. */
+static size_t clamp(size_t n, size_t least, size_t most) { return n < least ? least : n < most ? n : most; }
+
+/* How much to reserve behind a left-over. An expected length is only a claim of the peer's: what is allocated
+ * follows what has come. */
+static size_t room_to_reserve(size_t used, size_t missing) {
+    size_t ahead = used + EXPECTED_AHEAD_BYTES;
+    size_t sane = clamp(used * EXPECTED_AHEAD_TIMES, CONN_SCRATCH_BYTES, ahead);
+    return clamp(missing, CONN_SCRATCH_BYTES, sane);
+}
+
+/* Room behind the left-over, as much of it as is read at once. 0: there is no memory for it. */
 static size_t room_to_read(struct conn *conn) {
     struct buf *in = &conn->in;
     size_t used = buf_used(in);
     size_t room = in->capacity - in->end;
-    size_t most =
-        conn->expected_bytes > used + CONN_SCRATCH_BYTES ? conn->expected_bytes - used : CONN_SCRATCH_BYTES;
-    most = most < READ_EXPECTED_BYTES ? most : READ_EXPECTED_BYTES;
-    bool reaches_end = room > 0 && used < conn->expected_bytes && conn->expected_bytes - used <= room;
+    size_t missing = conn->expected_bytes > used ? conn->expected_bytes - used : 0;
+    bool reaches_end = missing > 0 && missing <= room;
     if (room < READ_ROOM_BYTES && !reaches_end) {
-        room = CONN_SCRATCH_BYTES;
-        if (conn->expected_bytes > used + room) {
-            size_t missing = conn->expected_bytes - used;
-            size_t sane = used + EXPECTED_AHEAD_BYTES;
-            if (sane > used * EXPECTED_AHEAD_TIMES) {
-                sane = used * EXPECTED_AHEAD_TIMES > room ? used * EXPECTED_AHEAD_TIMES : room;
-            }
-            room = missing < sane ? missing : sane;
-        }
+        room = room_to_reserve(used, missing);
         if (buf_reserve(in, room) == NULL) {
             conn_fail(conn, CLOSE_NO_MEMORY);
             return 0;
         }
     }
-    return room < most ? room : most;
+    return clamp(room, 0, clamp(missing, CONN_SCRATCH_BYTES, READ_EXPECTED_BYTES));
 }
 
 static void read_behind(struct conn *conn) {
