@@ -4,9 +4,7 @@
 
 enum {
     KEY_WINDOW = 16,
-    /* From here on the copy into the output buffer costs more than a system call of its own; or, where there is
-     * one anyway, more than to give it the parts. */
-    LARGE_VALUE_BYTES = 64 << 10,
+    /* From here on, where there is a write anyway, a copy costs more than to give it the parts. */
     LARGE_LAST_VALUE_BYTES = 8 << 10,
 };
 
@@ -79,7 +77,7 @@ void reply_gathered(struct request *request, struct buf *text) {
 
 void reply_value(struct request *request, struct slice value) {
     struct client *client = request->client;
-    if (value.len < (request->last ? LARGE_LAST_VALUE_BYTES : LARGE_VALUE_BYTES) || client->conn == NULL ||
+    if (value.len < (request->last ? LARGE_LAST_VALUE_BYTES : CONN_LARGE_BYTES) || client->conn == NULL ||
         request->reply.out != conn_out(client->conn)) {
         resp_bulk(&request->reply, value);
         return;

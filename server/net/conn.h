@@ -115,6 +115,8 @@ void conn_flush(
 /* Writes straight from ptr when nothing is queued before it; returns how many bytes the socket took. When that
  * is not all of them, on_room is called when the socket takes more and nothing is queued. */
 size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n);
+/* From here on the copy into the output costs more than a system call of its own. */
+enum { CONN_LARGE_BYTES = 64 << 10 };
 /* Appends large and then tail to the output, and writes with one call what the socket takes of it now, large
  * straight from where it is: only what is not taken is copied. */
 void conn_write_large(struct conn *conn, struct slice large, struct slice tail);

@@ -8,9 +8,6 @@
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 
-/* A value of this size is written from where it is stored rather than copied into the output. */
-enum { DIRECT_BYTES = 64 << 10 };
-
 static const struct slice json_type = {"Content-Type: application/json\r\n", 32};
 static const struct slice octets_type = {"Content-Type: application/octet-stream\r\n", 40};
 
@@ -114,7 +111,7 @@ static void reply_octets(struct exchange *exchange, const struct entry *entry) {
     buf_append(reply->out, timestamp, sizeof(timestamp));
     buf_append_slice(reply->out, SLICE("\r\n"));
     http_reply_end_with_length(reply, value.len);
-    if (value.len >= DIRECT_BYTES && !reply->head_only) {
+    if (value.len >= CONN_LARGE_BYTES && !reply->head_only) {
         conn_write_large(exchange->session->conn, value, SLICE(""));
     } else {
         http_reply_body(reply, value);
