@@ -1,6 +1,6 @@
-#include "server/allocator.h"
+#include "server/memory/allocator.h"
+#include "server/memory/huge_pages.h"
 #include "server/node.h"
-#include "server/store/huge_pages.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,8 +3,8 @@
  */
 #include "server/node.h"
 
-#include "server/commands/config.h"
-#include "server/commands/telemetry.h"
+#include "server/commands/node/config.h"
+#include "server/dispatch/telemetry.h"
 #include "server/net/listener.h"
 #include "server/net/socket.h"
 #include "server/peers/discovery.h"

@@ -2,7 +2,7 @@
  * REWRITE, and for the command line and the config file, which take every one of them by its name.
  *
  * struct settings is a plain value: a change of several parameters is made on a copy, which takes the place of
- * the one in force when all of it is right (server/commands/config.c does so, and makes it act).
+ * the one in force when all of it is right (server/commands/node/config.c does so, and makes it act).
  */
 #ifndef KVNODE_SERVER_SETTINGS_H
 #define KVNODE_SERVER_SETTINGS_H

@@ -9,7 +9,7 @@
 #ifndef KVNODE_SERVER_RESP_SESSION_H
 #define KVNODE_SERVER_RESP_SESSION_H
 
-#include "server/commands/context.h"
+#include "server/context.h"
 
 enum { RESP_BATCH_COMMANDS = KEYSPACE_PREFETCH_MAX, RESP_TURN_US = 400 };
 

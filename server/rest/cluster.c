@@ -1,7 +1,7 @@
 /* cluster.c: GET /cluster: the cluster as this node sees it. Not on a hot path: a cJSON tree. */
 #include "cluster/ring.h"
 #include "protocol/num.h"
-#include "server/commands/telemetry.h"
+#include "server/dispatch/telemetry.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 #include "server/version.h"

@@ -5,7 +5,7 @@
 #include "protocol/http_reply.h"
 #include "protocol/http_request.h"
 #include "protocol/time_text.h"
-#include "server/commands/context.h"
+#include "server/context.h"
 
 struct listing;
 struct rest_session;

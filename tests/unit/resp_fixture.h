@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "server/commands/command_table.h"
-#include "server/commands/telemetry.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/telemetry.h"
 #include "server/resp/session.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "server/store/huge_pages.h"
+#include "server/memory/huge_pages.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * were compared with redis-server 7.0; where 7.2 differs they are 7.2's. */
 #include "tests/unit/resp_clients.h"
 
-#include "server/commands/clients.h"
+#include "server/clients/clients.h"
 
 /* --- Who it is */
 

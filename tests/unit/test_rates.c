@@ -1,4 +1,4 @@
-#include "server/commands/rates.h"
+#include "server/dispatch/rates.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "server/commands/command_table.h"
-#include "server/commands/syntax.h"
+#include "server/commands/node/syntax.h"
+#include "server/dispatch/command_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,325 @@
+#define _GNU_SOURCE /* POLLRDHUP */
+
+#include "server/clients/clients.h"
+
+#include "server/clients/client_eviction.h"
+#include "server/clients/limits.h"
+#include "server/commands/client/pause.h"
+#include "server/commands/client/pubsub.h"
+#include "server/commands/client/tracking.h"
+#include "server/commands/client/transactions.h"
+#include "server/commands/client/wait.h"
+#include "server/commands/node/config.h"
+#include "server/dispatch/walk.h"
+#include "server/upkeep.h"
+
+#include <assert.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+    FIRST_BUCKETS = 64, /* a power of two */
+    PRESENCE_EVERY_MS = 1000,
+    HALF_CLOSED_MS = 5000, /* so long is waited for the answer of one that says no more */
+};
+
+/* --- The registry --- */
+
+static struct client **bucket_of(const struct clients *clients, uint64_t id) {
+    return &clients->buckets[id & (clients->bucket_count - 1)];
+}
+
+static void index_add(struct clients *clients, struct client *client) {
+    struct client **bucket = bucket_of(clients, client->id);
+    client->same_bucket = *bucket;
+    *bucket = client;
+}
+
+static void index_remove(struct clients *clients, struct client *client) {
+    struct client **at = bucket_of(clients, client->id);
+    while (*at != client) {
+        at = &(*at)->same_bucket;
+    }
+    *at = client->same_bucket;
+}
+
+/* Without memory for more buckets the chains get longer. */
+static void index_grow(struct clients *clients) {
+    if (clients->count < clients->bucket_count) {
+        return;
+    }
+    struct client **buckets = calloc(clients->bucket_count * 2, sizeof(struct client *));
+    if (buckets == NULL) {
+        return;
+    }
+    free(clients->buckets);
+    clients->buckets = buckets;
+    clients->bucket_count *= 2;
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        index_add(clients, client);
+    }
+}
+
+struct client *clients_find(const struct clients *clients, uint64_t id) {
+    struct client *client = *bucket_of(clients, id);
+    while (client != NULL && client->id != id) {
+        client = client->same_bucket;
+    }
+    return client;
+}
+
+void clients_add(struct clients *clients, struct client *client) {
+    client->clients = clients;
+    client->id = ++clients->last_id;
+    client->created_ms = client->active_ms = loop_monotonic_ms(clients->loop);
+    buf_init(&client->pushes, SIZE_MAX);
+    index_grow(clients);
+    index_add(clients, client);
+    client->next = NULL;
+    client->prev = clients->last;
+    if (clients->last == NULL) {
+        clients->first = client;
+    } else {
+        clients->last->next = client;
+    }
+    clients->last = client;
+    clients->count++;
+}
+
+static void add_pending(struct client **first, struct client *client) {
+    client->pending = true;
+    client->next_pending = *first;
+    client->pending_from = first;
+    if (*first != NULL) {
+        (*first)->pending_from = &client->next_pending;
+    }
+    *first = client;
+}
+
+static void forget_pending(struct client *client) {
+    if (client->pending) {
+        *client->pending_from = client->next_pending;
+        if (client->next_pending != NULL) {
+            client->next_pending->pending_from = client->pending_from;
+        }
+        client->pending = false;
+    }
+}
+
+void client_forget_state(struct client *client) {
+    transaction_forget(client);
+    pubsub_forget(client);
+    tracking_forget(client);
+    client->gates &= GATE_UNAUTHENTICATED;
+    client->no_evict = client->no_touch = false;
+}
+
+void clients_remove(struct client *client) {
+    struct clients *clients = client->clients;
+    client_forget_state(client);
+    forget_pending(client);
+    wait_destroy(&client->wait);
+    walk_destroy(&client->walk);
+    buf_deinit(&client->pushes);
+    for (size_t i = 0; i < CLIENT_TEXTS; i++) {
+        free(client->texts[i]);
+        client->texts[i] = NULL;
+    }
+    index_remove(clients, client);
+    clients->counted_bytes -= client->counted_bytes;
+    if (clients->next_look == client) {
+        clients->next_look = client->next;
+    }
+    client_eviction_forget(clients->eviction, client);
+    *(client->prev == NULL ? &clients->first : &client->prev->next) = client->next;
+    *(client->next == NULL ? &clients->last : &client->next->prev) = client->prev;
+    clients->count--;
+    if (clients->current == client) {
+        clients->current = NULL;
+    }
+}
+
+/* --- Messages --- */
+
+static size_t push_limit_bytes(const struct clients *clients) {
+    int64_t limit = clients->context->settings->output_limits[CLIENT_CLASS_PUBSUB].hard_bytes;
+    return limit <= 0 ? SIZE_MAX : (size_t)limit;
+}
+
+/* Takes the client for one that does not read when more than the limit of what it has not taken are messages.
+ * Replies do not count: they are what it has asked for. */
+static bool overflows(struct client *client, size_t n) {
+    size_t untaken = buf_used(conn_out(client->conn)) + buf_used(&client->pushes);
+    if (client->untaken_pushes > untaken) {
+        client->untaken_pushes = untaken;
+    }
+    client->untaken_pushes += n;
+    return client->untaken_pushes > push_limit_bytes(client->clients);
+}
+
+void client_push(struct client *client, const struct buf *messages) {
+    struct clients *clients = client->clients;
+    struct slice bytes = buf_slice(messages);
+    if (!client->pending) {
+        add_pending(&clients->pending, client);
+    }
+    client->overflowed = client->overflowed || buf_failed(messages) || overflows(client, bytes.len);
+    if (client->overflowed) {
+        return;
+    }
+    bool waits = client == clients->current || client->walk != NULL || buf_used(&client->pushes) > 0;
+    buf_append_slice(waits ? &client->pushes : conn_out(client->conn), bytes);
+    client->overflowed |= buf_failed(&client->pushes);
+}
+
+void client_deliver(struct client *client) {
+    if (buf_used(&client->pushes) == 0 || client->walk != NULL) {
+        return;
+    }
+    buf_append_slice(conn_out(client->conn), buf_slice(&client->pushes));
+    buf_deinit(&client->pushes);
+}
+
+/* Before the poll: what has been written for others than the client of the moment is sent. What waits for the
+ * end of a walk is looked after again in the next iteration. */
+static void send_pending(void *context) {
+    struct clients *clients = context;
+    struct client *waiting = NULL;
+    tracking_broadcast(clients);
+    while (clients->pending != NULL) {
+        struct client *client = clients->pending;
+        forget_pending(client);
+        if (client->overflowed) {
+            conn_close(client->conn, CLOSE_OUTPUT_LIMIT);
+        } else if (client->walk != NULL) {
+            add_pending(&waiting, client);
+        } else {
+            client_deliver(client);
+            conn_flush(client->conn);
+            client_count_now(client);
+        }
+    }
+    clients->pending = waiting;
+    if (waiting != NULL) {
+        waiting->pending_from = &clients->pending;
+    }
+    client_eviction_look(clients->eviction);
+}
+
+/* --- Holding back: a held client is not read from, so whether it is still there has to be asked for --- */
+
+static void look_later(struct client *client) {
+    conn_set_deadline(client->conn, loop_monotonic_ms(client->clients->loop) + PRESENCE_EVERY_MS);
+}
+
+/* A peer that says no more (POLLRDHUP) waits for what it is owed, or has left altogether: TCP says both with
+ * the same FIN. So it gets some time, but not for ever: one that gave up, and came again, would have its old
+ * command run besides the new one, and what WAIT 0 waits for may never come. */
+static bool has_left(struct client *client) {
+    struct pollfd peer = {.fd = conn_fd(client->conn), .events = POLLRDHUP};
+    int64_t now_ms = loop_monotonic_ms(client->clients->loop);
+    if (poll(&peer, 1, 0) <= 0) {
+        return false;
+    }
+    if ((peer.revents & (POLLHUP | POLLERR)) != 0) {
+        return true;
+    }
+    if (client->half_closed_ms == 0) {
+        client->half_closed_ms = now_ms;
+    }
+    return now_ms - client->half_closed_ms >= HALF_CLOSED_MS;
+}
+
+void client_look_for(struct client *client) {
+    if (has_left(client)) {
+        conn_close(client->conn, CLOSE_PEER);
+    } else {
+        look_later(client);
+    }
+}
+
+void client_hold(struct client *client, enum client_hold why) {
+    client->holds = (uint8_t)(client->holds | why);
+    conn_pause(client->conn);
+    look_later(client);
+}
+
+void client_release(struct client *client, enum client_hold why) {
+    if ((client->holds & why) == 0) {
+        return;
+    }
+    client->holds = (uint8_t)(client->holds & ~(unsigned)why);
+    if (client->holds != 0) {
+        return;
+    }
+    conn_set_deadline(client->conn, config_idle_deadline(client->clients->context));
+    if (client->walk == NULL) {
+        conn_resume(client->conn);
+    }
+}
+
+/* --- Life --- */
+
+/* Where names are hashed, names must not be chosen to collide. */
+static bool init_interests(struct clients *clients) {
+    uint8_t secret[16];
+    if (getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
+        return false;
+    }
+    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
+        interest_init(&clients->subscribed[kind], siphash_key_from(secret));
+    }
+    interest_init(&clients->watched, siphash_key_from(secret));
+    return true;
+}
+
+struct clients *clients_create(const struct command_context *context) {
+    struct clients *clients = calloc(1, sizeof(*clients));
+    if (clients == NULL) {
+        return NULL;
+    }
+    clients->context = context;
+    clients->loop = context->loop;
+    buf_init(&clients->nowhere, 0);
+    clients->bucket_count = FIRST_BUCKETS;
+    clients->buckets = calloc(clients->bucket_count, sizeof(struct client *));
+    clients->pause = pause_create(clients);
+    clients->eviction = client_eviction_create(clients);
+    clients->upkeep = upkeep_create(clients);
+    if (clients->buckets == NULL || clients->pause == NULL || clients->eviction == NULL ||
+        clients->upkeep == NULL || !init_interests(clients)) {
+        upkeep_destroy(&clients->upkeep);
+        client_eviction_destroy(&clients->eviction);
+        pause_destroy(&clients->pause);
+        free(clients->buckets);
+        free(clients);
+        return NULL;
+    }
+    clients->flush = (struct loop_hook){.run = send_pending, .context = clients};
+    loop_add_flush_hook(clients->loop, &clients->flush);
+    return clients;
+}
+
+void clients_destroy(struct clients **handle) {
+    struct clients *clients = *handle;
+    if (clients == NULL) {
+        return;
+    }
+    *handle = NULL;
+    assert(clients->first == NULL);
+    loop_remove_flush_hook(clients->loop, &clients->flush);
+    upkeep_destroy(&clients->upkeep);
+    client_eviction_destroy(&clients->eviction);
+    if (clients->observed != 0) {
+        keyspace_observe(clients->context->keyspace, NULL);
+    }
+    tracking_destroy(clients);
+    pause_destroy(&clients->pause);
+    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
+        interest_deinit(&clients->subscribed[kind]);
+    }
+    interest_deinit(&clients->watched);
+    free(clients->buckets);
+    free(clients);
+}

@@ -1,0 +1,92 @@
+#include "server/commands/client/notify.h"
+
+#include "server/commands/client/pubsub.h"
+#include "server/dispatch/command.h"
+
+/* The events as Redis calls them, and their letter in notify-keyspace-events. */
+static const struct event_name {
+    const char *name; /* NULL: not an event of its own */
+    uint32_t flag;
+} event_names[] = {
+    [KEYSPACE_NEW] = {"new", NOTIFY_NEW},
+    [KEYSPACE_WRITTEN] = {"set", NOTIFY_STRING},
+    [KEYSPACE_TIMED] = {"expire", NOTIFY_GENERIC},
+    [KEYSPACE_DEADLINE] = {"expire", NOTIFY_GENERIC},
+    [KEYSPACE_PERSISTED] = {"persist", NOTIFY_GENERIC},
+    [KEYSPACE_DELETED] = {"del", NOTIFY_GENERIC},
+    [KEYSPACE_EXPIRED] = {"expired", NOTIFY_EXPIRED},
+    [KEYSPACE_SWEPT] = {"expired", NOTIFY_EXPIRED},
+    [KEYSPACE_EVICTED] = {"evicted", NOTIFY_EVICTED},
+    [KEYSPACE_MISSED] = {"keymiss", NOTIFY_KEY_MISS},
+    [KEYSPACE_FLUSHED] = {NULL, 0},
+};
+
+/* The commands whose changes have names of their own. */
+static const struct {
+    const char *command;
+    enum keyspace_event event;
+    struct event_name name;
+} command_names[] = {
+    {"append", KEYSPACE_WRITTEN, {"append", NOTIFY_STRING}},
+    {"bitfield", KEYSPACE_WRITTEN, {"setbit", NOTIFY_STRING}},
+    {"copy", KEYSPACE_WRITTEN, {"copy_to", NOTIFY_GENERIC}},
+    {"copy", KEYSPACE_TIMED, {NULL, 0}},
+    {"decr", KEYSPACE_WRITTEN, {"incrby", NOTIFY_STRING}},
+    {"decrby", KEYSPACE_WRITTEN, {"incrby", NOTIFY_STRING}},
+    {"incr", KEYSPACE_WRITTEN, {"incrby", NOTIFY_STRING}},
+    {"incrby", KEYSPACE_WRITTEN, {"incrby", NOTIFY_STRING}},
+    {"incrbyfloat", KEYSPACE_WRITTEN, {"incrbyfloat", NOTIFY_STRING}},
+    {"pfadd", KEYSPACE_WRITTEN, {"pfadd", NOTIFY_STRING}},
+    {"pfmerge", KEYSPACE_WRITTEN, {"pfadd", NOTIFY_STRING}},
+    {"rename", KEYSPACE_DELETED, {"rename_from", NOTIFY_GENERIC}},
+    {"rename", KEYSPACE_WRITTEN, {"rename_to", NOTIFY_GENERIC}},
+    {"rename", KEYSPACE_TIMED, {NULL, 0}},
+    {"renamenx", KEYSPACE_DELETED, {"rename_from", NOTIFY_GENERIC}},
+    {"renamenx", KEYSPACE_WRITTEN, {"rename_to", NOTIFY_GENERIC}},
+    {"renamenx", KEYSPACE_TIMED, {NULL, 0}},
+    {"restore", KEYSPACE_WRITTEN, {"restore", NOTIFY_GENERIC}},
+    {"restore", KEYSPACE_TIMED, {NULL, 0}},
+    {"setbit", KEYSPACE_WRITTEN, {"setbit", NOTIFY_STRING}},
+    {"setrange", KEYSPACE_WRITTEN, {"setrange", NOTIFY_STRING}},
+};
+
+static struct event_name name_of(const struct clients *clients, enum keyspace_event event) {
+    const struct command *command = clients->current == NULL ? NULL : clients->current->command;
+    for (size_t i = 0; command != NULL && i < sizeof(command_names) / sizeof(command_names[0]); i++) {
+        if (command_names[i].event == event && strcmp(command_names[i].command, command->name) == 0) {
+            return command_names[i].name;
+        }
+    }
+    return event_names[event];
+}
+
+static void publish(struct clients *clients, struct slice channel_head, struct slice channel_tail,
+                    struct slice message) {
+    struct buf channel;
+    buf_init(&channel, SIZE_MAX);
+    buf_append_slice(&channel, channel_head);
+    buf_append_slice(&channel, channel_tail);
+    if (!buf_failed(&channel)) { /* else no message at all: half a name is another channel's */
+        pubsub_publish(clients, buf_slice(&channel), message);
+    }
+    buf_deinit(&channel);
+}
+
+void notify_event(struct clients *clients, enum keyspace_event event, struct slice key) {
+    uint32_t wanted = (uint32_t)clients->context->settings->notify_flags;
+    const struct interest *subscribed = clients->subscribed;
+    if (subscribed[SUBSCRIPTION_CHANNEL].count + subscribed[SUBSCRIPTION_PATTERN].count == 0) {
+        return;
+    }
+    struct event_name event_name = name_of(clients, event);
+    if (event_name.name == NULL || (event_name.flag & wanted) == 0) {
+        return;
+    }
+    struct slice name = slice_from_text(event_name.name);
+    if ((wanted & NOTIFY_KEYSPACE) != 0) {
+        publish(clients, SLICE("__keyspace@0__:"), key, name);
+    }
+    if ((wanted & NOTIFY_KEYEVENT) != 0) {
+        publish(clients, SLICE("__keyevent@0__:"), name, key);
+    }
+}

@@ -1,0 +1,111 @@
+#include "server/commands/client/pause.h"
+
+#include "server/clients/clients.h"
+#include "server/commands/client/gates.h"
+#include "server/commands/client/transactions.h"
+
+#include <ev.h>
+#include <stdlib.h>
+
+struct pause {
+    struct clients *clients;
+    bool all;         /* not just writes */
+    int64_t until_ms; /* monotonic */
+    ev_timer over;    /* active: the pause is on */
+};
+
+static struct ev_loop *ev_of(const struct pause *pause) { return loop_ev(pause->clients->loop); }
+
+static bool is_on(const struct pause *pause) { return ev_is_active(&pause->over); }
+
+static void end(struct pause *pause) {
+    struct clients *clients = pause->clients;
+    ev_timer_stop(ev_of(pause), &pause->over);
+    clients->gates &= ~(uint32_t)GATE_PAUSE;
+    keyspace_set_paused(clients->context->keyspace, false);
+    struct client *next;
+    for (struct client *client = clients->first; client != NULL; client = next) {
+        next = client->next;
+        client_release(client, HOLD_PAUSE);
+    }
+}
+
+static void on_over(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev, (void)events;
+    end(timer->data);
+}
+
+struct pause *pause_create(struct clients *clients) {
+    struct pause *pause = calloc(1, sizeof(*pause));
+    if (pause != NULL) {
+        pause->clients = clients;
+        ev_init(&pause->over, on_over);
+        pause->over.data = pause;
+    }
+    return pause;
+}
+
+void pause_destroy(struct pause **handle) {
+    struct pause *pause = *handle;
+    if (pause != NULL) {
+        ev_timer_stop(ev_of(pause), &pause->over);
+        free(pause);
+        *handle = NULL;
+    }
+}
+
+bool gate_paused(struct request *request) {
+    struct client *client = request->client;
+    const struct clients *clients = client->clients;
+    if ((clients->gates & GATE_PAUSE) == 0) {
+        return false;
+    }
+    uint32_t held = COMMAND_WRITE | COMMAND_SPREADS;
+    if (!clients->pause->all && (transaction_flags(request) & held) == 0) {
+        return false;
+    }
+    client_hold(client, HOLD_PAUSE);
+    return true;
+}
+
+static void begin(struct pause *pause, bool all, int64_t timeout_ms) {
+    struct clients *clients = pause->clients;
+    int64_t now_ms = loop_monotonic_ms(clients->loop), until_ms = now_ms + timeout_ms;
+    /* A pause that is on is made longer and wider, never less. */
+    pause->all = all || (is_on(pause) && pause->all);
+    if (!is_on(pause) || until_ms > pause->until_ms) {
+        pause->until_ms = until_ms;
+    }
+    clients->gates |= GATE_PAUSE;
+    keyspace_set_paused(clients->context->keyspace, true);
+    ev_timer_stop(ev_of(pause), &pause->over);
+    ev_timer_set(&pause->over, (double)(pause->until_ms - now_ms) / 1e3, 0.);
+    ev_timer_start(ev_of(pause), &pause->over);
+}
+
+void command_client_pause(struct request *request) {
+    struct clients *clients = request->client->clients;
+    int64_t timeout_ms;
+    bool all = true;
+    if (request->arg_count > 4) {
+        resp_error(&request->reply, ERR_SYNTAX);
+        return;
+    }
+    if (request->arg_count == 4) {
+        all = request_word(request, 3, SLICE("all"));
+        if (!all && !request_word(request, 3, SLICE("write"))) {
+            resp_errorf(&request->reply, "ERR CLIENT PAUSE mode must be WRITE or ALL");
+            return;
+        }
+    }
+    if (!request_timeout_ms(request, 2, &timeout_ms)) {
+        return;
+    }
+    begin(clients->pause, all, timeout_ms);
+    reply_ok(request);
+}
+
+void command_client_unpause(struct request *request) {
+    end(request->client->clients->pause);
+    reply_ok(request);
+}

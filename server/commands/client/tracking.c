@@ -1,0 +1,682 @@
+#include "server/commands/client/tracking.h"
+
+#include "server/commands/client/changes.h"
+#include "server/commands/client/observer.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum {
+    FREE_A_SLICE = 512,
+    SAMPLE = 8,
+    FORGET_A_SLICE = 64,
+};
+
+enum tracking_option {
+    TRACKING_BCAST = 1 << 0,
+    TRACKING_OPTIN = 1 << 1,
+    TRACKING_OPTOUT = 1 << 2,
+    TRACKING_NOLOOP = 1 << 3,
+};
+
+struct tracker {
+    struct interested prefixes; /* BCAST */
+    uint32_t options;           /* enum tracking_option */
+    uint64_t redirect;          /* id of the client that is told instead; 0: none */
+    bool redirect_broken;
+    bool caching; /* CLIENT CACHING was the last command */
+};
+
+/* Who has read what: keys to the ids of clients, in ascending order, as the value's bytes. */
+struct tracking {
+    struct loop *loop;
+    struct table *table;
+    struct table *dead; /* forgotten as a whole; freed in slices */
+    struct task free_task;
+    struct task shrink_task; /* tracking-table-max-keys has been lowered */
+    struct interest prefixes;
+    struct changes changed; /* that the clients of prefixes are to be told of before the next poll */
+    uint8_t secret[16];
+    uint64_t random_state;
+    size_t clients, items;
+};
+
+static bool free_step(void *context) {
+    struct tracking *tracking = context;
+    return tracking->dead != NULL && !table_destroy_slice(&tracking->dead, FREE_A_SLICE);
+}
+
+static bool shrink_step(void *context);
+
+/* False: out of memory, or no random numbers. */
+static bool start_tracking(struct clients *clients) {
+    struct tracking *tracking = clients->tracking;
+    if (tracking != NULL) {
+        return true;
+    }
+    tracking = calloc(1, sizeof(*tracking));
+    if (tracking == NULL ||
+        getrandom(tracking->secret, sizeof(tracking->secret), 0) != sizeof(tracking->secret) ||
+        (tracking->table = table_create(tracking->secret)) == NULL) {
+        free(tracking);
+        return false;
+    }
+    struct siphash_key secret = siphash_key_from(tracking->secret);
+    tracking->random_state = secret.k0 | 1;
+    tracking->loop = clients->loop;
+    tracking->free_task = (struct task){.step = free_step, .context = tracking};
+    tracking->shrink_task = (struct task){.step = shrink_step, .context = clients};
+    interest_init(&tracking->prefixes, secret);
+    clients->tracking = tracking;
+    return true;
+}
+
+void tracking_destroy(struct clients *clients) {
+    struct tracking *tracking = clients->tracking;
+    if (tracking == NULL) {
+        return;
+    }
+    task_stop(tracking->loop, &tracking->free_task);
+    task_stop(tracking->loop, &tracking->shrink_task);
+    table_destroy(&tracking->dead);
+    table_destroy(&tracking->table);
+    interest_deinit(&tracking->prefixes);
+    changes_deinit(&tracking->changed);
+    free(tracking);
+    clients->tracking = NULL;
+}
+
+size_t tracking_clients(const struct clients *clients) {
+    return clients->tracking == NULL ? 0 : clients->tracking->clients;
+}
+size_t tracking_keys(const struct clients *clients) {
+    return clients->tracking == NULL ? 0 : table_count(clients->tracking->table);
+}
+size_t tracking_items(const struct clients *clients) {
+    return clients->tracking == NULL ? 0 : clients->tracking->items;
+}
+size_t tracking_prefixes(const struct clients *clients) {
+    return clients->tracking == NULL ? 0 : clients->tracking->prefixes.count;
+}
+bool tracking_broadcasts(const struct client *client) {
+    return client->tracker != NULL && (client->tracker->options & TRACKING_BCAST) != 0;
+}
+bool tracking_is_broken(const struct client *client) {
+    return client->tracker != NULL && client->tracker->redirect_broken;
+}
+int64_t tracking_redirection(const struct client *client) {
+    return client->tracker == NULL ? -1 : (int64_t)client->tracker->redirect;
+}
+
+/* --- Telling --- */
+
+/* What one message tells of. */
+struct told {
+    const struct change *changes; /* NULL: everything may have changed */
+    size_t count;
+    uint64_t but; /* what this client alone has changed is left out; 0: nothing is */
+};
+
+static bool is_left_out(const struct told *told, size_t i) {
+    return told->but != 0 && told->changes[i].client == told->but;
+}
+
+static size_t count_told(const struct told *told) {
+    size_t n = 0;
+    for (size_t i = 0; i < told->count; i++) {
+        n += !is_left_out(told, i);
+    }
+    return n;
+}
+
+static void append_keys(struct resp_reply *writer, const struct told *told) {
+    if (told->changes == NULL) {
+        resp_null_array(writer);
+        return;
+    }
+    resp_array(writer, count_told(told));
+    for (size_t i = 0; i < told->count; i++) {
+        if (!is_left_out(told, i)) {
+            resp_bulk(writer, told->changes[i].key);
+        }
+    }
+}
+
+static void tell_broken(struct client *client, struct buf *message) {
+    client->tracker->redirect_broken = true;
+    if (client->protocol > 2) {
+        struct resp_reply writer = {.out = message, .version = client->protocol};
+        resp_push(&writer, 2);
+        resp_bulk_text(&writer, "tracking-redir-broken");
+        resp_integer(&writer, (int64_t)client->tracker->redirect);
+        client_push(client, message);
+    }
+}
+
+/* In RESP2 only a subscriber can be told, and only in the place of another client. */
+static void invalidate(struct client *client, const struct told *told) {
+    uint64_t redirect = client->tracker->redirect;
+    struct client *target = redirect == 0 ? client : clients_find(client->clients, redirect);
+    struct buf message;
+    buf_init(&message, SIZE_MAX);
+    if (target == NULL) {
+        tell_broken(client, &message);
+        buf_deinit(&message);
+        return;
+    }
+    struct resp_reply writer = {.out = &message, .version = target->protocol};
+    if (target->protocol > 2) {
+        resp_push(&writer, 2);
+        resp_bulk_text(&writer, "invalidate");
+        append_keys(&writer, told);
+    } else if (redirect != 0 && (target->gates & GATE_SUBSCRIBED) != 0) {
+        resp_push(&writer, 3);
+        resp_bulk_text(&writer, "message");
+        resp_bulk_text(&writer, "__redis__:invalidate");
+        append_keys(&writer, told);
+    }
+    if (buf_used(&message) > 0 || buf_failed(&message)) {
+        client_push(target, &message);
+    }
+    buf_deinit(&message);
+}
+
+static void invalidate_key(struct client *client, struct slice key) {
+    struct change change = {.key = key};
+    invalidate(client, &(struct told){.changes = &change, .count = 1});
+}
+
+static void invalidate_all(struct client *client) { invalidate(client, &(struct told){0}); }
+
+/* NOLOOP is about the client's own changes; what the server does of itself while it runs a command of the
+ * client's (forgets a key, evicts one) is none of them. */
+static bool is_told(const struct client *client, enum tracking_cause cause) {
+    bool own = cause == TRACKING_BY_CLIENT && client == client->clients->current;
+    return !(own && (client->tracker->options & TRACKING_NOLOOP) != 0);
+}
+
+/* --- BCAST: the changes of all clients between two polls are one message a prefix */
+
+static void tell_prefix(const struct tracking *tracking, const struct interest_name *name) {
+    struct told told = {0};
+    told.changes = changes_range(&tracking->changed, interest_bytes(name), &told.count);
+    for (const struct interest_link *link = name->first; link != NULL; link = link->next) {
+        struct client *client = link->who->client;
+        told.but = (client->tracker->options & TRACKING_NOLOOP) != 0 ? client->id : 0;
+        if (count_told(&told) > 0) {
+            invalidate(client, &told);
+        }
+    }
+}
+
+void tracking_broadcast(struct clients *clients) {
+    struct tracking *tracking = clients->tracking;
+    if (tracking == NULL || tracking->changed.count == 0) {
+        return;
+    }
+    changes_sort(&tracking->changed);
+    for (const struct interest_name *name = tracking->prefixes.first; name != NULL; name = name->next) {
+        tell_prefix(tracking, name);
+    }
+    changes_reset(&tracking->changed);
+}
+
+/* Without memory for the key everything may have changed. */
+static void gather_for_prefixes(struct clients *clients, struct slice key, enum tracking_cause cause) {
+    struct tracking *tracking = clients->tracking;
+    if (changes_full(&tracking->changed, key.len)) {
+        tracking_broadcast(clients);
+    }
+    bool by_client = cause == TRACKING_BY_CLIENT && clients->current != NULL;
+    if (changes_add(&tracking->changed, key, by_client ? clients->current->id : 0)) {
+        return;
+    }
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        if (tracking_broadcasts(client)) {
+            invalidate_all(client);
+        }
+    }
+    changes_reset(&tracking->changed);
+}
+
+/* --- The default mode: who has read the key is told, once */
+
+/* The key is forgotten, and whoever has read it told. */
+static void tell_readers(struct clients *clients, uint64_t hash, const struct entry *entry, struct slice key,
+                         enum tracking_cause cause) {
+    struct slice ids = entry_value(entry);
+    for (size_t at = 0; at < ids.len; at += sizeof(uint64_t)) {
+        uint64_t id;
+        memcpy(&id, ids.ptr + at, sizeof(id));
+        struct client *client = clients_find(clients, id);
+        if (client != NULL && client->tracker != NULL && !tracking_broadcasts(client) &&
+            is_told(client, cause)) {
+            invalidate_key(client, key);
+        }
+    }
+    clients->tracking->items -= ids.len / sizeof(uint64_t);
+    table_remove(clients->tracking->table, hash, key);
+}
+
+void tracking_key_changed(struct clients *clients, struct slice key, enum tracking_cause cause) {
+    struct tracking *tracking = clients->tracking;
+    if (tracking == NULL) {
+        return;
+    }
+    if (tracking->prefixes.count > 0) {
+        gather_for_prefixes(clients, key, cause);
+    }
+    if (table_count(tracking->table) > 0) {
+        uint64_t hash = table_hash(tracking->table, key);
+        const struct entry *entry = table_find(tracking->table, hash, key);
+        if (entry != NULL) {
+            tell_readers(clients, hash, entry, key, cause);
+        }
+    }
+}
+
+static void forget_all_keys(struct tracking *tracking) {
+    struct table *fresh = table_count(tracking->table) == 0 ? NULL : table_create(tracking->secret);
+    if (fresh == NULL) { /* or no memory: what is remembered in vain is told in vain later */
+        return;
+    }
+    table_destroy(&tracking->dead);
+    tracking->dead = tracking->table;
+    tracking->table = fresh;
+    tracking->items = 0;
+    task_start(tracking->loop, &tracking->free_task);
+}
+
+void tracking_flushed(struct clients *clients) {
+    if (tracking_clients(clients) == 0) {
+        return;
+    }
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        if (client->tracker != NULL) {
+            invalidate_all(client);
+        }
+    }
+    forget_all_keys(clients->tracking);
+}
+
+/* --- Remembering --- */
+
+static uint64_t next_random(struct tracking *tracking) {
+    uint64_t x = tracking->random_state; /* xorshift64 */
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return tracking->random_state = x;
+}
+
+static size_t max_keys(const struct clients *clients) {
+    int64_t most = clients->context->settings->tracking_table_max_keys;
+    return most == 0 ? SIZE_MAX : (size_t)most;
+}
+
+/* So many keys at most, until the table is no longer than it may be. */
+static void forget_some_keys(struct clients *clients, int most) {
+    struct tracking *tracking = clients->tracking;
+    struct entry *sample[SAMPLE];
+    for (int i = 0; i < most && table_count(tracking->table) > max_keys(clients); i++) {
+        if (table_sample(tracking->table, next_random(tracking), sample, SAMPLE) > 0) {
+            struct slice key = entry_key(sample[0]);
+            tell_readers(clients, table_hash(tracking->table, key), sample[0], key, TRACKING_BY_SERVER);
+        }
+    }
+}
+
+static bool shrink_step(void *context) {
+    struct clients *clients = context;
+    forget_some_keys(clients, FORGET_A_SLICE);
+    return table_count(clients->tracking->table) > max_keys(clients);
+}
+
+void tracking_limit_changed(struct clients *clients) {
+    if (clients->tracking != NULL) {
+        task_start(clients->loop, &clients->tracking->shrink_task);
+    }
+}
+
+/* Where the id is, or belongs, in the ascending ids. */
+static size_t place_of(struct slice ids, uint64_t id, bool *found) {
+    size_t low = 0, high = ids.len / sizeof(id);
+    *found = false;
+    while (low < high && !*found) {
+        size_t middle = (low + high) / 2;
+        uint64_t other;
+        memcpy(&other, ids.ptr + middle * sizeof(id), sizeof(id));
+        *found = other == id;
+        low = other < id ? middle + 1 : low;
+        high = other < id ? high : middle;
+    }
+    return high * sizeof(id);
+}
+
+/* Without memory for it the client is told at once that the key has changed. */
+static void remember(struct client *client, struct slice key) {
+    struct tracking *tracking = client->clients->tracking;
+    uint64_t hash = table_hash(tracking->table, key);
+    const struct entry *entry = table_find(tracking->table, hash, key);
+    struct slice ids = entry == NULL ? SLICE("") : entry_value(entry);
+    bool found;
+    size_t place = place_of(ids, client->id, &found);
+    if (found) {
+        return;
+    }
+    struct buf more;
+    buf_init(&more, SIZE_MAX);
+    buf_append(&more, ids.ptr, place);
+    buf_append(&more, &client->id, sizeof(client->id));
+    buf_append_slice(&more, slice_skip(ids, place));
+    struct entry_fields fields = {.value = buf_slice(&more)};
+    if (buf_failed(&more) || table_put(tracking->table, hash, key, &fields) == NULL) {
+        invalidate_key(client, key);
+    } else {
+        tracking->items++;
+    }
+    buf_deinit(&more);
+}
+
+static bool remembers(const struct tracker *tracker, const struct command *command) {
+    return (command->flags & COMMAND_READONLY) != 0 && (tracker->options & TRACKING_BCAST) == 0 &&
+           !((tracker->options & TRACKING_OPTIN) != 0 && !tracker->caching) &&
+           !((tracker->options & TRACKING_OPTOUT) != 0 && tracker->caching);
+}
+
+static bool is_about_the_client(const struct command *command) {
+    return strncmp(command->name, "client|", 7) == 0;
+}
+
+void tracking_after(struct request *request) {
+    struct client *client = request->client;
+    struct tracker *tracker = client->tracker;
+    if (remembers(tracker, request->command)) {
+        for (size_t i = 0, count = request_key_count(request); i < count; i++) {
+            remember(client, request_key_name(request, i));
+            forget_some_keys(client->clients, 1); /* no more than the one that came can be too much */
+        }
+    }
+    /* CLIENT CACHING is for the next command, or for all of the next transaction. */
+    if ((client->gates & GATE_MULTI) == 0 && !client->executing && !is_about_the_client(request->command)) {
+        tracker->caching = false;
+    }
+}
+
+/* --- CLIENT TRACKING --- */
+
+void tracking_forget(struct client *client) {
+    struct tracker *tracker = client->tracker;
+    if (tracker == NULL) {
+        return;
+    }
+    struct tracking *tracking = client->clients->tracking;
+    interest_drop_all(&tracking->prefixes, &tracker->prefixes);
+    free(tracker);
+    client->tracker = NULL;
+    client->gates &= ~(uint32_t)GATE_TRACKING;
+    if (--tracking->clients == 0) {
+        forget_all_keys(tracking);
+    }
+    observer_update(client->clients);
+}
+
+static const struct {
+    struct slice word;
+    uint32_t option;
+} option_words[] = {
+    {{"bcast", 5}, TRACKING_BCAST},
+    {{"optin", 5}, TRACKING_OPTIN},
+    {{"optout", 6}, TRACKING_OPTOUT},
+    {{"noloop", 6}, TRACKING_NOLOOP},
+};
+
+struct tracking_wish {
+    uint32_t options;
+    int64_t redirect;
+    size_t prefix_count;
+};
+
+static uint32_t find_option(const struct request *request, size_t i) {
+    for (size_t n = 0; n < sizeof(option_words) / sizeof(option_words[0]); n++) {
+        if (request_word(request, i, option_words[n].word)) {
+            return option_words[n].option;
+        }
+    }
+    return 0;
+}
+
+static bool parse_redirect(struct request *request, size_t i, int64_t *redirect) {
+    if (*redirect != 0) {
+        resp_errorf(&request->reply, "ERR A client can only redirect to a single other client");
+        return false;
+    }
+    if (!request_integer(request, i, redirect)) {
+        return false;
+    }
+    if (clients_find(request->client->clients, (uint64_t)*redirect) == NULL) {
+        resp_errorf(&request->reply, "ERR The client ID you want redirect to does not exist");
+        return false;
+    }
+    return true;
+}
+
+/* Prefixes are gathered in an array of the caller's, as long as the arguments. */
+static bool parse_options(struct request *request, struct tracking_wish *wish, struct slice *prefixes) {
+    for (size_t i = 3; i < request->arg_count; i++) {
+        bool more = i + 1 < request->arg_count;
+        uint32_t option = find_option(request, i);
+        if (option != 0) {
+            wish->options |= option;
+        } else if (more && request_word(request, i, SLICE("redirect"))) {
+            if (!parse_redirect(request, ++i, &wish->redirect)) {
+                return false;
+            }
+        } else if (more && request_word(request, i, SLICE("prefix"))) {
+            prefixes[wish->prefix_count++] = request->args[++i];
+        } else {
+            resp_error(&request->reply, ERR_SYNTAX);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool overlap(struct slice a, struct slice b) {
+    size_t n = a.len < b.len ? a.len : b.len;
+    return n == 0 || memcmp(a.ptr, b.ptr, n) == 0;
+}
+
+static bool prefixes_are_apart(struct request *request, const struct slice *prefixes, size_t count) {
+    const struct tracker *tracker = request->client->tracker;
+    for (size_t i = 0; i < count; i++) {
+        const struct interest_link *link = tracker == NULL ? NULL : tracker->prefixes.first;
+        for (; link != NULL; link = link->next_name) {
+            struct slice old = interest_bytes(link->name);
+            if (overlap(prefixes[i], old)) {
+                resp_errorf(&request->reply,
+                            "ERR Prefix '%.*s' overlaps with an existing prefix '%.*s'. Prefixes for a single "
+                            "client must not overlap.",
+                            (int)prefixes[i].len, prefixes[i].ptr, (int)old.len, old.ptr);
+                return false;
+            }
+        }
+        for (size_t j = i + 1; j < count; j++) {
+            if (overlap(prefixes[i], prefixes[j])) {
+                resp_errorf(
+                    &request->reply,
+                    "ERR Prefix '%.*s' overlaps with another provided prefix '%.*s'. Prefixes for a single "
+                    "client must not overlap.",
+                    (int)prefixes[i].len, prefixes[i].ptr, (int)prefixes[j].len, prefixes[j].ptr);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+/* NULL: they go together, with each other and with what the client has already. */
+static const char *conflict(const struct tracker *old, uint32_t options, size_t prefix_count) {
+    bool bcast = (options & TRACKING_BCAST) != 0;
+    if (!bcast && prefix_count > 0) {
+        return "PREFIX option requires BCAST mode to be enabled";
+    }
+    if (old != NULL && ((old->options ^ options) & TRACKING_BCAST) != 0) {
+        return "You can't switch BCAST mode on/off before disabling tracking for this client, and then "
+               "re-enabling it with a different mode.";
+    }
+    if (bcast && (options & (TRACKING_OPTIN | TRACKING_OPTOUT)) != 0) {
+        return "OPTIN and OPTOUT are not compatible with BCAST";
+    }
+    if ((options & TRACKING_OPTIN) != 0 && (options & TRACKING_OPTOUT) != 0) {
+        return "You can't specify both OPTIN mode and OPTOUT mode";
+    }
+    if (old != NULL && (((options & TRACKING_OPTIN) != 0 && (old->options & TRACKING_OPTOUT) != 0) ||
+                        ((options & TRACKING_OPTOUT) != 0 && (old->options & TRACKING_OPTIN) != 0))) {
+        return "You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then "
+               "re-enabling "
+               "it with a different mode.";
+    }
+    return NULL;
+}
+
+static struct tracker *tracker_of(struct client *client) {
+    struct clients *clients = client->clients;
+    if (client->tracker == NULL && start_tracking(clients)) {
+        client->tracker = calloc(1, sizeof(*client->tracker));
+        if (client->tracker != NULL) {
+            client->tracker->prefixes.client = client;
+            client->gates |= GATE_TRACKING;
+            clients->tracking->clients++;
+            observer_update(clients);
+        }
+    }
+    return client->tracker;
+}
+
+/* False: out of memory; then the client does not track at all. */
+static bool turn_on(struct client *client, const struct tracking_wish *wish, const struct slice *prefixes) {
+    struct tracker *tracker = tracker_of(client);
+    if (tracker == NULL) {
+        return false;
+    }
+    tracking_broadcast(client->clients); /* what changed before is nothing to a new prefix */
+    tracker->options = wish->options;
+    tracker->redirect = (uint64_t)wish->redirect;
+    tracker->redirect_broken = false;
+    const struct slice all = SLICE("");
+    size_t count = wish->prefix_count;
+    if ((wish->options & TRACKING_BCAST) != 0 && count == 0) {
+        prefixes = &all;
+        count = 1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (interest_add(&client->clients->tracking->prefixes, &tracker->prefixes, prefixes[i], NULL) ==
+            INTEREST_NO_MEMORY) {
+            tracking_forget(client);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void track(struct request *request, const struct tracking_wish *wish, const struct slice *prefixes) {
+    struct client *client = request->client;
+    bool on = request_word(request, 2, SLICE("on"));
+    if (!on && !request_word(request, 2, SLICE("off"))) {
+        resp_error(&request->reply, ERR_SYNTAX);
+        return;
+    }
+    const char *reason = on ? conflict(client->tracker, wish->options, wish->prefix_count) : NULL;
+    if (reason != NULL) {
+        resp_errorf(&request->reply, "ERR %s", reason);
+        return;
+    }
+    if (!on) {
+        tracking_forget(client);
+        reply_ok(request);
+    } else if (prefixes_are_apart(request, prefixes, wish->prefix_count)) {
+        if (turn_on(client, wish, prefixes)) {
+            reply_ok(request);
+        } else {
+            resp_error(&request->reply, ERR_NO_MEMORY);
+        }
+    }
+}
+
+void command_client_tracking(struct request *request) {
+    struct tracking_wish wish = {0};
+    struct slice *prefixes = malloc(request->arg_count * sizeof(*prefixes));
+    if (prefixes == NULL) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+        return;
+    }
+    if (parse_options(request, &wish, prefixes)) {
+        track(request, &wish, prefixes);
+    }
+    free(prefixes);
+}
+
+void command_client_caching(struct request *request) {
+    struct tracker *tracker = request->client->tracker;
+    bool yes = request_word(request, 2, SLICE("yes"));
+    if (tracker == NULL) {
+        resp_errorf(&request->reply,
+                    "ERR CLIENT CACHING can be called only when the client is in tracking mode "
+                    "with OPTIN or OPTOUT mode enabled");
+    } else if (!yes && !request_word(request, 2, SLICE("no"))) {
+        resp_error(&request->reply, ERR_SYNTAX);
+    } else if ((tracker->options & (yes ? TRACKING_OPTIN : TRACKING_OPTOUT)) == 0) {
+        resp_errorf(&request->reply, "ERR CLIENT CACHING %s is only valid when tracking is enabled in %s mode.",
+                    yes ? "YES" : "NO", yes ? "OPTIN" : "OPTOUT");
+    } else {
+        tracker->caching = true;
+        reply_ok(request);
+    }
+}
+
+void command_client_getredir(struct request *request) {
+    resp_integer(&request->reply, tracking_redirection(request->client));
+}
+
+static size_t tracking_flags(const struct tracker *tracker, const char *flags[8]) {
+    size_t n = 0;
+    flags[n++] = tracker == NULL ? "off" : "on";
+    if (tracker == NULL) {
+        return n;
+    }
+    for (size_t i = 0; i < sizeof(option_words) / sizeof(option_words[0]); i++) {
+        uint32_t option = option_words[i].option;
+        if ((tracker->options & option) != 0) {
+            flags[n++] = option_words[i].word.ptr;
+        }
+        if ((tracker->options & option & (TRACKING_OPTIN | TRACKING_OPTOUT)) != 0 && tracker->caching) {
+            flags[n++] = option == TRACKING_OPTIN ? "caching-yes" : "caching-no";
+        }
+    }
+    if (tracker->redirect_broken) {
+        flags[n++] = "broken_redirect";
+    }
+    return n;
+}
+
+void command_client_trackinginfo(struct request *request) {
+    const struct tracker *tracker = request->client->tracker;
+    struct resp_reply *reply = &request->reply;
+    const char *flags[8];
+    size_t count = tracking_flags(tracker, flags);
+    resp_map(reply, 3);
+    resp_bulk_text(reply, "flags");
+    resp_set(reply, count);
+    for (size_t i = 0; i < count; i++) {
+        resp_bulk_text(reply, flags[i]);
+    }
+    resp_bulk_text(reply, "redirect");
+    resp_integer(reply, tracking_redirection(request->client));
+    resp_bulk_text(reply, "prefixes");
+    resp_array(reply, tracker == NULL ? 0 : tracker->prefixes.count);
+    for (const struct interest_link *link = tracker == NULL ? NULL : tracker->prefixes.first; link != NULL;
+         link = link->next_name) {
+        resp_bulk(reply, interest_bytes(link->name));
+    }
+}

@@ -1,0 +1,42 @@
+/* tracking.h: client-side caching (CLIENT TRACKING): a client is told when what it may have kept has changed.
+ *
+ * In the default mode the node remembers for every key who has read it, and tells each of them once; in the
+ * BCAST mode it remembers nothing, and tells of every change under the client's prefixes, once an iteration of
+ * the loop. The memory of who read what is a table of its own, at most tracking-table-max-keys long: when it is
+ * full some key is forgotten, and whoever read that is told as if it had changed. Clients are in it by id: one
+ * that has gone is met, and skipped, later.
+ */
+#ifndef KVNODE_SERVER_COMMANDS_CLIENT_TRACKING_H
+#define KVNODE_SERVER_COMMANDS_CLIENT_TRACKING_H
+
+#include "server/clients/clients.h"
+#include "server/dispatch/command.h"
+
+/* A client with GATE_TRACKING has run this. */
+void tracking_after(struct request *request);
+
+/* Whose doing it was. The server evicts, expires and forgets keys of itself, whoever's command it runs. */
+enum tracking_cause { TRACKING_BY_CLIENT, TRACKING_BY_SERVER };
+
+void tracking_key_changed(struct clients *clients, struct slice key, enum tracking_cause cause);
+void tracking_flushed(struct clients *clients);
+/* Before the poll: the clients in the BCAST mode are told of what has changed since the last time. */
+void tracking_broadcast(struct clients *clients);
+void tracking_limit_changed(
+    struct clients *clients); /* tracking-table-max-keys: what is too much is forgotten */
+
+void tracking_forget(struct client *client); /* CLIENT TRACKING OFF */
+void tracking_destroy(struct clients *clients);
+
+/* For INFO. */
+size_t tracking_clients(const struct clients *clients);  /* that track */
+size_t tracking_keys(const struct clients *clients);     /* in the table */
+size_t tracking_items(const struct clients *clients);    /* clients of all keys in the table */
+size_t tracking_prefixes(const struct clients *clients); /* different ones */
+
+/* For CLIENT LIST. */
+bool tracking_broadcasts(const struct client *client);     /* BCAST: flag B */
+bool tracking_is_broken(const struct client *client);      /* its redirection has gone: flag R */
+int64_t tracking_redirection(const struct client *client); /* -1: does not track; 0: none */
+
+#endif

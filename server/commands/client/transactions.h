@@ -1,0 +1,37 @@
+/* transactions.h: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+ *
+ *   none --MULTI--> OPEN --a command--> queued, OPEN --EXEC--> all of them run, or (null) none; none
+ *                    |  '--a command that is refused--> FAILED --EXEC--> EXECABORT; none
+ *                    '--DISCARD--> none
+ *
+ * Nothing comes between the commands of an EXEC: they run in one go, and their changes are one BATCH in the
+ * history. What EXEC runs was admitted when it was queued, and is again before the first of it runs: all keys
+ * have to be this group's, in however many slots.
+ */
+#ifndef KVNODE_SERVER_COMMANDS_CLIENT_TRANSACTIONS_H
+#define KVNODE_SERVER_COMMANDS_CLIENT_TRANSACTIONS_H
+
+#include "server/clients/clients.h"
+#include "server/dispatch/command.h"
+
+/* Between MULTI and EXEC: keeps a copy of the request, replies QUEUED. */
+void transaction_queue(struct request *request);
+/* Between MULTI and EXEC: the request was refused, in what was written to its reply from byte written_from on.
+ */
+void transaction_refused(struct request *request, size_t written_from);
+
+/* The flags of the request's command; EXEC has those of all that it is going to run besides. */
+uint32_t transaction_flags(const struct request *request);
+
+int64_t transaction_queued(const struct client *client); /* -1: no MULTI (CLIENT LIST: multi) */
+size_t transaction_bytes(const struct client *client);   /* in the queue: input that waits, as Redis sees it */
+bool transaction_dirty(const struct client *client);     /* a watched key has changed (CLIENT LIST: flag d) */
+
+/* No MULTI, no WATCH any more. */
+void transaction_forget(struct client *client);
+
+/* A key has changed; all keys are about to be dropped. */
+void transactions_key_changed(struct clients *clients, struct slice key);
+void transactions_flushed(struct clients *clients);
+
+#endif

@@ -1,0 +1,171 @@
+#include "server/commands/client/wait.h"
+
+#include "server/clients/clients.h"
+#include "server/dispatch/command.h"
+
+#include <ev.h>
+#include <stdlib.h>
+
+/* What is waited for, and how the answer is put. */
+struct goal {
+    uint64_t index; /* of the history: the newest line when the command came */
+    int64_t followers;
+    bool on_disk; /* WAITAOF: nobody here has an append-only file, so nothing ever counts */
+};
+
+struct wait {
+    struct client *client; /* owns the wait */
+    const struct command_context *context;
+    struct goal goal;
+    bool silent; /* the client does not want replies */
+    struct loop_hook look;
+    ev_timer deadline; /* not active: for ever */
+};
+
+static int64_t count_followers(const struct command_context *context, const struct goal *goal) {
+    return goal->on_disk ? 0 : (int64_t)replication_acknowledged(context->replication, goal->index);
+}
+
+static void write_reply(struct resp_reply *reply, const struct goal *goal, int64_t followers) {
+    if (goal->on_disk) {
+        resp_array(reply, 2);
+        resp_integer(reply, 0);
+    }
+    resp_integer(reply, followers);
+}
+
+/* --- The end of a wait: one reply, then the client goes on --- */
+
+void wait_destroy(struct wait **handle) {
+    struct wait *wait = *handle;
+    if (wait == NULL) {
+        return;
+    }
+    *handle = NULL;
+    loop_remove_flush_hook(wait->context->loop, &wait->look);
+    ev_timer_stop(loop_ev(wait->context->loop), &wait->deadline);
+    free(wait);
+}
+
+static void end(struct wait *wait, const char *error) {
+    struct client *client = wait->client;
+    if (!wait->silent) {
+        struct resp_reply reply = {.out = conn_out(client->conn), .version = client->protocol};
+        if (error != NULL) {
+            resp_errorf(&reply, "%s", error);
+        } else {
+            write_reply(&reply, &wait->goal, count_followers(wait->context, &wait->goal));
+        }
+    }
+    wait_destroy(&client->wait);
+    client_release(client, HOLD_WAIT);
+}
+
+static void on_look(void *context) {
+    struct wait *wait = context;
+    if (!wait->context->routing->self_leader) {
+        end(wait,
+            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
+    } else if (count_followers(wait->context, &wait->goal) >= wait->goal.followers) {
+        end(wait, NULL);
+    }
+}
+
+static void on_deadline(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev, (void)events;
+    end(timer->data, NULL);
+}
+
+bool wait_unblock(struct client *client, bool error) {
+    if (client->wait == NULL) {
+        return false;
+    }
+    end(client->wait, error ? "UNBLOCKED client unblocked via CLIENT UNBLOCK" : NULL);
+    return true;
+}
+
+/* --- Its beginning --- */
+
+static bool start(struct request *request, const struct goal *goal, int64_t timeout_ms) {
+    const struct command_context *context = request->context;
+    struct client *client = request->client;
+    struct wait *wait = calloc(1, sizeof(*wait));
+    if (wait == NULL) {
+        return false;
+    }
+    *wait = (struct wait){
+        .client = client,
+        .context = context,
+        .goal = *goal,
+        .silent = request->reply.out != conn_out(client->conn),
+        .look = {.run = on_look, .context = wait},
+    };
+    ev_timer_init(&wait->deadline, on_deadline, (double)timeout_ms / 1e3, 0.);
+    wait->deadline.data = wait;
+    if (timeout_ms > 0) {
+        ev_timer_start(loop_ev(context->loop), &wait->deadline);
+    }
+    loop_add_flush_hook(context->loop, &wait->look);
+    client->wait = wait;
+    client_hold(client, HOLD_WAIT);
+    replication_ask_followers(context->replication);
+    return true;
+}
+
+static void wait_for(struct request *request, const struct goal *goal, int64_t timeout_ms) {
+    int64_t followers = count_followers(request->context, goal);
+    if (followers >= goal->followers || request->client->executing) {
+        write_reply(&request->reply, goal, followers);
+    } else if (!start(request, goal, timeout_ms)) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    }
+}
+
+void command_wait(struct request *request) {
+    const struct command_context *context = request->context;
+    struct goal goal = {.index = history_index(context->history)};
+    int64_t timeout_ms;
+    if (replication_ready(context->replication) != ERR_NONE) {
+        resp_error(&request->reply, ERR_LOADING);
+    } else if (!context->routing->self_leader) {
+        resp_errorf(
+            &request->reply,
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a "
+            "replica is configured to be writable (which is not the default) writes to replicas are just "
+            "local and are not propagated.");
+    } else if (request_integer(request, 1, &goal.followers) && request_timeout_ms(request, 2, &timeout_ms)) {
+        wait_for(request, &goal, timeout_ms);
+    }
+}
+
+void command_waitaof(struct request *request) {
+    struct goal goal = {.on_disk = true};
+    int64_t local, timeout_ms;
+    if (!request_integer(request, 1, &local)) {
+        return;
+    }
+    if (local < 0 || local > 1) {
+        resp_errorf(&request->reply, "ERR value is out of range, value must between 0 and 1");
+        return;
+    }
+    if (!request_integer(request, 2, &goal.followers)) {
+        return;
+    }
+    if (goal.followers < 0) {
+        resp_errorf(&request->reply, "ERR value is out of range, must be positive");
+        return;
+    }
+    if (!request_timeout_ms(request, 3, &timeout_ms)) {
+        return;
+    }
+    if (!request->context->routing->self_leader) {
+        resp_errorf(&request->reply,
+                    "ERR WAITAOF cannot be used with replica instances. Please also note that writes "
+                    "to replicas are just local and are not propagated.");
+    } else if (local > 0) {
+        resp_errorf(&request->reply,
+                    "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
+    } else {
+        wait_for(request, &goal, timeout_ms);
+    }
+}

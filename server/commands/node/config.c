@@ -1,0 +1,453 @@
+/* config.c: CONFIG GET, SET, RESETSTAT, REWRITE; what a parameter changes besides its value is a row of
+ * effects. */
+#include "server/commands/node/config.h"
+
+#include "protocol/glob.h"
+#include "server/clients/clients.h"
+#include "server/commands/client/tracking.h"
+#include "server/dispatch/help.h"
+#include "server/dispatch/telemetry.h"
+#include "server/net/socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    REASON_BYTES = 512,
+    FILE_LINE_BYTES = 8192,
+    TIMED_BELOW_US = 1000, /* a threshold so low is about single commands: each of them is timed */
+};
+
+/* --- Effects: what is in force becomes so */
+
+typedef bool effect_function(const struct command_context *context, struct clients *clients, char *reason,
+                             size_t n);
+
+static bool apply_memory(const struct command_context *context, struct clients *clients, char *reason,
+                         size_t n) {
+    (void)clients, (void)reason, (void)n;
+    const struct settings *settings = context->settings;
+    struct keyspace *keyspace = context->keyspace;
+    enum eviction_policy policy = EVICTION_NOEVICTION;
+    eviction_policy_parse(slice_from_text(settings_policy_name(settings->maxmemory_policy)), &policy);
+    keyspace_set_maxmemory(keyspace, (size_t)settings->maxmemory_bytes);
+    keyspace_set_policy(keyspace, policy);
+    keyspace_set_maxmemory_samples(keyspace, (unsigned)settings->maxmemory_samples);
+    keyspace_set_lfu_log_factor(keyspace, (unsigned)settings->lfu_log_factor);
+    keyspace_set_lfu_decay_minutes(keyspace, (unsigned)settings->lfu_decay_time_min);
+    return true;
+}
+
+static bool apply_clients(const struct command_context *context, struct clients *clients, char *reason,
+                          size_t n) {
+    (void)clients;
+    size_t wanted = (size_t)context->settings->maxclients;
+    size_t limit = socket_raise_descriptor_limit(wanted + CONFIG_DESCRIPTORS_BESIDES_CLIENTS);
+    if (limit < wanted + CONFIG_DESCRIPTORS_BESIDES_CLIENTS) {
+        size_t possible =
+            limit > CONFIG_DESCRIPTORS_BESIDES_CLIENTS ? limit - CONFIG_DESCRIPTORS_BESIDES_CLIENTS : 0;
+        snprintf(reason, n,
+                 "The operating system is not able to handle the specified number of clients, try with %zu",
+                 possible);
+        return false;
+    }
+    *context->max_clients = wanted;
+    return true;
+}
+
+static bool apply_log(const struct command_context *context, struct clients *clients, char *reason, size_t n) {
+    (void)clients, (void)reason, (void)n;
+    static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_WARN, LOG_ERROR};
+    context->log->level = levels[context->settings->log_level];
+    return true;
+}
+
+static bool apply_timing(const struct command_context *context, struct clients *clients, char *reason,
+                         size_t n) {
+    (void)reason, (void)n;
+    const struct settings *settings = context->settings;
+    bool every_command = settings->latency_monitor_threshold_ms > 0 ||
+                         (settings->slowlog_slower_than_us >= 0 && settings->slowlog_max_len > 0 &&
+                          settings->slowlog_slower_than_us < TIMED_BELOW_US);
+    clients->gates = (clients->gates & ~(uint32_t)GATE_TIMED) | (every_command ? GATE_TIMED : 0);
+    return true;
+}
+
+/* Without a password there is nothing to owe. Who is in stays in when the password changes, as in Redis. */
+static bool apply_password(const struct command_context *context, struct clients *clients, char *reason,
+                           size_t n) {
+    (void)reason, (void)n;
+    if (context->settings->requirepass[0] == '\0') {
+        for (struct client *client = clients->first; client != NULL; client = client->next) {
+            client->gates &= ~(uint32_t)GATE_UNAUTHENTICATED;
+        }
+    }
+    return true;
+}
+
+int64_t config_idle_deadline(const struct command_context *context) {
+    int64_t timeout_s = context->settings->timeout_s;
+    return timeout_s == 0 ? 0 : loop_monotonic_ms(context->loop) + timeout_s * 1000;
+}
+
+static bool apply_idle(const struct command_context *context, struct clients *clients, char *reason, size_t n) {
+    (void)reason, (void)n;
+    for (struct client *client = clients->first; client != NULL; client = client->next) {
+        if (client->holds == 0) { /* else it is when to look for it */
+            conn_set_deadline(client->conn, config_idle_deadline(context));
+        }
+    }
+    return true;
+}
+
+static bool apply_tracking(const struct command_context *context, struct clients *clients, char *reason,
+                           size_t n) {
+    (void)context, (void)reason, (void)n;
+    tracking_limit_changed(clients);
+    return true;
+}
+
+static effect_function *const effects[SETTING_EFFECTS] = {
+    [SETTING_MEMORY] = apply_memory,  [SETTING_CLIENTS] = apply_clients,   [SETTING_LOG] = apply_log,
+    [SETTING_SLOWLOG] = apply_timing, [SETTING_LATENCY] = apply_timing,    [SETTING_PASSWORD] = apply_password,
+    [SETTING_IDLE] = apply_idle,      [SETTING_TRACKING] = apply_tracking,
+};
+
+void config_apply_all(const struct command_context *context, struct clients *clients) {
+    for (size_t i = 0; i < SETTING_EFFECTS; i++) {
+        char reason[REASON_BYTES];
+        if (effects[i] != NULL && i != SETTING_CLIENTS) {
+            effects[i](context, clients, reason, sizeof(reason));
+        }
+    }
+}
+
+/* --- What can be read, but is no parameter: it says how the node was started */
+
+typedef void fact_write(const struct command_context *context, struct buf *out);
+
+static void write_port(const struct command_context *context, struct buf *out) {
+    buf_append_u64(out, context->options->redis_port);
+}
+static void write_bind(const struct command_context *context, struct buf *out) {
+    buf_append_text(out, context->options->bind);
+}
+static void write_backlog(const struct command_context *context, struct buf *out) {
+    buf_append_u64(out, context->options->backlog_bytes);
+}
+
+static const struct fact {
+    const char *name;
+    fact_write *write;
+} facts[] = {{"bind", write_bind}, {"port", write_port}, {"repl-backlog-size", write_backlog}};
+
+enum { FACT_COUNT = sizeof(facts) / sizeof(facts[0]) };
+
+static bool is_fact(struct slice name) {
+    for (size_t i = 0; i < FACT_COUNT; i++) {
+        if (slice_equals_nocase(name, slice_from_text(facts[i].name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- CONFIG GET */
+
+static bool is_asked_for(const struct request *request, const char *name) {
+    for (size_t i = 2; i < request->arg_count; i++) {
+        if (glob_match(request->args[i], slice_from_text(name), GLOB_NOCASE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void command_config_get(struct request *request) {
+    const struct command_context *context = request->context;
+    struct buf pairs, value;
+    struct resp_reply reply = {.out = &pairs, .version = request->reply.version};
+    size_t count = 0;
+    bool ok = true;
+    buf_init(&pairs, SIZE_MAX);
+    buf_init(&value, SIZE_MAX);
+    for (size_t i = 0; i < settings_count() + FACT_COUNT; i++) {
+        const struct setting *setting = i < settings_count() ? settings_at(i) : NULL;
+        const struct fact *fact = setting == NULL ? &facts[i - settings_count()] : NULL;
+        const char *name = setting != NULL ? setting_name(setting) : fact->name;
+        if (!is_asked_for(request, name)) {
+            continue;
+        }
+        buf_reset(&value);
+        if (setting != NULL) {
+            setting_write(setting, context->settings, &value);
+        } else {
+            fact->write(context, &value);
+        }
+        ok = ok && !buf_failed(&value);
+        resp_bulk_text(&reply, name);
+        resp_bulk(&reply, buf_slice(&value));
+        count++;
+    }
+    if (ok && !buf_failed(&pairs)) {
+        resp_map(&request->reply, count);
+        buf_append_slice(request->reply.out, buf_slice(&pairs));
+    } else {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    }
+    buf_deinit(&pairs);
+    buf_deinit(&value);
+}
+
+/* --- CONFIG SET: all or nothing */
+
+static void reply_refused(struct request *request, struct slice name, const char *reason) {
+    resp_errorf(&request->reply, "ERR CONFIG SET failed (possibly related to argument '%.*s') - %s",
+                (int)name.len, name.ptr, reason);
+}
+
+static bool is_repeated(const struct request *request, size_t i) {
+    for (size_t k = 2; k < i; k += 2) {
+        if (slice_equals_nocase(request->args[k], request->args[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* All names are looked at before any value, as Redis does. */
+static bool check_names(struct request *request) {
+    for (size_t i = 2; i < request->arg_count; i += 2) {
+        struct slice name = slice_first(request->args[i], 128);
+        if (is_fact(name)) {
+            reply_refused(request, name, "can't set immutable config");
+            return false;
+        }
+        if (settings_find(name) == NULL) {
+            resp_errorf(&request->reply, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
+                        (int)name.len, name.ptr);
+            return false;
+        }
+        if (is_repeated(request, i)) {
+            reply_refused(request, name, "duplicate parameter");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool parse_values(struct request *request, struct settings *settings) {
+    for (size_t i = 2; i < request->arg_count; i += 2) {
+        char reason[REASON_BYTES];
+        const struct setting *setting = settings_find(request->args[i]);
+        if (!setting_parse(setting, request->args[i + 1], settings, reason, sizeof(reason))) {
+            reply_refused(request, slice_from_text(setting_name(setting)), reason);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Each effect of the parameters, once. False: replied; some have taken place. */
+static bool apply_values(struct request *request) {
+    bool done[SETTING_EFFECTS] = {0};
+    for (size_t i = 2; i < request->arg_count; i += 2) {
+        char reason[REASON_BYTES];
+        const struct setting *setting = settings_find(request->args[i]);
+        enum setting_effect effect = setting_effect(setting);
+        if (done[effect] || effects[effect] == NULL) {
+            continue;
+        }
+        done[effect] = true;
+        if (!effects[effect](request->context, request->client->clients, reason, sizeof(reason))) {
+            reply_refused(request, slice_from_text(setting_name(setting)), reason);
+            return false;
+        }
+    }
+    return true;
+}
+
+void command_config_set(struct request *request) {
+    const struct command_context *context = request->context;
+    if (request->arg_count % 2 != 0) {
+        resp_error(&request->reply, ERR_SYNTAX);
+        return;
+    }
+    if (!check_names(request)) {
+        return;
+    }
+    struct settings before = *context->settings, after = before;
+    if (!parse_values(request, &after)) {
+        return;
+    }
+    *context->settings = after;
+    if (apply_values(request)) {
+        reply_ok(request);
+        return;
+    }
+    *context->settings = before;
+    config_apply_all(context, request->client->clients);
+}
+
+/* --- CONFIG REWRITE: every line stays, but that of a parameter that has another value now; what the file does
+ * not have is appended */
+
+/* Can a line of the file say it? A blank at an end is cut off there, and a # begins a comment. */
+static bool line_can_hold(struct slice value) {
+    for (size_t i = 0; i < value.len; i++) {
+        char byte = value.ptr[i];
+        bool blank_before = i == 0 || value.ptr[i - 1] == ' ';
+        if ((unsigned char)byte < ' ' || (byte == '#' && blank_before) ||
+            (byte == ' ' && (i == 0 || i + 1 == value.len))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As the file says it: the levels of the log have kvnode's own names there. False: it can't be said. */
+static bool write_line(const struct command_context *context, const struct setting *setting, struct buf *out) {
+    struct buf value;
+    buf_init(&value, SIZE_MAX);
+    if (setting_effect(setting) == SETTING_LOG) {
+        buf_append_text(&value, log_level_name(context->log->level));
+    } else {
+        setting_write(setting, context->settings, &value);
+    }
+    bool can = !buf_failed(&value) && line_can_hold(buf_slice(&value));
+    buf_fail_if(out, buf_failed(&value)); /* empty for want of memory is not empty */
+    if (can && buf_used(&value) > 0) {
+        buf_printf(out, "%s ", setting_flag_name(setting));
+        buf_append_slice(out, buf_slice(&value));
+        buf_append_byte(out, '\n');
+    }
+    buf_deinit(&value);
+    return can;
+}
+
+/* The parameter that a line of the file sets; NULL: none. */
+static const struct setting *setting_of_line(const char *line) {
+    line += strspn(line, " \t");
+    struct slice name = slice_of(line, strcspn(line, " \t\r\n"));
+    for (size_t i = 0; i < settings_count(); i++) {
+        const struct setting *setting = settings_at(i);
+        if (slice_equals_nocase(name, slice_from_text(setting_name(setting))) ||
+            slice_equals_nocase(name, slice_from_text(setting_flag_name(setting)))) {
+            return setting;
+        }
+    }
+    return NULL;
+}
+
+static bool is_changed(const struct command_context *context, const struct setting *setting) {
+    return !setting_equal(setting, context->settings, &context->options->settings);
+}
+
+/* The new text of the file; false: a value can't be said in it, or out has failed. */
+static bool rewrite_text(const struct command_context *context, FILE *file, struct buf *out) {
+    char line[FILE_LINE_BYTES];
+    bool *written = calloc(settings_count(), sizeof(*written));
+    bool ok = written != NULL;
+    buf_fail_if(out, !ok);
+    while (ok && fgets(line, sizeof(line), file) != NULL) {
+        const struct setting *setting = setting_of_line(line);
+        if (setting == NULL || !is_changed(context, setting)) {
+            buf_append_text(out, line);
+            continue;
+        }
+        for (size_t i = 0; i < settings_count(); i++) {
+            if (settings_at(i) == setting && !written[i]) {
+                written[i] = true;
+                ok = write_line(context, setting, out);
+            }
+        }
+    }
+    if (buf_used(out) > 0 && out->data[out->end - 1] != '\n') {
+        buf_append_byte(out, '\n');
+    }
+    for (size_t i = 0; ok && i < settings_count(); i++) {
+        if (!written[i] && is_changed(context, settings_at(i))) {
+            ok = write_line(context, settings_at(i), out);
+        }
+    }
+    free(written);
+    return ok && !buf_failed(out);
+}
+
+/* Whole or not at all: a file beside it takes its name. */
+static bool replace_file(const char *path, struct slice text) {
+    char beside[sizeof(((struct options *)0)->config_file) + 16];
+    snprintf(beside, sizeof(beside), "%s.%ld.tmp", path, (long)getpid());
+    FILE *file = fopen(beside, "we");
+    if (file == NULL) {
+        return false;
+    }
+    bool ok = fwrite(text.ptr, 1, text.len, file) == text.len && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    ok = fclose(file) == 0 && ok && rename(beside, path) == 0;
+    int error = errno;
+    if (!ok) {
+        unlink(beside);
+        errno = error;
+    }
+    return ok;
+}
+
+void command_config_rewrite(struct request *request) {
+    const struct command_context *context = request->context;
+    const char *path = context->options->config_file;
+    if (path[0] == '\0') {
+        resp_errorf(&request->reply, "ERR The server is running without a config file");
+        return;
+    }
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        resp_errorf(&request->reply, "ERR Rewriting config file: %s", strerror(errno));
+        return;
+    }
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    bool ok = rewrite_text(context, file, &text);
+    fclose(file);
+    if (buf_failed(&text)) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    } else if (!ok) {
+        resp_errorf(&request->reply,
+                    "ERR Rewriting config file: a value can't be written on a line of its own");
+    } else if (!replace_file(path, buf_slice(&text))) {
+        resp_errorf(&request->reply, "ERR Rewriting config file: %s", strerror(errno));
+    } else {
+        reply_ok(request);
+    }
+    buf_deinit(&text);
+}
+
+/* --- The small ones */
+
+void command_config_resetstat(struct request *request) {
+    const struct command_context *context = request->context;
+    struct server_stats *stats = context->stats;
+    telemetry_reset(context->telemetry);
+    keyspace_stats_reset(context->keyspace);
+    loop_stalls_reset(context->loop);
+    stats->resp_connections = stats->http_connections = 0;
+    stats->http_requests = 0;
+    stats->protocol_errors = stats->redirects = stats->evicted_clients = 0;
+    reply_ok(request);
+}
+
+void command_config_help(struct request *request) {
+    static const char *const lines[] = {
+        "GET <pattern>",
+        "    Return parameters matching the glob-like <pattern> and their values.",
+        "SET <directive> <value>",
+        "    Set the configuration <directive> to <value>.",
+        "RESETSTAT",
+        "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Rewrite the configuration file.",
+        NULL,
+    };
+    reply_help(request, lines);
+}

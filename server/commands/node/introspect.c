@@ -1,0 +1,459 @@
+/* introspect.c: what commands there are: COMMAND, COMMAND COUNT, DOCS, INFO. Told from the rows themselves. */
+#include "protocol/glob.h"
+#include "server/commands/node/syntax.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/dispatch.h"
+#include "server/dispatch/help.h"
+
+#include <stdio.h>
+
+static void reply_words(struct resp_reply *reply, struct slice words, const char *prefix, bool status) {
+    size_t count = words.len > 0;
+    for (size_t i = 0; i < words.len; i++) {
+        count += words.ptr[i] == ' ';
+    }
+    resp_set(reply, count);
+    while (words.len > 0) {
+        const char *blank = memchr(words.ptr, ' ', words.len);
+        size_t n = blank == NULL ? words.len : (size_t)(blank - words.ptr);
+        char word[64];
+        int length = snprintf(word, sizeof(word), "%s%.*s", prefix, (int)n, words.ptr);
+        if (status) {
+            resp_status(reply, word);
+        } else {
+            resp_bulk(reply, slice_of(word, (size_t)length));
+        }
+        words = slice_skip(words, n + (blank != NULL));
+    }
+}
+
+static void reply_flags(struct resp_reply *reply, uint32_t flags) {
+    static const char *const texts[] = {
+#define COMMAND_FLAG(name, text) text,
+#include "server/dispatch/command_flags.def"
+#undef COMMAND_FLAG
+    };
+    char words[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if ((flags >> i & 1) != 0 && texts[i][0] != '\0') {
+            used += (size_t)snprintf(words + used, sizeof(words) - used, "%s%s", used > 0 ? " " : "", texts[i]);
+        }
+    }
+    reply_words(reply, slice_from_text(words), "", true);
+}
+
+/* How keys are used: a part of the row's key_flags. */
+struct key_use {
+    struct slice flags, note; /* note: may be empty */
+    bool last;                /* it is for all keys that are left */
+};
+
+/* What is done with key number i. */
+static struct key_use key_use_at(const struct command *command, size_t i) {
+    const char *at = command->key_flags;
+    size_t n = strcspn(at, ",:");
+    for (; i > 0 && at[n] == ','; i--) {
+        at += n + 2;
+        n = strcspn(at, ",:");
+    }
+    return (struct key_use){slice_of(at, n), slice_from_text(at[n] == ':' ? at + n + 2 : ""), at[n] != ','};
+}
+
+static size_t key_use_count(const struct command *command) {
+    size_t count = command->first_key > 0;
+    while (count > 0 && !key_use_at(command, count - 1).last) {
+        count++;
+    }
+    return count;
+}
+
+/* One specification of where keys are: from an index, a range with a step. last: relative to the index, or from
+ * the end if < 0. */
+static void reply_key_spec(struct resp_reply *reply, const struct key_use *use, int index, int last, int step) {
+    resp_map(reply, 3U + (use->note.len > 0));
+    resp_field(reply, "notes", use->note);
+    resp_bulk_text(reply, "flags");
+    reply_words(reply, use->flags, "", true);
+    resp_bulk_text(reply, "begin_search");
+    resp_map(reply, 2);
+    resp_bulk_text(reply, "type");
+    resp_bulk_text(reply, "index");
+    resp_bulk_text(reply, "spec");
+    resp_map(reply, 1);
+    resp_bulk_text(reply, "index");
+    resp_integer(reply, index);
+    resp_bulk_text(reply, "find_keys");
+    resp_map(reply, 2);
+    resp_bulk_text(reply, "type");
+    resp_bulk_text(reply, "range");
+    resp_bulk_text(reply, "spec");
+    resp_map(reply, 3);
+    resp_bulk_text(reply, "lastkey");
+    resp_integer(reply, last);
+    resp_bulk_text(reply, "keystep");
+    resp_integer(reply, step);
+    resp_bulk_text(reply, "limit");
+    resp_integer(reply, 0);
+}
+
+static void reply_key_specs(struct resp_reply *reply, const struct command *command) {
+    size_t count = key_use_count(command);
+    resp_set(reply, count);
+    for (size_t i = 0; i < count; i++) {
+        struct key_use use = key_use_at(command, i);
+        int index = command->first_key + (int)i * command->key_step;
+        int last = !use.last ? 0 : command->last_key < 0 ? command->last_key : command->last_key - index;
+        reply_key_spec(reply, &use, index, last, command->key_step);
+    }
+}
+
+static bool is_shown(const struct command *command) {
+    return (command->flags & (COMMAND_SUBCOMMAND | COMMAND_HIDDEN)) == 0;
+}
+
+static size_t count_shown(void) {
+    size_t count = 0;
+    for (size_t i = 0; i < command_table_count(); i++) {
+        count += is_shown(command_table_at(i));
+    }
+    return count;
+}
+
+static size_t count_subcommands(const struct command *container) {
+    size_t count = 0;
+    for (size_t i = 0; i < command_table_count(); i++) {
+        count += command_is_subcommand_of(command_table_at(i), container);
+    }
+    return count;
+}
+
+typedef void reply_row(struct resp_reply *reply, const struct command *command);
+
+static void reply_subcommands(struct resp_reply *reply, const struct command *container, reply_row *row) {
+    for (size_t i = 0; i < command_table_count(); i++) {
+        if (command_is_subcommand_of(command_table_at(i), container)) {
+            row(reply, command_table_at(i));
+        }
+    }
+}
+
+static void reply_info(struct resp_reply *reply, const struct command *command) {
+    resp_array(reply, 10);
+    resp_bulk_text(reply, command->name);
+    resp_integer(reply, command->arity);
+    reply_flags(reply, command->flags);
+    resp_integer(reply, command->first_key);
+    resp_integer(reply, command->last_key);
+    resp_integer(reply, command->key_step);
+    reply_words(reply, slice_from_text(command->categories), "@", true);
+    reply_words(reply, slice_from_text(command->tips), "", false);
+    reply_key_specs(reply, command);
+    size_t subcommands = count_subcommands(command);
+    if (subcommands > 0) { /* an empty set, but an array of some: as Redis */
+        resp_array(reply, subcommands);
+    } else {
+        resp_set(reply, 0);
+    }
+    reply_subcommands(reply, command, reply_info);
+}
+
+/* --- COMMAND DOCS */
+
+static struct slice history_of(const struct command *command) {
+    return slice_from_text(command->history == NULL ? "" : command->history);
+}
+
+/* A line of a row's history. */
+struct change {
+    bool deprecates;
+    struct slice version, text;
+};
+
+static bool history_next(struct slice *rest, struct change *out) {
+    struct slice line = slice_take_until(rest, '\n');
+    out->deprecates = line.len > 0 && line.ptr[0] == '!';
+    out->text = slice_skip(line, out->deprecates);
+    out->version = slice_take_until(&out->text, ' ');
+    return line.len > 0;
+}
+
+/* What of the docs a row may have or not. */
+struct docs {
+    size_t subcommands, changes;
+    struct change deprecation;
+    struct slice flags;
+};
+
+static struct docs docs_of(const struct command *command) {
+    struct docs docs = {.subcommands = count_subcommands(command),
+                        .flags = slice_from_text((command->flags & COMMAND_SYSTEM) != 0 ? "syscmd" : "")};
+    struct change change;
+    for (struct slice rest = history_of(command); history_next(&rest, &change);) {
+        if (change.deprecates) {
+            docs.deprecation = change;
+            docs.flags = SLICE("deprecated");
+        } else {
+            docs.changes++;
+        }
+    }
+    return docs;
+}
+
+static void reply_history(struct resp_reply *reply, const struct command *command, size_t count) {
+    struct change change;
+    resp_bulk_text(reply, "history");
+    resp_set(reply, count);
+    for (struct slice rest = history_of(command); history_next(&rest, &change);) {
+        if (!change.deprecates) {
+            resp_array(reply, 2);
+            resp_bulk(reply, change.version);
+            resp_bulk(reply, change.text);
+        }
+    }
+}
+
+static void reply_docs(struct resp_reply *reply, const struct command *command) {
+    struct docs docs = docs_of(command);
+    bool has_syntax = command->syntax[0] != '\0';
+    resp_bulk_text(reply, command->name);
+    resp_map(reply, 3U + (command->complexity[0] != '\0') + (docs.flags.len > 0) +
+                        (docs.deprecation.version.len > 0) + (docs.deprecation.text.len > 0) +
+                        (docs.changes > 0) + has_syntax + (docs.subcommands > 0));
+    resp_field(reply, "summary", slice_from_text(command->summary));
+    resp_field(reply, "since", slice_from_text(command->since));
+    resp_field(reply, "group", slice_from_text(command->group));
+    resp_field(reply, "complexity", slice_from_text(command->complexity));
+    if (docs.flags.len > 0) {
+        resp_bulk_text(reply, "doc_flags");
+        reply_words(reply, docs.flags, "", true);
+    }
+    resp_field(reply, "deprecated_since", docs.deprecation.version);
+    resp_field(reply, "replaced_by", docs.deprecation.text);
+    if (docs.changes > 0) {
+        reply_history(reply, command, docs.changes);
+    }
+    if (has_syntax) {
+        resp_bulk_text(reply, "arguments");
+        syntax_reply(reply, command->syntax, key_use_count(command));
+    }
+    if (docs.subcommands > 0) {
+        resp_bulk_text(reply, "subcommands");
+        resp_map(reply, docs.subcommands);
+        reply_subcommands(reply, command, reply_docs);
+    }
+}
+
+void command_command(struct request *request) {
+    resp_array(&request->reply, count_shown());
+    for (size_t i = 0; i < command_table_count(); i++) {
+        if (is_shown(command_table_at(i))) {
+            reply_info(&request->reply, command_table_at(i));
+        }
+    }
+}
+
+void command_command_count(struct request *request) { resp_integer(&request->reply, (int64_t)count_shown()); }
+
+static const struct command *find_shown(const struct request *request, size_t i) {
+    const struct command *command = command_table_find(request->table, request->args[i]);
+    return command != NULL && (command->flags & COMMAND_HIDDEN) == 0 ? command : NULL;
+}
+
+void command_command_info(struct request *request) {
+    if (request->arg_count == 2) {
+        command_command(request);
+        return;
+    }
+    resp_array(&request->reply, request->arg_count - 2);
+    for (size_t i = 2; i < request->arg_count; i++) {
+        const struct command *command = find_shown(request, i);
+        if (command == NULL) {
+            resp_null(&request->reply);
+        } else {
+            reply_info(&request->reply, command);
+        }
+    }
+}
+
+void command_command_docs(struct request *request) {
+    struct resp_reply *reply = &request->reply;
+    if (request->arg_count == 2) {
+        resp_map(reply, count_shown());
+        for (size_t i = 0; i < command_table_count(); i++) {
+            if (is_shown(command_table_at(i))) {
+                reply_docs(reply, command_table_at(i));
+            }
+        }
+        return;
+    }
+    size_t known = 0;
+    for (size_t i = 2; i < request->arg_count; i++) {
+        known += find_shown(request, i) != NULL;
+    }
+    resp_map(reply, known);
+    for (size_t i = 2; i < request->arg_count; i++) {
+        const struct command *command = find_shown(request, i);
+        if (command != NULL) {
+            reply_docs(reply, command);
+        }
+    }
+}
+
+/* --- COMMAND LIST: the names, all of them or those that a filter lets through */
+
+typedef bool filter_function(const struct command *command, struct slice what);
+
+static bool is_of_module(const struct command *command, struct slice module) {
+    (void)command, (void)module;
+    return false;
+}
+
+static bool is_like(const struct command *command, struct slice pattern) {
+    return glob_match(pattern, slice_from_text(command->name), GLOB_NOCASE);
+}
+
+static void reply_list(struct request *request, filter_function *filter, struct slice what) {
+    struct resp_reply *reply = &request->reply;
+    size_t count = 0;
+    for (int write = 0; write <= 1; write++) {
+        for (size_t i = 0; i < command_table_count(); i++) {
+            const struct command *command = command_table_at(i);
+            bool shown = filter == NULL ? is_shown(command)
+                                        : (command->flags & COMMAND_HIDDEN) == 0 && filter(command, what);
+            if (shown && write) {
+                resp_bulk_text(reply, command->name);
+            }
+            count += shown && !write;
+        }
+        if (!write) {
+            resp_array(reply, count);
+        }
+    }
+}
+
+void command_command_list(struct request *request) {
+    static const struct {
+        struct slice name;
+        filter_function *filter;
+    } filters[] = {
+        {{"module", 6}, is_of_module}, {{"aclcat", 6}, command_has_category}, {{"pattern", 7}, is_like}};
+    if (request->arg_count == 2) {
+        reply_list(request, NULL, SLICE(""));
+        return;
+    }
+    if (request->arg_count == 5 && request_word(request, 2, SLICE("filterby"))) {
+        for (size_t i = 0; i < sizeof(filters) / sizeof(filters[0]); i++) {
+            if (request_word(request, 3, filters[i].name)) {
+                reply_list(request, filters[i].filter, request->args[4]);
+                return;
+            }
+        }
+    }
+    resp_error(&request->reply, ERR_SYNTAX);
+}
+
+/* --- COMMAND GETKEYS, GETKEYSANDFLAGS */
+
+/* The command behind "COMMAND GETKEYS", as a request of its own; false: replied with why it has no keys. */
+static bool inner_request(struct request *request, struct request *inner) {
+    const struct command *container;
+    *inner = *request;
+    inner->args = request->args + 2;
+    inner->arg_count = request->arg_count - 2;
+    inner->command = command_table_resolve(request->table, inner->args, inner->arg_count, &container);
+    if (inner->command == NULL) {
+        resp_errorf(&request->reply, "ERR Invalid command specified");
+        return false;
+    }
+    if (inner->command->first_key == 0) {
+        resp_errorf(&request->reply, "ERR The command has no key arguments");
+        return false;
+    }
+    if (!command_arity_ok(inner->command, inner->arg_count)) {
+        resp_errorf(&request->reply, "ERR Invalid number of arguments specified for command");
+        return false;
+    }
+    return true;
+}
+
+void command_command_getkeys(struct request *request) {
+    struct request inner;
+    if (!inner_request(request, &inner)) {
+        return;
+    }
+    resp_array(&request->reply, request_key_count(&inner));
+    for (size_t i = 0; i < request_key_count(&inner); i++) {
+        resp_bulk(&request->reply, request_key_name(&inner, i));
+    }
+}
+
+/* Of a command with variable_flags: what is done with its key depends on whether one of some words is among its
+ * arguments. */
+static const struct key_use_by_word {
+    const char *command;
+    size_t first; /* argument that may be a word */
+    struct slice words[2];
+    struct slice with, without;
+} uses_by_word[] = {
+    {"set", 3, {{"get", 3}}, {"RW access update", 16}, {"OW update", 9}},
+    {"bitfield", 2, {{"set", 3}, {"incrby", 6}}, {"RW access update", 16}, {"RO access", 9}},
+};
+
+static bool has_word(const struct request *request, const struct key_use_by_word *use) {
+    for (size_t i = use->first; i < request->arg_count; i++) {
+        for (size_t n = 0; n < 2 && use->words[n].len > 0; n++) {
+            if (request_word(request, i, use->words[n])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static struct slice key_flags_of(const struct request *request, size_t i) {
+    for (size_t n = 0; n < sizeof(uses_by_word) / sizeof(uses_by_word[0]); n++) {
+        if (strcmp(request->command->name, uses_by_word[n].command) == 0) {
+            return has_word(request, &uses_by_word[n]) ? uses_by_word[n].with : uses_by_word[n].without;
+        }
+    }
+    return key_use_at(request->command, i).flags;
+}
+
+void command_command_getkeysandflags(struct request *request) {
+    struct request inner;
+    if (!inner_request(request, &inner)) {
+        return;
+    }
+    resp_array(&request->reply, request_key_count(&inner));
+    for (size_t i = 0; i < request_key_count(&inner); i++) {
+        resp_array(&request->reply, 2);
+        resp_bulk(&request->reply, request_key_name(&inner, i));
+        reply_words(&request->reply, key_flags_of(&inner, i), "", true);
+    }
+}
+
+void command_command_help(struct request *request) {
+    static const char *const lines[] = {
+        "(no subcommand)",
+        "    Return details about all Redis commands.",
+        "COUNT",
+        "    Return the total number of commands in this Redis server.",
+        "LIST",
+        "    Return a list of all commands in this Redis server.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple Redis commands.",
+        "    If no command names are given, documentation details for all",
+        "    commands are returned.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full Redis command.",
+        "GETKEYSANDFLAGS <full-command>",
+        "    Return the keys and the access flags from a full Redis command.",
+        NULL,
+    };
+    reply_help(request, lines);
+}

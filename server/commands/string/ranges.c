@@ -1,0 +1,59 @@
+/* ranges.c: parts of values: APPEND, SETRANGE, GETRANGE and its old name SUBSTR. */
+#include "server/commands/string/values.h"
+
+void command_append(struct request *request) {
+    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    size_t length = value_or_empty(entry).len;
+    struct slice bytes = request->args[2];
+    bool written =
+        bytes.len > 0 ? value_patch(request, length, bytes) : value_store(request, value_or_empty(entry));
+    if (written) {
+        resp_integer(&request->reply, (int64_t)(length + bytes.len));
+    }
+}
+
+void command_setrange(struct request *request) {
+    int64_t offset;
+    if (!request_integer(request, 2, &offset)) {
+        return;
+    }
+    if (offset < 0) {
+        resp_errorf(&request->reply, "ERR offset is out of range");
+        return;
+    }
+    struct slice bytes = request->args[3];
+    size_t length = value_or_empty(keyspace_peek(request->context->keyspace, &request->key)).len;
+    size_t end = (size_t)offset + bytes.len;
+    if (bytes.len == 0) {
+        keyspace_use(request->context->keyspace, &request->key);
+        resp_integer(&request->reply, (int64_t)length);
+    } else if (value_patch(request, (size_t)offset, bytes)) {
+        resp_integer(&request->reply, (int64_t)(end > length ? end : length));
+    }
+}
+
+/* Places count from 0, negative ones from the end, and both ends belong to the range. */
+static struct slice cut(struct slice value, int64_t start, int64_t end) {
+    int64_t length = (int64_t)value.len;
+    if (start < 0 && end < 0 && start > end) {
+        return SLICE("");
+    }
+    start = start < 0 ? start + length : start;
+    end = end < 0 ? end + length : end;
+    start = start < 0 ? 0 : start;
+    end = end < 0 ? 0 : end >= length ? length - 1 : end;
+    if (start > end || length == 0) {
+        return SLICE("");
+    }
+    return slice_of(value.ptr + start, (size_t)(end - start + 1));
+}
+
+void command_getrange(struct request *request) {
+    int64_t start, end;
+    if (request_integer(request, 2, &start) && request_integer(request, 3, &end)) {
+        reply_value(request,
+                    cut(value_or_empty(keyspace_read(request->context->keyspace, &request->key)), start, end));
+    }
+}
+
+void command_substr(struct request *request) { command_getrange(request); }

@@ -1,0 +1,42 @@
+#include "server/commands/string/values.h"
+
+size_t value_limit(const struct request *request) {
+    size_t limit = (size_t)request->context->settings->proto_max_bulk_bytes;
+    return limit < LIMIT_VALUE_BYTES ? limit : LIMIT_VALUE_BYTES;
+}
+
+bool value_written(struct request *request, enum err err) {
+    if (err != ERR_NONE) {
+        resp_error(&request->reply, err);
+    }
+    return err == ERR_NONE;
+}
+
+bool value_store(struct request *request, struct slice value) {
+    struct keyspace_set set = {.value = value, .deadline = KEYSPACE_DEADLINE_KEEP};
+    return value_written(request, keyspace_set(request->context->keyspace, &request->key, &set, NULL));
+}
+
+bool value_patch(struct request *request, size_t offset, struct slice bytes) {
+    struct keyspace *keyspace = request->context->keyspace;
+    size_t end;
+    if (__builtin_add_overflow(offset, bytes.len, &end) || end > value_limit(request)) {
+        resp_error(&request->reply, ERR_VALUE_TOO_LONG);
+        return false;
+    }
+    struct keyspace_set set = {
+        .value = value_or_empty(keyspace_peek(keyspace, &request->key)),
+        .deadline = KEYSPACE_DEADLINE_KEEP,
+        .patch = bytes,
+        .patch_at = offset,
+    };
+    return value_written(request, keyspace_set(keyspace, &request->key, &set, NULL));
+}
+
+void reply_version(struct request *request, uint64_t version) {
+    if (version <= INT64_MAX) {
+        resp_integer(&request->reply, (int64_t)version);
+    } else {
+        resp_bulk_number(&request->reply, version);
+    }
+}

@@ -1,0 +1,70 @@
+/* context.h: what a request, by RESP or by HTTP, may see of the node. Built once by main; everything outlives
+ * it. */
+#ifndef KVNODE_SERVER_CONTEXT_H
+#define KVNODE_SERVER_CONTEXT_H
+
+#include "cluster/membership.h"
+#include "cluster/routing.h"
+#include "server/log.h"
+#include "server/net/conn.h"
+#include "server/options.h"
+#include "server/peers/discovery.h"
+#include "server/peers/messenger.h"
+#include "server/peers/replication.h"
+#include "server/settings.h"
+#include "server/store/keyspace.h"
+
+#include <assert.h>
+
+/* Counted by the sessions and the drivers, shown by INFO and GET /cluster. */
+struct server_stats {
+    int64_t started_ms; /* Unix ms */
+    int64_t started_monotonic_ms;
+    uint64_t resp_connections, http_connections; /* accepted since the start */
+    size_t clients; /* RESP and HTTP connections open now: what -max-clients is about */
+    size_t resp_clients, http_clients;
+    uint64_t evicted_clients; /* closed for maxmemory-clients */
+    uint64_t http_requests;
+    uint64_t protocol_errors;
+    uint64_t redirects; /* MOVED and 307 */
+};
+
+struct telemetry;
+
+struct command_context {
+    struct loop *loop;
+    struct net *net;
+    struct keyspace *keyspace;
+    const struct routing *routing;
+    const struct membership *membership;
+    struct replication *replication;
+    struct messenger *messenger;             /* NULL: there are no other nodes */
+    const struct discovery_stats *discovery; /* server/peers/discovery.h */
+    const struct history *history;
+    const struct options *options;
+    struct log *log;
+    struct server_stats *stats;
+    struct settings *settings;   /* in force; changed by CONFIG SET alone */
+    struct telemetry *telemetry; /* server/dispatch/telemetry.h */
+    size_t *max_clients;         /* in force at the listeners */
+    /* The node stops, as at SIGTERM. */
+    void (*stop)(void *node);
+    void *node;
+};
+
+/* What stands between a request for one key and the keyspace: the one rule of who answers (design, "Who
+ * answers"). ERR_NONE: answer here. ERR_MOVED: answer->target says where. ERR_CLUSTERDOWN, ERR_LOADING. */
+static inline enum err context_route(const struct command_context *context, struct slice key, bool write,
+                                     struct routing_answer *answer) {
+    enum err err = replication_ready(context->replication);
+    if (err != ERR_NONE) {
+        return err;
+    }
+    *answer = routing_decide(context->routing, key, write);
+    assert(answer->verdict != ROUTING_MOVED || answer->target != NULL);
+    return answer->verdict == ROUTING_LOCAL   ? ERR_NONE
+           : answer->verdict == ROUTING_MOVED ? ERR_MOVED
+                                              : ERR_CLUSTERDOWN;
+}
+
+#endif

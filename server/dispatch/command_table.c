@@ -1,0 +1,155 @@
+#include "server/dispatch/command_table.h"
+
+#include <stdlib.h>
+
+/* What varies is the tips, and behind them the history of a row that has one: neighbours in the struct. */
+static const struct command commands[] = {
+#define COMMAND(row_name, function, row_arity, row_flags, first, last, step, row_group, row_since, row_syntax, \
+                row_complexity, row_summary, row_categories, row_key_flags, ...)                               \
+    {.name = row_name,                                                                                         \
+     .run = function,                                                                                          \
+     .arity = row_arity,                                                                                       \
+     .flags = row_flags,                                                                                       \
+     .first_key = first,                                                                                       \
+     .last_key = last,                                                                                         \
+     .key_step = step,                                                                                         \
+     .group = row_group,                                                                                       \
+     .since = row_since,                                                                                       \
+     .syntax = row_syntax,                                                                                     \
+     .complexity = row_complexity,                                                                             \
+     .summary = row_summary,                                                                                   \
+     .categories = row_categories,                                                                             \
+     .key_flags = row_key_flags,                                                                               \
+     .tips = __VA_ARGS__},
+#define COMMAND_CONTAINER_ROW(name, flags, group, since, summary, categories)                                  \
+    COMMAND(name, NULL, -2, flags, 0, 0, 0, group, since, "", "Depends on subcommand.", summary, categories,   \
+            "", "")
+#include "server/commands/commands.def"
+#undef COMMAND
+#undef COMMAND_CONTAINER_ROW
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]), LONGEST_NAME = 64 };
+
+struct slot {
+    uint64_t fold;
+    const struct command *command; /* NULL: free */
+    size_t length;                 /* of its name */
+};
+
+struct command_table {
+    size_t mask;
+    struct slot slots[];
+};
+
+/* The first and the last eight bytes of a name (overlapping in a shorter one), letters in lower case. Some
+ * other bytes are folded together too: what is found is compared. */
+static inline uint64_t fold_name(struct slice name) {
+    const uint64_t lower = 0x2020202020202020u;
+    if (name.len >= 8) {
+        uint64_t head, tail;
+        memcpy(&head, name.ptr, 8);
+        memcpy(&tail, name.ptr + name.len - 8, 8);
+        return ((head | lower) * 0x9e3779b97f4a7c15u) ^ (tail | lower) ^ name.len;
+    }
+    uint32_t head = 0, tail = 0;
+    if (name.len >= 4) {
+        memcpy(&head, name.ptr, 4);
+        memcpy(&tail, name.ptr + name.len - 4, 4);
+    } else if (name.len > 0) {
+        head = (uint32_t)(unsigned char)name.ptr[0] << 8 | (unsigned char)name.ptr[name.len / 2];
+        tail = (unsigned char)name.ptr[name.len - 1];
+    }
+    return (((uint64_t)head << 32 | tail) | lower) ^ name.len;
+}
+
+static inline size_t slot_of_fold(const struct command_table *table, uint64_t fold) {
+    return (size_t)((fold * 0xff51afd7ed558ccdu) >> 40) & table->mask;
+}
+
+struct command_table *command_table_create(void) {
+    size_t capacity = 64;
+    while (capacity < COMMAND_COUNT * 4) {
+        capacity *= 2;
+    }
+    struct command_table *table = calloc(1, sizeof(*table) + capacity * sizeof(table->slots[0]));
+    if (table == NULL) {
+        return NULL;
+    }
+    table->mask = capacity - 1;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        uint64_t fold = fold_name(slice_from_text(commands[i].name));
+        size_t at = slot_of_fold(table, fold);
+        while (table->slots[at].command != NULL) {
+            at = (at + 1) & table->mask;
+        }
+        table->slots[at] = (struct slot){fold, &commands[i], strlen(commands[i].name)};
+    }
+    return table;
+}
+
+void command_table_destroy(struct command_table **table) {
+    free(*table);
+    *table = NULL;
+}
+
+const struct command *command_table_find(const struct command_table *table, struct slice name) {
+    uint64_t fold = fold_name(name);
+    for (size_t at = slot_of_fold(table, fold); table->slots[at].command != NULL; at = (at + 1) & table->mask) {
+        const struct slot *slot = &table->slots[at];
+        if (slot->fold == fold && slice_equals_nocase(slice_of(slot->command->name, slot->length), name)) {
+            return slot->command;
+        }
+    }
+    return NULL;
+}
+
+static const struct command *find_subcommand(const struct command_table *table, struct slice container,
+                                             struct slice name) {
+    char full[LONGEST_NAME];
+    if (container.len + 1 + name.len > sizeof(full)) {
+        return NULL;
+    }
+    memcpy(full, container.ptr, container.len);
+    full[container.len] = '|';
+    if (name.len > 0) {
+        memcpy(full + container.len + 1, name.ptr, name.len);
+    }
+    return command_table_find(table, slice_of(full, container.len + 1 + name.len));
+}
+
+const struct command *command_table_resolve(const struct command_table *table, const struct slice *args,
+                                            size_t arg_count, const struct command **container) {
+    *container = NULL;
+    const struct command *command = command_table_find(table, args[0]);
+    if (command == NULL || (command->flags & (COMMAND_CONTAINER | COMMAND_SUBCOMMAND)) == 0) {
+        return command;
+    }
+    if ((command->flags & COMMAND_SUBCOMMAND) != 0) {
+        return NULL;
+    }
+    *container = command;
+    return arg_count < 2 ? command : find_subcommand(table, args[0], args[1]);
+}
+
+size_t command_table_count(void) { return COMMAND_COUNT; }
+
+const struct command *command_table_at(size_t i) { return &commands[i]; }
+
+size_t command_table_index(const struct command *command) { return (size_t)(command - commands); }
+
+bool command_is_subcommand_of(const struct command *command, const struct command *container) {
+    size_t n = strlen(container->name);
+    return strncmp(command->name, container->name, n) == 0 && command->name[n] == '|';
+}
+
+bool command_has_category(const struct command *command, struct slice category) {
+    for (const char *word = command->categories; *word != '\0';) {
+        size_t n = strcspn(word, " ");
+        if (slice_equals_nocase(slice_of(word, n), category)) {
+            return true;
+        }
+        word += n + (word[n] == ' ');
+    }
+    return false;
+}

@@ -1,0 +1,28 @@
+/* command_table.h: finds the row of a command by its name in any case: open addressing over the folded name. */
+#ifndef KVNODE_SERVER_DISPATCH_COMMAND_TABLE_H
+#define KVNODE_SERVER_DISPATCH_COMMAND_TABLE_H
+
+#include "server/dispatch/command.h"
+
+struct command_table;
+
+struct command_table *command_table_create(void); /* NULL: out of memory */
+void command_table_destroy(struct command_table **table);
+
+/* The row of a full name ("get", "config|get") or NULL. */
+const struct command *command_table_find(const struct command_table *table, struct slice name);
+
+/* The row that a request is for: that of the subcommand where the name is a container's and has an argument.
+ * *container is the container's row if the name is one's (also when the subcommand is unknown), else NULL. */
+const struct command *command_table_resolve(const struct command_table *table, const struct slice *args,
+                                            size_t arg_count, const struct command **container);
+
+/* All rows, subcommands behind their container. */
+size_t command_table_count(void);
+const struct command *command_table_at(size_t i);
+size_t command_table_index(const struct command *command);
+bool command_has_category(const struct command *command,
+                          struct slice category); /* without the @; in any case */
+bool command_is_subcommand_of(const struct command *command, const struct command *container);
+
+#endif

@@ -1,0 +1,20 @@
+/* slowlog.h: the commands that took long: the newest ones, with their arguments cut. SLOWLOG shows them. */
+#ifndef KVNODE_SERVER_DISPATCH_SLOWLOG_H
+#define KVNODE_SERVER_DISPATCH_SLOWLOG_H
+
+#include "server/dispatch/command.h"
+
+struct slowlog_entry;
+
+/* Embedded; zero-initialised. */
+struct slowlog {
+    struct slowlog_entry *newest, *oldest;
+    size_t count;
+    uint64_t next_id;
+};
+
+void slowlog_deinit(struct slowlog *slowlog);
+/* The request has taken so long; at most max_entries are kept. */
+void slowlog_add(struct slowlog *slowlog, const struct request *request, uint64_t us, size_t max_entries);
+
+#endif
