@@ -90,7 +90,7 @@ static const struct setting table[] = {
     {"maxmemory-policy", NULL, KIND_ENUM, SETTING_MEMORY, AT(maxmemory_policy), 0, 0, "noeviction", policies},
     NUMBER("maxmemory-samples", maxmemory_samples, 1, 64, "5", SETTING_MEMORY),
     CONSTANT("min-replicas-to-write", "0"),
-    {"notify-keyspace-events", NULL, KIND_NOTIFY, SETTING_NO_EFFECT, AT(notify_flags), 0, 0, "", NULL},
+    {"notify-keyspace-events", NULL, KIND_NOTIFY, SETTING_NOTIFY, AT(notify_flags), 0, 0, "", NULL},
     MEMORY("proto-max-bulk-len", proto_max_bulk_bytes, 1 << 20, "512mb", SETTING_NO_EFFECT),
     SWITCH("replica-lazy-flush", lazy_replica_flush, "no"),
     CONSTANT("replica-read-only", "yes"),

@@ -79,6 +79,7 @@ enum setting_effect {
     SETTING_PASSWORD,
     SETTING_IDLE,
     SETTING_TRACKING,
+    SETTING_NOTIFY,
     SETTING_EFFECTS
 };
 

@@ -4,6 +4,7 @@
 
 #include "server/clients/client_eviction.h"
 #include "server/clients/limits.h"
+#include "server/commands/client/notify.h"
 #include "server/commands/client/pause.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/client/tracking.h"
@@ -311,9 +312,7 @@ void clients_destroy(struct clients **handle) {
     loop_remove_flush_hook(clients->loop, &clients->flush);
     upkeep_destroy(&clients->upkeep);
     client_eviction_destroy(&clients->eviction);
-    if (clients->observed != 0) {
-        keyspace_observe(clients->context->keyspace, NULL);
-    }
+    notify_stop(clients);
     tracking_destroy(clients);
     pause_destroy(&clients->pause);
     for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {

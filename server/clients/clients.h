@@ -34,10 +34,11 @@ struct clients {
     struct client *current; /* whose command is being run; NULL: what happens is nobody's (REST, expiry, ...) */
     struct interest subscribed[SUBSCRIPTION_KINDS]; /* pubsub.c */
     struct interest watched;                        /* transactions.c */
+    struct keyspace_observer watch_observer;        /* transactions.c, while a key is watched */
+    struct keyspace_observer notify_observer;       /* notify.c, while notify-keyspace-events asks for it */
     struct pause *pause;                            /* pause.c: CLIENT PAUSE */
     struct client_eviction *eviction;               /* client_eviction.c: maxmemory-clients */
     struct tracking *tracking;                      /* tracking.c; NULL: nobody has ever tracked anything */
-    uint32_t observed; /* why the keyspace is observed: enum observation in observer.h; 0: it is not */
     /* inside */
     struct buf nowhere; /* takes the replies that CLIENT REPLY leaves out: nothing */
     struct client **buckets;

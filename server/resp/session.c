@@ -3,7 +3,6 @@
 #include "protocol/resp_request.h"
 #include "server/clients/clients.h"
 #include "server/clients/limits.h"
-#include "server/commands/client/observer.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/client/transactions.h"
 #include "server/commands/node/config.h"
@@ -160,7 +159,6 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
     struct resp_server *server = session->server;
     struct batch_result batch = parse_batch(session, in);
     keyspace_prefetch_entries(server->context->keyspace, server->hashes, server->hash_count);
-    observer_follow_settings(server->clients);
     size_t consumed = 0, done = 0;
     if (batch.count > 0) {
         session->client.command = server->batch[batch.count - 1].command;

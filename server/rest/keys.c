@@ -90,7 +90,7 @@ static bool take_conditions(struct exchange *exchange, const struct key *key,
     if (!is_conditional(exchange->request)) {
         return true;
     }
-    const struct entry *entry = keyspace_peek(exchange->context->keyspace, key);
+    const struct entry *entry = keyspace_find(exchange->context->keyspace, key, KEYSPACE_QUIETLY);
     if (check_conditions(exchange, entry) != VERDICT_GO) {
         return false;
     }
@@ -153,7 +153,7 @@ void rest_get(struct exchange *exchange) {
     }
     struct keyspace *keyspace = exchange->context->keyspace;
     struct key key = keyspace_key(keyspace, name);
-    const struct entry *entry = keyspace_read(keyspace, &key);
+    const struct entry *entry = keyspace_find(keyspace, &key, KEYSPACE_READ);
     if (entry == NULL) {
         rest_problem(exchange, ERR_NO_SUCH_KEY, NULL);
         return;
@@ -288,7 +288,7 @@ void rest_delete(struct exchange *exchange) {
     struct keyspace *keyspace = exchange->context->keyspace;
     struct key key = keyspace_key(keyspace, name);
     /* Conditions are ignored where the answer without them would be an error (RFC 9110, 13.2.1). */
-    if (is_conditional(exchange->request) && keyspace_peek(keyspace, &key) == NULL) {
+    if (is_conditional(exchange->request) && keyspace_find(keyspace, &key, KEYSPACE_QUIETLY) == NULL) {
         rest_problem(exchange, ERR_NO_SUCH_KEY, NULL);
         return;
     }

@@ -108,16 +108,6 @@ void keyspace_prefetch_entries(const struct keyspace *keyspace, const uint64_t *
     table_prefetch_entries(keyspace->table, hashes, n);
 }
 
-void keyspace_observe(struct keyspace *keyspace, const struct keyspace_observer *observer) {
-    keyspace->observer = observer == NULL ? (struct keyspace_observer){0} : *observer;
-}
-
-void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
-    if (__builtin_expect(keyspace->observer.happened != NULL, 0)) {
-        keyspace->observer.happened(keyspace->observer.context, event, key);
-    }
-}
-
 /* The deletion takes the version after the last one (0: there is none left to take). */
 uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
     uint64_t last = entry_version(entry);
@@ -160,8 +150,10 @@ struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *ke
     return NULL;
 }
 
-const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *key) {
-    return keyspace_find_live(keyspace, key);
+const struct entry *keyspace_peek(const struct keyspace *keyspace, const struct key *key) {
+    const struct entry *entry = table_find(keyspace->table, key->hash, key->name);
+    bool missing = entry == NULL || keyspace_dropped(keyspace, entry) || keyspace_expired(keyspace, entry);
+    return missing ? NULL : entry;
 }
 
 static inline void touch(struct keyspace *keyspace, struct entry *entry) {
@@ -170,36 +162,18 @@ static inline void touch(struct keyspace *keyspace, struct entry *entry) {
     }
 }
 
-static inline struct entry *look(struct keyspace *keyspace, const struct key *key, bool tell) {
+const struct entry *keyspace_find(struct keyspace *keyspace, const struct key *key, unsigned flags) {
     struct entry *entry = keyspace_find_live(keyspace, key);
-    if (entry != NULL) {
-        keyspace->stats.hits++;
-    } else {
-        keyspace->stats.misses++;
-        if (tell) {
-            keyspace_tell(keyspace, KEYSPACE_MISSED, key->name);
-        }
+    if ((flags & KEYSPACE_COUNT) != 0) {
+        keyspace->stats.hits += entry != NULL;
+        keyspace->stats.misses += entry == NULL;
     }
-    return entry;
-}
-
-const struct entry *keyspace_read(struct keyspace *keyspace, const struct key *key) {
-    struct entry *entry = look(keyspace, key, true);
-    touch(keyspace, entry);
-    return entry;
-}
-
-const struct entry *keyspace_look(struct keyspace *keyspace, const struct key *key) {
-    return look(keyspace, key, true);
-}
-
-const struct entry *keyspace_look_quietly(struct keyspace *keyspace, const struct key *key) {
-    return look(keyspace, key, false);
-}
-
-const struct entry *keyspace_use(struct keyspace *keyspace, const struct key *key) {
-    struct entry *entry = keyspace_find_live(keyspace, key);
-    touch(keyspace, entry);
+    if (entry == NULL && (flags & KEYSPACE_TELL) != 0) {
+        keyspace_tell(keyspace, KEYSPACE_MISSED, key->name);
+    }
+    if ((flags & KEYSPACE_TOUCH) != 0) {
+        touch(keyspace, entry);
+    }
     return entry;
 }
 

@@ -68,18 +68,20 @@ enum { KEYSPACE_PREFETCH_MAX = TABLE_PREFETCH_MAX };
 void keyspace_prefetch_bucket(const struct keyspace *keyspace, const struct key *key);
 void keyspace_prefetch_entries(const struct keyspace *keyspace, const uint64_t *hashes, size_t n);
 
-/* --- Reading. NULL: missing or expired. */
-/* Counts a hit or a miss, and is a use of the key. */
-const struct entry *keyspace_read(struct keyspace *keyspace, const struct key *key);
-/* Counts a hit or a miss, and is no use of the key: what is asked for is something about it. */
-const struct entry *keyspace_look(struct keyspace *keyspace, const struct key *key);
-/* The same, but that a key is missing is not told (KEYSPACE_MISSED). */
-const struct entry *keyspace_look_quietly(struct keyspace *keyspace, const struct key *key);
-/* Counts nothing, and is a use: of a key that a command may write, and in the end does not. (A write is one.)
- */
-const struct entry *keyspace_use(struct keyspace *keyspace, const struct key *key);
-/* Neither. */
-const struct entry *keyspace_peek(struct keyspace *keyspace, const struct key *key);
+/* --- Reading. */
+enum keyspace_find {
+    KEYSPACE_QUIETLY = 0,
+    KEYSPACE_COUNT = 1 << 0, /* a hit or a miss */
+    KEYSPACE_TELL = 1 << 1,  /* KEYSPACE_MISSED, where it is missing */
+    KEYSPACE_TOUCH =
+        1 << 2, /* it is a use of the key; so is a write, so this is for one that in the end is none */
+    KEYSPACE_LOOK = KEYSPACE_COUNT | KEYSPACE_TELL, /* what is asked for is something about the key */
+    KEYSPACE_READ = KEYSPACE_LOOK | KEYSPACE_TOUCH, /* and here it is its value */
+};
+/* NULL: missing, or expired: then an owner deletes it now. flags: a set of enum keyspace_find. */
+const struct entry *keyspace_find(struct keyspace *keyspace, const struct key *key, unsigned flags);
+/* For those who may change nothing: what has expired is missing, and stays where it is. */
+const struct entry *keyspace_peek(const struct keyspace *keyspace, const struct key *key);
 
 /* Whether reading a key is a use of it; it is at first. Returns what it was. */
 bool keyspace_set_touching(struct keyspace *keyspace, bool touching);
@@ -146,27 +148,41 @@ void keyspace_batch_end(struct keyspace *keyspace);
 /* Empties the store at once for every observer; the memory is given back in slices by a background task. */
 void keyspace_flush(struct keyspace *keyspace);
 
-/* --- Being told. One observer hears of every change, whoever made it: a client, expiry, a leader's line. */
+/* --- Being told. Observers hear of every change that is among their events, whoever made it: a client, expiry,
+ * a leader's line. What nobody has asked for costs one test. */
 enum keyspace_event {
-    KEYSPACE_NEW,      /* a key is about to be written that was not there; KEYSPACE_WRITTEN follows */
-    KEYSPACE_WRITTEN,  /* its value */
-    KEYSPACE_TIMED,    /* the write that was just told of has a deadline */
-    KEYSPACE_DEADLINE, /* a deadline was set, and nothing else */
-    KEYSPACE_PERSISTED,
-    KEYSPACE_DELETED,
-    KEYSPACE_EXPIRED, /* deleted when it was asked for, because its deadline had passed */
-    KEYSPACE_SWEPT,   /* the same, but nobody had asked for it */
-    KEYSPACE_EVICTED, /* deleted, because memory was short */
-    KEYSPACE_MISSED,  /* a read did not find it */
-    KEYSPACE_FLUSHED, /* all keys; key is empty, and the keys are still there */
+    KEYSPACE_NEW = 1 << 0,      /* a key is about to be written that was not there; KEYSPACE_WRITTEN follows */
+    KEYSPACE_WRITTEN = 1 << 1,  /* its value */
+    KEYSPACE_TIMED = 1 << 2,    /* the write that was just told of has a deadline */
+    KEYSPACE_DEADLINE = 1 << 3, /* a deadline was set, and nothing else */
+    KEYSPACE_PERSISTED = 1 << 4,
+    KEYSPACE_DELETED = 1 << 5,
+    KEYSPACE_EXPIRED = 1 << 6,  /* deleted when it was asked for, because its deadline had passed */
+    KEYSPACE_SWEPT = 1 << 7,    /* the same, but nobody had asked for it */
+    KEYSPACE_EVICTED = 1 << 8,  /* deleted, because memory was short */
+    KEYSPACE_MISSED = 1 << 9,   /* a read did not find it */
+    KEYSPACE_FLUSHED = 1 << 10, /* all keys; key is empty, and the keys are still there */
 };
+enum {
+    KEYSPACE_REMOVALS = KEYSPACE_DELETED | KEYSPACE_EXPIRED | KEYSPACE_SWEPT | KEYSPACE_EVICTED,
+    KEYSPACE_CHANGES =
+        KEYSPACE_WRITTEN | KEYSPACE_DEADLINE | KEYSPACE_PERSISTED | KEYSPACE_REMOVALS, /* of one key */
+};
+
+/* The caller's, who keeps it until it is unregistered. */
 struct keyspace_observer {
-    /* key lives until the return. Must not change the keyspace; of a deletion it may hear just before it. */
-    void (*happened)(void *context, enum keyspace_event event, struct slice key);
+    uint32_t events; /* a set of enum keyspace_event */
+    /* key lives until the return; of a deletion it may hear just before it. It may look (keyspace_peek), and
+     * change neither the keyspace nor who observes it. Which of several observers hears first is not said. */
+    void (*happened)(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                     struct slice key);
     void *context;
+    struct keyspace_observer *next; /* inside */
 };
-/* NULL: nobody wants to know, and that costs one test an event. */
-void keyspace_observe(struct keyspace *keyspace, const struct keyspace_observer *observer);
+/* One that is registered already may have other events now. */
+void keyspace_observe(struct keyspace *keyspace, struct keyspace_observer *observer);
+void keyspace_unobserve(struct keyspace *keyspace,
+                        struct keyspace_observer *observer); /* also one that is not */
 
 /* --- Looking at all of it. */
 size_t keyspace_count(const struct keyspace *keyspace);          /* expired keys not deleted yet count */

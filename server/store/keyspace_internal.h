@@ -1,6 +1,7 @@
 /* keyspace_internal.h: the inside of a keyspace, for the files that make it up:
  *
  *   keyspace.c          life, finding, writing, looking at all of it
+ *   keyspace_observe.c  who is told of what happens
  *   keyspace_expiry.c   the sweep for what has expired
  *   keyspace_limit.c    maxmemory: making room, and what entries remember of their use
  *   keyspace_replica.c  lines of a leader, and full states
@@ -52,7 +53,8 @@ struct keyspace {
     uint8_t secret[16];
     uint64_t random_state;
     struct keyspace_stats stats;
-    struct keyspace_observer observer; /* happened NULL: there is none */
+    struct keyspace_observer *observers;
+    uint32_t observed; /* events that one of them wants to hear of */
 
     struct dead_table *dead;
     struct task free_task;
@@ -83,7 +85,12 @@ static inline bool keyspace_dropped(const struct keyspace *keyspace, const struc
     return (keyspace->marks.dropped >> entry_mark(entry) & 1) != 0;
 }
 void keyspace_note_version(struct keyspace *keyspace, uint64_t version);
-void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key);
+void keyspace_tell_observers(const struct keyspace *keyspace, enum keyspace_event event, struct slice key);
+static inline void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
+    if (__builtin_expect((keyspace->observed & event) != 0, 0)) {
+        keyspace_tell_observers(keyspace, event, key);
+    }
+}
 /* The deletion takes a version, is told to the history, and raises the floor. Returns that version. */
 uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
 /* The same, counted as an expiry, and told as event. key may lie in the entry itself: then it dies with it. */

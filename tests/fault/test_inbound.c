@@ -160,7 +160,7 @@ static bool give_state(void) {
 static void check_keys(void) {
     for (size_t i = 0; i < KEYS; i++) {
         struct key key = keyspace_key(port.keyspace, name_of(i));
-        const struct entry *entry = keyspace_peek(port.keyspace, &key);
+        const struct entry *entry = keyspace_find(port.keyspace, &key, KEYSPACE_QUIETLY);
         if (entry == NULL || entry_value(entry).len != length_of(i)) {
             fault_fail("the state was acknowledged, and key %zu is not there", i);
         }

@@ -9,7 +9,7 @@ enum { WRITES = 6 };
 
 static bool is_there(const char *name) {
     struct key key = keyspace_key(node.keyspace, slice_from_text(name));
-    return keyspace_peek(node.keyspace, &key) != NULL;
+    return keyspace_find(node.keyspace, &key, KEYSPACE_QUIETLY) != NULL;
 }
 
 static bool begins_with(struct slice text, const char *head) {

@@ -37,12 +37,12 @@ static void set(struct fixture *f, const char *name, int64_t ttl_ms) {
 
 static const struct entry *peek(struct fixture *f, const char *name) {
     struct key key = key_of(f, name);
-    return keyspace_peek(f->keyspace, &key);
+    return keyspace_find(f->keyspace, &key, KEYSPACE_QUIETLY);
 }
 
 static void read_key(struct fixture *f, const char *name) {
     struct key key = key_of(f, name);
-    assert_non_null(keyspace_read(f->keyspace, &key));
+    assert_non_null(keyspace_find(f->keyspace, &key, KEYSPACE_READ));
 }
 
 static int survivors(struct fixture *f, const char *group, int n) {

@@ -27,7 +27,7 @@ static void check_command(const char *expected, size_t n, const struct slice *ar
 
 static uint64_t version_of(const char *name) {
     struct key key = keyspace_key(node.keyspace, slice_from_text(name));
-    const struct entry *entry = keyspace_peek(node.keyspace, &key);
+    const struct entry *entry = keyspace_find(node.keyspace, &key, KEYSPACE_QUIETLY);
     return entry == NULL ? 0 : entry_version(entry);
 }
 

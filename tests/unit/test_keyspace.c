@@ -32,7 +32,7 @@ static void set_until(struct fixture *f, const char *name, int64_t deadline_ms) 
 
 static const struct entry *peek(struct fixture *f, const char *name) {
     struct key key = key_of(f, name);
-    return keyspace_peek(f->keyspace, &key);
+    return keyspace_find(f->keyspace, &key, KEYSPACE_QUIETLY);
 }
 
 static uint64_t version_of(struct fixture *f, const char *name) {
@@ -168,7 +168,7 @@ static void a_value_may_be_written_over_itself(void **state) {
     struct fixture *f = *state;
     set(f, "a", "0123456789");
     struct key a = key_of(f, "a");
-    struct slice value = entry_value(keyspace_peek(f->keyspace, &a));
+    struct slice value = entry_value(keyspace_find(f->keyspace, &a, KEYSPACE_QUIETLY));
     struct keyspace_set request = {.value = slice_skip(value, 4)};
     assert_int_equal(keyspace_set(f->keyspace, &a, &request, NULL), ERR_NONE);
     assert_true(slice_equals(entry_value(peek(f, "a")), SLICE("456789")));
@@ -476,7 +476,7 @@ static void a_state_that_begins_does_not_bring_back_what_the_one_before_dropped(
     for (int i = 0; i < 100; i++) {
         const struct entry *entry = keyspace_random(f->keyspace);
         struct key key = keyspace_key(f->keyspace, entry_key(entry));
-        assert_ptr_equal(keyspace_peek(f->keyspace, &key), entry);
+        assert_ptr_equal(keyspace_find(f->keyspace, &key, KEYSPACE_QUIETLY), entry);
     }
     assert_true(run_until(f, memory_is_of_what_is_met));
     assert_int_equal(keyspace_count(f->keyspace), KEYS / 3 + 1);
@@ -486,9 +486,10 @@ static void a_state_that_begins_does_not_bring_back_what_the_one_before_dropped(
     assert_int_equal(keyspace_count(f->keyspace), 2);
 }
 
-static void count_deleted(void *context, enum keyspace_event event, struct slice key) {
-    (void)key;
-    *(size_t *)context += event == KEYSPACE_DELETED;
+static void count_told(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                       struct slice key) {
+    (void)keyspace, (void)event, (void)key;
+    ++*(size_t *)context;
 }
 
 /* Also of those that somebody asks for before they are given back: who watches a key or has it cached must
@@ -501,13 +502,15 @@ static void every_key_that_is_dropped_is_told_of_once(void **state) {
     apply_keys(f, 1, "old", 1);
     assert_true(keyspace_full_begin(f->keyspace));
     keyspace_full_end(f->keyspace);
-    keyspace_observe(f->keyspace, &(struct keyspace_observer){.happened = count_deleted, .context = &deleted});
+    struct keyspace_observer observer = {
+        .events = KEYSPACE_DELETED, .happened = count_told, .context = &deleted};
+    keyspace_observe(f->keyspace, &observer);
     assert_null(peek(f, "key:7"));
     assert_null(peek(f, "key:7"));
     assert_int_equal(deleted, 1);
     assert_true(run_until(f, store_is_empty));
     assert_int_equal(deleted, KEYS);
-    keyspace_observe(f->keyspace, NULL);
+    keyspace_unobserve(f->keyspace, &observer);
 }
 
 /* END while the leavings of broken states are still being marked as old. */
@@ -682,12 +685,94 @@ static void hits_and_misses_are_counted_by_reads_only(void **state) {
     struct fixture *f = *state;
     set(f, "a", "1");
     struct key a = key_of(f, "a"), b = key_of(f, "b");
-    keyspace_read(f->keyspace, &a);
-    keyspace_read(f->keyspace, &b);
-    keyspace_peek(f->keyspace, &b);
+    keyspace_find(f->keyspace, &a, KEYSPACE_READ);
+    keyspace_find(f->keyspace, &b, KEYSPACE_READ);
+    keyspace_find(f->keyspace, &b, KEYSPACE_QUIETLY);
     assert_int_equal(keyspace_stats(f->keyspace)->hits, 1);
     assert_int_equal(keyspace_stats(f->keyspace)->misses, 1);
     assert_int_equal(keyspace_stats(f->keyspace)->writes, 1);
+}
+
+/* --- Observers */
+
+struct heard {
+    struct keyspace_observer observer;
+    char text[256];
+};
+
+static void hear(void *context, const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
+    struct heard *heard = context;
+    struct key looked_up = keyspace_key(keyspace, key);
+    bool there = keyspace_peek(keyspace, &looked_up) != NULL;
+    size_t n = strlen(heard->text);
+    snprintf(heard->text + n, sizeof(heard->text) - n, "%d:%.*s:%s ", __builtin_ctz(event), (int)key.len,
+             key.ptr, there ? "there" : "missing");
+}
+
+static void listen_for(struct fixture *f, struct heard *heard, uint32_t events) {
+    heard->observer.events = events;
+    heard->observer.happened = hear;
+    heard->observer.context = heard;
+    keyspace_observe(f->keyspace, &heard->observer);
+}
+
+static void expect_heard(struct heard *heard, const char *expected) {
+    assert_string_equal(heard->text, expected);
+    heard->text[0] = '\0';
+}
+
+static void every_observer_hears_of_the_events_that_it_asked_for(void **state) {
+    struct fixture *f = *state;
+    struct heard one = {0}, two = {0}, three = {0};
+    listen_for(f, &one, KEYSPACE_WRITTEN);
+    listen_for(f, &two, KEYSPACE_NEW | KEYSPACE_DELETED);
+    listen_for(f, &three, 0);
+    set(f, "a", "1");
+    set(f, "a", "2");
+    delete_key(f, "a");
+    expect_heard(&one, "1:a:there 1:a:there ");
+    expect_heard(&two, "0:a:there 5:a:there ");
+    expect_heard(&three, "");
+    listen_for(f, &three, KEYSPACE_WRITTEN);
+    listen_for(f, &one, KEYSPACE_NEW);
+    keyspace_unobserve(f->keyspace, &two.observer);
+    keyspace_unobserve(f->keyspace, &two.observer);
+    set(f, "a", "3");
+    delete_key(f, "a");
+    expect_heard(&one, "0:a:there ");
+    expect_heard(&two, "");
+    expect_heard(&three, "1:a:there ");
+    keyspace_unobserve(f->keyspace, &one.observer);
+    keyspace_unobserve(f->keyspace, &three.observer);
+    set(f, "a", "4");
+    expect_heard(&one, "");
+    expect_heard(&three, "");
+}
+
+static bool a_has_expired(void *fixture) {
+    struct fixture *f = fixture;
+    struct key a = key_of(f, "a");
+    return keyspace_peek(f->keyspace, &a) == NULL;
+}
+
+/* A look does not delete what has expired, though the keyspace owns it. */
+static void an_observer_that_looks_changes_nothing(void **state) {
+    struct fixture *f = *state;
+    struct heard heard = {0};
+    keyspace_set_active_expiry(f->keyspace, false);
+    set_until(f, "a", keyspace_now_ms(f->keyspace) + 20);
+    set(f, "b", "1");
+    assert_true(run_until(f, a_has_expired));
+    said(f);
+    listen_for(f, &heard, KEYSPACE_FLUSHED);
+    struct key a = key_of(f, "a");
+    assert_null(keyspace_peek(f->keyspace, &a));
+    assert_int_equal(keyspace_count(f->keyspace), 2);
+    keyspace_flush(f->keyspace);
+    expect_heard(&heard, "10::missing ");
+    assert_int_equal(keyspace_stats(f->keyspace)->expired, 0);
+    assert_string_equal(said(f), "FLUSH|1\n");
+    keyspace_unobserve(f->keyspace, &heard.observer);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -724,6 +809,8 @@ int main(void) {
         TEST(a_random_key_of_a_follower_is_a_live_one),
         TEST(a_flush_gives_the_memory_back_in_the_background),
         TEST(hits_and_misses_are_counted_by_reads_only),
+        TEST(every_observer_hears_of_the_events_that_it_asked_for),
+        TEST(an_observer_that_looks_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -158,6 +158,31 @@ static void test_changes_that_no_client_makes(void **state) {
     }
 }
 
+/* Whoever is told of a flush only looks: the flush is one line of the history, whatever has expired. */
+static void test_a_flush_with_a_watched_key_that_has_expired(void **state) {
+    (void)state;
+    says('a', "SET x 1\r\nSET w 1 PX 20\r\nWATCH w", "+OK\r\n+OK\r\n+OK\r\n");
+    says('b', "DEBUG SET-ACTIVE-EXPIRE 0", "+OK\r\n");
+    pass_ms(30);
+    uint64_t index = history_index(node.history);
+    says('b', "FLUSHALL", "+OK\r\n");
+    assert_int_equal(history_index(node.history), index + 1);
+    says('a', "MULTI\r\nPING\r\nEXEC", "+OK\r\n+QUEUED\r\n*-1\r\n");
+}
+
+/* What was missing when it was watched does not change when its remains are taken away. */
+static void test_a_watched_key_that_had_expired_before(void **state) {
+    (void)state;
+    says('a', "SET w 1 PX 20\r\nDEBUG SET-ACTIVE-EXPIRE 0", "+OK\r\n+OK\r\n");
+    pass_ms(30);
+    says('a', "WATCH w", "+OK\r\n");
+    says('b', "GET w\r\nDBSIZE", "$-1\r\n:0\r\n");
+    says('a', "MULTI\r\nPING\r\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    says('a', "WATCH w", "+OK\r\n");
+    says('b', "SET w 2\r\nDEL w", "+OK\r\n:1\r\n");
+    says('a', "MULTI\r\nPING\r\nEXEC", "+OK\r\n+QUEUED\r\n*-1\r\n");
+}
+
 static void test_resp3(void **state) {
     (void)state;
     speaks_resp3('a');
@@ -272,6 +297,8 @@ int main(void) {
         client_test(test_a_watched_key_that_expires),
         client_test(test_a_watched_key_that_expires_on_a_follower),
         client_test(test_changes_that_no_client_makes),
+        client_test(test_a_flush_with_a_watched_key_that_has_expired),
+        client_test(test_a_watched_key_that_had_expired_before),
         client_test(test_resp3),
         client_test(test_one_batch_in_the_history),
         client_test(test_keys_of_two_groups),

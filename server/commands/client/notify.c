@@ -4,22 +4,27 @@
 #include "server/dispatch/command.h"
 
 /* The events as Redis calls them, and their letter in notify-keyspace-events. */
-static const struct event_name {
+struct event_name {
     const char *name; /* NULL: not an event of its own */
     uint32_t flag;
-} event_names[] = {
-    [KEYSPACE_NEW] = {"new", NOTIFY_NEW},
-    [KEYSPACE_WRITTEN] = {"set", NOTIFY_STRING},
-    [KEYSPACE_TIMED] = {"expire", NOTIFY_GENERIC},
-    [KEYSPACE_DEADLINE] = {"expire", NOTIFY_GENERIC},
-    [KEYSPACE_PERSISTED] = {"persist", NOTIFY_GENERIC},
-    [KEYSPACE_DELETED] = {"del", NOTIFY_GENERIC},
-    [KEYSPACE_EXPIRED] = {"expired", NOTIFY_EXPIRED},
-    [KEYSPACE_SWEPT] = {"expired", NOTIFY_EXPIRED},
-    [KEYSPACE_EVICTED] = {"evicted", NOTIFY_EVICTED},
-    [KEYSPACE_MISSED] = {"keymiss", NOTIFY_KEY_MISS},
-    [KEYSPACE_FLUSHED] = {NULL, 0},
 };
+
+static const struct {
+    enum keyspace_event event;
+    struct event_name name;
+} event_names[] = {
+    {KEYSPACE_NEW, {"new", NOTIFY_NEW}},
+    {KEYSPACE_WRITTEN, {"set", NOTIFY_STRING}},
+    {KEYSPACE_TIMED, {"expire", NOTIFY_GENERIC}},
+    {KEYSPACE_DEADLINE, {"expire", NOTIFY_GENERIC}},
+    {KEYSPACE_PERSISTED, {"persist", NOTIFY_GENERIC}},
+    {KEYSPACE_DELETED, {"del", NOTIFY_GENERIC}},
+    {KEYSPACE_EXPIRED, {"expired", NOTIFY_EXPIRED}},
+    {KEYSPACE_SWEPT, {"expired", NOTIFY_EXPIRED}},
+    {KEYSPACE_EVICTED, {"evicted", NOTIFY_EVICTED}},
+    {KEYSPACE_MISSED, {"keymiss", NOTIFY_KEY_MISS}},
+};
+enum { EVENT_NAMES = sizeof(event_names) / sizeof(event_names[0]) };
 
 /* The commands whose changes have names of their own. */
 static const struct {
@@ -49,15 +54,35 @@ static const struct {
     {"setbit", KEYSPACE_WRITTEN, {"setbit", NOTIFY_STRING}},
     {"setrange", KEYSPACE_WRITTEN, {"setrange", NOTIFY_STRING}},
 };
+enum { COMMAND_NAMES = sizeof(command_names) / sizeof(command_names[0]) };
 
+/* What clients->current does at the moment gives a write its name; without one (REST, a leader's line) it is
+ * "set". */
 static struct event_name name_of(const struct clients *clients, enum keyspace_event event) {
     const struct command *command = clients->current == NULL ? NULL : clients->current->command;
-    for (size_t i = 0; command != NULL && i < sizeof(command_names) / sizeof(command_names[0]); i++) {
+    for (size_t i = 0; command != NULL && i < COMMAND_NAMES; i++) {
         if (command_names[i].event == event && strcmp(command_names[i].command, command->name) == 0) {
             return command_names[i].name;
         }
     }
-    return event_names[event];
+    for (size_t i = 0; i < EVENT_NAMES; i++) {
+        if (event_names[i].event == event) {
+            return event_names[i].name;
+        }
+    }
+    return (struct event_name){NULL, 0};
+}
+
+/* The events that may have a name of one of these classes. */
+static uint32_t events_of(uint32_t flags) {
+    uint32_t events = 0;
+    for (size_t i = 0; i < EVENT_NAMES; i++) {
+        events |= (event_names[i].name.flag & flags) != 0 ? event_names[i].event : 0;
+    }
+    for (size_t i = 0; i < COMMAND_NAMES; i++) {
+        events |= (command_names[i].name.flag & flags) != 0 ? command_names[i].event : 0;
+    }
+    return events;
 }
 
 static void publish(struct clients *clients, struct slice channel_head, struct slice channel_tail,
@@ -72,7 +97,10 @@ static void publish(struct clients *clients, struct slice channel_head, struct s
     buf_deinit(&channel);
 }
 
-void notify_event(struct clients *clients, enum keyspace_event event, struct slice key) {
+static void happened(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                     struct slice key) {
+    (void)keyspace;
+    struct clients *clients = context;
     uint32_t wanted = (uint32_t)clients->context->settings->notify_flags;
     const struct interest *subscribed = clients->subscribed;
     if (subscribed[SUBSCRIPTION_CHANNEL].count + subscribed[SUBSCRIPTION_PATTERN].count == 0) {
@@ -89,4 +117,22 @@ void notify_event(struct clients *clients, enum keyspace_event event, struct sli
     if ((wanted & NOTIFY_KEYEVENT) != 0) {
         publish(clients, SLICE("__keyevent@0__:"), name, key);
     }
+}
+
+void notify_follow_settings(struct clients *clients) {
+    uint32_t flags = (uint32_t)clients->context->settings->notify_flags;
+    struct keyspace_observer *observer = &clients->notify_observer;
+    notify_stop(clients);
+    if ((flags & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT)) == 0 || events_of(flags) == 0) {
+        return;
+    }
+    *observer =
+        (struct keyspace_observer){.events = events_of(flags), .happened = happened, .context = clients};
+    keyspace_observe(clients->context->keyspace, observer);
+    clients->gates |= GATE_NOTIFY; /* the name of an event may depend on the command that is being run */
+}
+
+void notify_stop(struct clients *clients) {
+    keyspace_unobserve(clients->context->keyspace, &clients->notify_observer);
+    clients->gates &= ~(uint32_t)GATE_NOTIFY;
 }

@@ -7,8 +7,8 @@
 
 #include "server/clients/clients.h"
 
-/* What clients->current does at the moment gives a write its name; without one (REST, a leader's line) it is
- * "set". */
-void notify_event(struct clients *clients, enum keyspace_event event, struct slice key);
+/* notify-keyspace-events has changed: the keyspace is observed only while it asks for something. */
+void notify_follow_settings(struct clients *clients);
+void notify_stop(struct clients *clients);
 
 #endif

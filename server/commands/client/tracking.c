@@ -1,7 +1,6 @@
 #include "server/commands/client/tracking.h"
 
 #include "server/commands/client/changes.h"
-#include "server/commands/client/observer.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -39,7 +38,11 @@ struct tracking {
     uint8_t secret[16];
     uint64_t random_state;
     size_t clients, items;
+    struct keyspace_observer observer; /* while there are clients */
 };
+
+/* Whose doing it was. The server evicts, expires and forgets keys of itself, whoever's command it runs. */
+enum tracking_cause { TRACKING_BY_CLIENT, TRACKING_BY_SERVER };
 
 static bool free_step(void *context) {
     struct tracking *tracking = context;
@@ -47,6 +50,8 @@ static bool free_step(void *context) {
 }
 
 static bool shrink_step(void *context);
+static void happened(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                     struct slice key);
 
 /* False: out of memory, or no random numbers. */
 static bool start_tracking(struct clients *clients) {
@@ -67,6 +72,8 @@ static bool start_tracking(struct clients *clients) {
     tracking->free_task = (struct task){.step = free_step, .context = tracking};
     tracking->shrink_task = (struct task){.step = shrink_step, .context = clients};
     interest_init(&tracking->prefixes, secret);
+    tracking->observer = (struct keyspace_observer){
+        .events = KEYSPACE_CHANGES | KEYSPACE_FLUSHED, .happened = happened, .context = clients};
     clients->tracking = tracking;
     return true;
 }
@@ -258,11 +265,8 @@ static void tell_readers(struct clients *clients, uint64_t hash, const struct en
     table_remove(clients->tracking->table, hash, key);
 }
 
-void tracking_key_changed(struct clients *clients, struct slice key, enum tracking_cause cause) {
+static void key_changed(struct clients *clients, struct slice key, enum tracking_cause cause) {
     struct tracking *tracking = clients->tracking;
-    if (tracking == NULL) {
-        return;
-    }
     if (tracking->prefixes.count > 0) {
         gather_for_prefixes(clients, key, cause);
     }
@@ -287,16 +291,24 @@ static void forget_all_keys(struct tracking *tracking) {
     task_start(tracking->loop, &tracking->free_task);
 }
 
-void tracking_flushed(struct clients *clients) {
-    if (tracking_clients(clients) == 0) {
-        return;
-    }
+static void flushed(struct clients *clients) {
     for (struct client *client = clients->first; client != NULL; client = client->next) {
         if (client->tracker != NULL) {
             invalidate_all(client);
         }
     }
     forget_all_keys(clients->tracking);
+}
+
+static void happened(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                     struct slice key) {
+    (void)keyspace;
+    if (event == KEYSPACE_FLUSHED) {
+        flushed(context);
+    } else {
+        bool by_server = event == KEYSPACE_EVICTED || event == KEYSPACE_SWEPT;
+        key_changed(context, key, by_server ? TRACKING_BY_SERVER : TRACKING_BY_CLIENT);
+    }
 }
 
 /* --- Remembering --- */
@@ -417,8 +429,8 @@ void tracking_forget(struct client *client) {
     client->gates &= ~(uint32_t)GATE_TRACKING;
     if (--tracking->clients == 0) {
         forget_all_keys(tracking);
+        keyspace_unobserve(client->clients->context->keyspace, &tracking->observer);
     }
-    observer_update(client->clients);
 }
 
 static const struct {
@@ -548,7 +560,7 @@ static struct tracker *tracker_of(struct client *client) {
             client->tracker->prefixes.client = client;
             client->gates |= GATE_TRACKING;
             clients->tracking->clients++;
-            observer_update(clients);
+            keyspace_observe(clients->context->keyspace, &clients->tracking->observer);
         }
     }
     return client->tracker;

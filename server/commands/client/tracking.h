@@ -15,11 +15,6 @@
 /* A client with GATE_TRACKING has run this. */
 void tracking_after(struct request *request);
 
-/* Whose doing it was. The server evicts, expires and forgets keys of itself, whoever's command it runs. */
-enum tracking_cause { TRACKING_BY_CLIENT, TRACKING_BY_SERVER };
-
-void tracking_key_changed(struct clients *clients, struct slice key, enum tracking_cause cause);
-void tracking_flushed(struct clients *clients);
 /* Before the poll: the clients in the BCAST mode are told of what has changed since the last time. */
 void tracking_broadcast(struct clients *clients);
 void tracking_limit_changed(

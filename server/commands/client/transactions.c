@@ -1,6 +1,5 @@
 #include "server/commands/client/transactions.h"
 
-#include "server/commands/client/observer.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
 
@@ -61,10 +60,59 @@ static void free_queue(struct queued *queued) {
     }
 }
 
+/* --- Being told of changes --- */
+
+static bool is_present(const struct keyspace *keyspace, struct slice name) {
+    struct key key = keyspace_key(keyspace, name);
+    return keyspace_peek(keyspace, &key) != NULL;
+}
+
+/* To whoever found it missing it is no change that what was left of it goes. */
+static void key_changed(const struct interest_name *name, bool removed) {
+    for (const struct interest_link *link = name->first; link != NULL; link = link->next) {
+        bool was_present = link->noted;
+        if (was_present || !removed) {
+            link->who->client->transaction->dirty = true;
+        }
+    }
+}
+
+static void happened(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                     struct slice key) {
+    const struct clients *clients = context;
+    const struct interest_name *name;
+    if (event != KEYSPACE_FLUSHED) {
+        name = interest_find(&clients->watched, key);
+        if (name != NULL) {
+            key_changed(name, (event & KEYSPACE_REMOVALS) != 0);
+        }
+        return;
+    }
+    for (name = clients->watched.first; name != NULL; name = name->next) {
+        if (is_present(keyspace, interest_bytes(name))) {
+            key_changed(name, true);
+        }
+    }
+}
+
+/* The keyspace is observed while a key is watched. */
+static void follow_watched(struct clients *clients) {
+    struct keyspace *keyspace = clients->context->keyspace;
+    struct keyspace_observer *observer = &clients->watch_observer;
+    if (clients->watched.count == 0) {
+        keyspace_unobserve(keyspace, observer);
+        return;
+    }
+    observer->events = KEYSPACE_CHANGES | KEYSPACE_FLUSHED;
+    observer->happened = happened;
+    observer->context = clients;
+    keyspace_observe(keyspace, observer);
+}
+
 static void unwatch(struct client *client) {
     interest_drop_all(&client->clients->watched, &client->transaction->watching);
     client->transaction->dirty = false;
-    observer_update(client->clients);
+    follow_watched(client->clients);
 }
 
 void transaction_forget(struct client *client) {
@@ -152,37 +200,26 @@ void transaction_refused(struct request *request, size_t written_from) {
 
 /* --- Watching --- */
 
-void transactions_key_changed(struct clients *clients, struct slice key) {
-    const struct interest_name *name = interest_find(&clients->watched, key);
-    for (const struct interest_link *link = name == NULL ? NULL : name->first; link != NULL;
-         link = link->next) {
-        link->who->client->transaction->dirty = true;
-    }
-}
-
-static bool is_present(const struct clients *clients, struct slice name) {
-    struct keyspace *keyspace = clients->context->keyspace;
-    struct key key = keyspace_key(keyspace, name);
-    return keyspace_peek(keyspace, &key) != NULL;
-}
-
-void transactions_flushed(struct clients *clients) {
-    for (const struct interest_name *name = clients->watched.first; name != NULL; name = name->next) {
-        if (is_present(clients, interest_bytes(name))) {
-            transactions_key_changed(clients, interest_bytes(name));
-        }
-    }
-}
-
 /* A key that has expired is a change also before somebody deletes it. */
 static void look_for_expired(struct client *client) {
     struct transaction *transaction = client->transaction;
     for (const struct interest_link *link = transaction->watching.first; link != NULL; link = link->next_name) {
         bool was_present = link->noted;
-        if (was_present && !is_present(client->clients, interest_bytes(link->name))) {
+        if (was_present && !is_present(client->clients->context->keyspace, interest_bytes(link->name))) {
             transaction->dirty = true;
         }
     }
+}
+
+/* False: out of memory. */
+static bool watch(struct client *client, struct transaction *transaction, struct slice name) {
+    struct interest_link *link;
+    bool present = is_present(client->clients->context->keyspace, name);
+    enum interest_added added = interest_add(&client->clients->watched, &transaction->watching, name, &link);
+    if (added == INTEREST_NEW) {
+        link->noted = present;
+    }
+    return added != INTEREST_NO_MEMORY;
 }
 
 void command_watch(struct request *request) {
@@ -192,23 +229,16 @@ void command_watch(struct request *request) {
         return;
     }
     struct transaction *transaction = transaction_of(client);
-    for (size_t i = 1; i < request->arg_count; i++) {
-        struct interest_link *link;
-        bool present = is_present(client->clients, request->args[i]);
-        enum interest_added added =
-            transaction == NULL
-                ? INTEREST_NO_MEMORY
-                : interest_add(&client->clients->watched, &transaction->watching, request->args[i], &link);
-        if (added == INTEREST_NO_MEMORY) {
-            resp_error(&request->reply, ERR_NO_MEMORY);
-            return;
-        }
-        if (added == INTEREST_NEW) {
-            link->noted = present;
-        }
+    bool ok = transaction != NULL;
+    for (size_t i = 1; ok && i < request->arg_count; i++) {
+        ok = watch(client, transaction, request->args[i]);
     }
-    observer_update(client->clients);
-    reply_ok(request);
+    follow_watched(client->clients); /* of what there was memory for, in any case */
+    if (ok) {
+        reply_ok(request);
+    } else {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    }
 }
 
 void command_unwatch(struct request *request) {

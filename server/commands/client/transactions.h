@@ -30,8 +30,4 @@ bool transaction_dirty(const struct client *client);     /* a watched key has ch
 /* No MULTI, no WATCH any more. */
 void transaction_forget(struct client *client);
 
-/* A key has changed; all keys are about to be dropped. */
-void transactions_key_changed(struct clients *clients, struct slice key);
-void transactions_flushed(struct clients *clients);
-
 #endif

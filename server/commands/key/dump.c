@@ -4,7 +4,7 @@
 #include "server/dispatch/command.h"
 
 void command_dump(struct request *request) {
-    const struct entry *entry = keyspace_read(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);
     if (entry == NULL) {
         resp_null(&request->reply);
         return;
@@ -130,7 +130,7 @@ void command_restore(struct request *request) {
     if (!parse_restore_options(request, &options)) {
         return;
     }
-    if (!options.replace && keyspace_use(request->context->keyspace, &request->key) != NULL) {
+    if (!options.replace && keyspace_find(request->context->keyspace, &request->key, KEYSPACE_TOUCH) != NULL) {
         resp_errorf(&request->reply, "BUSYKEY Target key name already exists.");
         return;
     }

@@ -84,7 +84,7 @@ static void expire(struct request *request, struct expiry_form form) {
     if (!parse_expire_options(request, &options) || !expiry_parse(request, 2, form, &deadline_ms)) {
         return;
     }
-    const struct entry *entry = keyspace_use(keyspace, &request->key);
+    const struct entry *entry = keyspace_find(keyspace, &request->key, KEYSPACE_TOUCH);
     if (entry == NULL || !options_allow(options, entry_deadline_ms(entry), deadline_ms)) {
         resp_integer(&request->reply, 0);
         return;
@@ -110,7 +110,7 @@ void command_pexpireat(struct request *request) { expire(request, (struct expiry
 
 void command_persist(struct request *request) {
     struct keyspace *keyspace = request->context->keyspace;
-    const struct entry *entry = keyspace_use(keyspace, &request->key);
+    const struct entry *entry = keyspace_find(keyspace, &request->key, KEYSPACE_TOUCH);
     if (entry == NULL || entry_deadline_ms(entry) == 0) {
         resp_integer(&request->reply, 0);
         return;
@@ -125,7 +125,7 @@ void command_persist(struct request *request) {
 
 /* -2: no key; -1: no deadline. */
 static int64_t read_deadline_ms(struct request *request) {
-    const struct entry *entry = keyspace_look(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_LOOK);
     if (entry == NULL) {
         return -2;
     }

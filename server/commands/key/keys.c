@@ -14,7 +14,7 @@ void command_del(struct request *request) {
 
 static void count_present(struct request *request, const struct key *key, void *context) {
     int64_t *count = context;
-    *count += keyspace_read(request->context->keyspace, key) != NULL;
+    *count += keyspace_find(request->context->keyspace, key, KEYSPACE_READ) != NULL;
 }
 
 /* Its memory is given back as that of any other deletion. */
@@ -34,7 +34,7 @@ void command_exists(struct request *request) { reply_present(request, false); }
 void command_touch(struct request *request) { reply_present(request, true); }
 
 void command_type(struct request *request) {
-    if (keyspace_look(request->context->keyspace, &request->key) == NULL) {
+    if (keyspace_find(request->context->keyspace, &request->key, KEYSPACE_LOOK) == NULL) {
         RESP_LITERAL(&request->reply, "+none\r\n");
     } else {
         RESP_LITERAL(&request->reply, "+string\r\n");
@@ -78,8 +78,9 @@ static enum rename_result rename_key(struct request *request, bool only_absent) 
     struct keyspace *keyspace = request->context->keyspace;
     struct key from = keyspace_key(keyspace, request_key_name(request, 0));
     struct key to = keyspace_key(keyspace, request_key_name(request, 1));
-    bool occupied = keyspace_use(keyspace, &to) != NULL; /* first: it may delete one that has expired */
-    const struct entry *entry = keyspace_use(keyspace, &from);
+    bool occupied =
+        keyspace_find(keyspace, &to, KEYSPACE_TOUCH) != NULL; /* first: it may delete one that has expired */
+    const struct entry *entry = keyspace_find(keyspace, &from, KEYSPACE_TOUCH);
     if (entry == NULL) {
         resp_errorf(&request->reply, "ERR no such key");
         return RENAME_FAILED;
@@ -150,7 +151,7 @@ void command_copy(struct request *request) {
         resp_errorf(&request->reply, "ERR source and destination objects are the same");
         return;
     }
-    const struct entry *entry = keyspace_read(keyspace, &from);
+    const struct entry *entry = keyspace_find(keyspace, &from, KEYSPACE_READ);
     if (entry == NULL) {
         resp_integer(&request->reply, 0);
         return;

@@ -33,7 +33,7 @@ const char *value_encoding(struct slice value) {
 
 /* The key of an OBJECT subcommand; NULL: there is none, and null was replied. Looking is no use of it. */
 static const struct entry *look_up(struct request *request) {
-    const struct entry *entry = keyspace_look_quietly(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_COUNT);
     if (entry == NULL) {
         resp_null(&request->reply);
     }

@@ -4,6 +4,7 @@
 
 #include "protocol/glob.h"
 #include "server/clients/clients.h"
+#include "server/commands/client/notify.h"
 #include "server/commands/client/tracking.h"
 #include "server/dispatch/help.h"
 #include "server/dispatch/telemetry.h"
@@ -109,10 +110,17 @@ static bool apply_tracking(const struct command_context *context, struct clients
     return true;
 }
 
+static bool apply_notify(const struct command_context *context, struct clients *clients, char *reason,
+                         size_t n) {
+    (void)context, (void)reason, (void)n;
+    notify_follow_settings(clients);
+    return true;
+}
+
 static effect_function *const effects[SETTING_EFFECTS] = {
     [SETTING_MEMORY] = apply_memory,  [SETTING_CLIENTS] = apply_clients,   [SETTING_LOG] = apply_log,
     [SETTING_SLOWLOG] = apply_timing, [SETTING_LATENCY] = apply_timing,    [SETTING_PASSWORD] = apply_password,
-    [SETTING_IDLE] = apply_idle,      [SETTING_TRACKING] = apply_tracking,
+    [SETTING_IDLE] = apply_idle,      [SETTING_TRACKING] = apply_tracking, [SETTING_NOTIFY] = apply_notify,
 };
 
 void config_apply_all(const struct command_context *context, struct clients *clients) {

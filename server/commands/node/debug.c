@@ -77,7 +77,7 @@ void command_debug_digest_value(struct request *request) {
     resp_array(&request->reply, request->arg_count - 2);
     for (size_t i = 2; i < request->arg_count; i++) {
         struct key key = keyspace_key(keyspace, request->args[i]);
-        const struct entry *entry = keyspace_peek(keyspace, &key);
+        const struct entry *entry = keyspace_find(keyspace, &key, KEYSPACE_QUIETLY);
         unsigned char sum[SHA256_BYTES] = {0};
         char hex[DIGEST_BYTES * 2 + 1];
         if (entry != NULL) {
@@ -94,7 +94,7 @@ void command_debug_digest_value(struct request *request) {
 void command_debug_object(struct request *request) {
     struct keyspace *keyspace = request->context->keyspace;
     struct key key = keyspace_key(keyspace, request->args[2]);
-    const struct entry *entry = keyspace_peek(keyspace, &key);
+    const struct entry *entry = keyspace_find(keyspace, &key, KEYSPACE_QUIETLY);
     if (entry == NULL) {
         resp_errorf(&request->reply, "ERR no such key");
         return;

@@ -25,7 +25,7 @@ void command_memory_usage(struct request *request) {
             return;
         }
     }
-    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
     if (entry == NULL) {
         resp_null(&request->reply);
     } else {

@@ -226,7 +226,7 @@ static bool make_copy(struct field_image *image) {
 
 static void run_program(struct request *request, const struct field_program *program) {
     struct field_image image = {
-        .value = value_or_empty(keyspace_read(request->context->keyspace, &request->key)),
+        .value = value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ)),
         .first = program->first,
         .last = program->last,
     };

@@ -32,7 +32,8 @@ static unsigned bit_at(struct slice value, size_t offset) {
 void command_getbit(struct request *request) {
     size_t offset;
     if (bit_offset_parse(request, 2, 0, &offset)) {
-        struct slice value = value_or_empty(keyspace_read(request->context->keyspace, &request->key));
+        struct slice value =
+            value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ));
         resp_integer(&request->reply, bit_at(value, offset));
     }
 }
@@ -47,7 +48,8 @@ void command_setbit(struct request *request) {
         resp_errorf(&request->reply, "ERR bit is not an integer or out of range");
         return;
     }
-    struct slice value = value_or_empty(keyspace_peek(request->context->keyspace, &request->key));
+    struct slice value =
+        value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY));
     unsigned old = bit_at(value, offset);
     if (offset / 8 >= value.len || old != (unsigned)bit) { /* as in Redis, what changes nothing is no write */
         unsigned mask = 1U << (7 - offset % 8);
@@ -56,7 +58,7 @@ void command_setbit(struct request *request) {
             return;
         }
     } else {
-        keyspace_use(request->context->keyspace, &request->key);
+        keyspace_find(request->context->keyspace, &request->key, KEYSPACE_TOUCH);
     }
     resp_integer(&request->reply, old);
 }
@@ -144,7 +146,8 @@ void command_bitcount(struct request *request) {
          (request->arg_count == 5 && !parse_unit(request, 4, &range.bits)))) {
         return;
     }
-    struct slice value = value_or_empty(keyspace_read(request->context->keyspace, &request->key));
+    struct slice value =
+        value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ));
     /* A range that is the wrong way round from the end is empty even where both ends are before the value. */
     bool reversed = range.start < 0 && range.end < 0 && range.start > range.end;
     struct bit_span span = reversed ? (struct bit_span){0} : find_span(range, value.len);
@@ -196,7 +199,7 @@ void command_bitpos(struct request *request) {
     if (!parse_bitpos(request, &bit, &range)) {
         return;
     }
-    const struct entry *entry = keyspace_read(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);
     if (entry == NULL) { /* as if it were zeros without end */
         resp_integer(&request->reply, bit == 1 ? -1 : 0);
         return;
@@ -260,7 +263,7 @@ enum { FIRST_SOURCE = 3 };
 static struct slice source(struct request *request, size_t i) {
     struct keyspace *keyspace = request->context->keyspace;
     struct key key = keyspace_key(keyspace, request->args[i]);
-    return value_or_empty(keyspace_peek(keyspace, &key));
+    return value_or_empty(keyspace_find(keyspace, &key, KEYSPACE_QUIETLY));
 }
 
 /* Each of them is read here, for the first time. */
@@ -268,7 +271,7 @@ static size_t longest_source(struct request *request) {
     size_t longest = 0;
     for (size_t i = FIRST_SOURCE; i < request->arg_count; i++) {
         struct key key = keyspace_key(request->context->keyspace, request->args[i]);
-        size_t length = value_or_empty(keyspace_read(request->context->keyspace, &key)).len;
+        size_t length = value_or_empty(keyspace_find(request->context->keyspace, &key, KEYSPACE_READ)).len;
         longest = length > longest ? length : longest;
     }
     return longest;

@@ -12,7 +12,7 @@ static void reply_version_and_value(struct request *request, const struct entry 
 }
 
 void command_getwithetag(struct request *request) {
-    const struct entry *entry = keyspace_read(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);
     if (entry == NULL) {
         resp_null(&request->reply);
     } else {
@@ -41,7 +41,7 @@ void command_setifmatch(struct request *request) {
     struct keyspace_result result;
     enum err err = keyspace_set(keyspace, &request->key, &set, &result);
     if (err == ERR_PRECONDITION) {
-        const struct entry *entry = keyspace_peek(keyspace, &request->key);
+        const struct entry *entry = keyspace_find(keyspace, &request->key, KEYSPACE_QUIETLY);
         if (entry == NULL) {
             resp_null(&request->reply);
         } else {
@@ -65,7 +65,7 @@ void command_delifmatch(struct request *request) {
 
 void command_delifeq(struct request *request) {
     struct keyspace *keyspace = request->context->keyspace;
-    const struct entry *entry = keyspace_peek(keyspace, &request->key);
+    const struct entry *entry = keyspace_find(keyspace, &request->key, KEYSPACE_QUIETLY);
     bool equal = entry != NULL && slice_equals(entry_value(entry), request->args[2]);
     if (equal) {
         keyspace_delete(keyspace, &request->key, KEYSPACE_ALWAYS, 0, NULL);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 static void add(struct request *request, int64_t amount) {
-    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
     int64_t number = 0;
     if (entry != NULL && !num_parse_i64(entry_value(entry), &number)) {
         resp_error(&request->reply, ERR_NOT_INTEGER);
@@ -82,7 +82,7 @@ static struct slice format_float(char text[FLOAT_TEXT_BYTES], long double number
 }
 
 void command_incrbyfloat(struct request *request) {
-    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
     long double number = 0, amount;
     if ((entry != NULL && !parse_float(entry_value(entry), &number)) ||
         !parse_float(request->args[2], &amount)) {

@@ -37,7 +37,7 @@ static bool store(struct request *request, const struct key *key, const struct h
 
 void command_pfadd(struct request *request) {
     struct hyperloglog hll;
-    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
     bool changed = entry == NULL;
     if (!load(request, entry, &hll)) {
         return;
@@ -46,7 +46,7 @@ void command_pfadd(struct request *request) {
         changed |= hyperloglog_add(&hll, request->args[i]);
     }
     if (!changed) {
-        keyspace_use(request->context->keyspace, &request->key);
+        keyspace_find(request->context->keyspace, &request->key, KEYSPACE_TOUCH);
     }
     if (!changed || store(request, &request->key, &hll)) {
         resp_integer(&request->reply, changed);
@@ -65,7 +65,7 @@ static void unite_key(struct request *request, const struct key *key, void *cont
     if (unite->failed) {
         return;
     }
-    unite->failed = !load(request, keyspace_read(request->context->keyspace, key), &one);
+    unite->failed = !load(request, keyspace_find(request->context->keyspace, key, KEYSPACE_READ), &one);
     if (!unite->failed) {
         hyperloglog_merge(&unite->all, &one);
     }

@@ -297,11 +297,12 @@ void command_lcs(struct request *request) {
     struct key keys[2];
     for (size_t i = 0; i < 2; i++) {
         keys[i] = keyspace_key(keyspace, request_key_name(request, i));
-        keyspace_read(keyspace, &keys[i]); /* an expired one is deleted now: then both stay where they are */
+        keyspace_find(keyspace, &keys[i],
+                      KEYSPACE_READ); /* an expired one is deleted now: then both stay where they are */
     }
     struct lcs lcs = {
-        .a = value_or_empty(keyspace_peek(keyspace, &keys[0])),
-        .b = value_or_empty(keyspace_peek(keyspace, &keys[1])),
+        .a = value_or_empty(keyspace_find(keyspace, &keys[0], KEYSPACE_QUIETLY)),
+        .b = value_or_empty(keyspace_find(keyspace, &keys[1], KEYSPACE_QUIETLY)),
         .walks_back = options.indexes || !options.length,
     };
     if (find_lcs(request, &lcs)) {

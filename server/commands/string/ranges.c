@@ -2,7 +2,7 @@
 #include "server/commands/string/values.h"
 
 void command_append(struct request *request) {
-    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
     size_t length = value_or_empty(entry).len;
     struct slice bytes = request->args[2];
     bool written =
@@ -22,10 +22,11 @@ void command_setrange(struct request *request) {
         return;
     }
     struct slice bytes = request->args[3];
-    size_t length = value_or_empty(keyspace_peek(request->context->keyspace, &request->key)).len;
+    size_t length =
+        value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY)).len;
     size_t end = (size_t)offset + bytes.len;
     if (bytes.len == 0) {
-        keyspace_use(request->context->keyspace, &request->key);
+        keyspace_find(request->context->keyspace, &request->key, KEYSPACE_TOUCH);
         resp_integer(&request->reply, (int64_t)length);
     } else if (value_patch(request, (size_t)offset, bytes)) {
         resp_integer(&request->reply, (int64_t)(end > length ? end : length));
@@ -52,7 +53,8 @@ void command_getrange(struct request *request) {
     int64_t start, end;
     if (request_integer(request, 2, &start) && request_integer(request, 3, &end)) {
         reply_value(request,
-                    cut(value_or_empty(keyspace_read(request->context->keyspace, &request->key)), start, end));
+                    cut(value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ)),
+                        start, end));
     }
 }
 

@@ -14,11 +14,12 @@ static void reply_entry(struct request *request, const struct entry *entry) {
 }
 
 void command_get(struct request *request) {
-    reply_entry(request, keyspace_read(request->context->keyspace, &request->key));
+    reply_entry(request, keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ));
 }
 
 void command_strlen(struct request *request) {
-    struct slice value = value_or_empty(keyspace_read(request->context->keyspace, &request->key));
+    struct slice value =
+        value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ));
     resp_integer(&request->reply, (int64_t)value.len);
 }
 
@@ -29,7 +30,7 @@ void command_getdel(struct request *request) {
 
 /* As a reply that may still be taken back, and lasts when the value is overwritten. */
 static void reply_old_value(struct request *request) {
-    const struct entry *entry = keyspace_read(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);
     if (entry == NULL) {
         resp_null(&request->reply);
     } else {
@@ -61,7 +62,7 @@ void command_getex(struct request *request) {
     if (!write_options_parse(request, 2, WRITE_PERSIST | WRITE_TIMES, &options)) {
         return;
     }
-    const struct entry *entry = keyspace_read(keyspace, &request->key);
+    const struct entry *entry = keyspace_find(keyspace, &request->key, KEYSPACE_READ);
     if (entry == NULL) {
         resp_null(&request->reply);
         return;
@@ -90,7 +91,7 @@ static bool ifeq_holds(struct request *request, const struct write_options *opti
     if (options->ifeq_at == 0) {
         return true;
     }
-    const struct entry *entry = keyspace_peek(request->context->keyspace, &request->key);
+    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
     return entry != NULL && slice_equals(entry_value(entry), request->args[options->ifeq_at]);
 }
 
@@ -150,7 +151,7 @@ void command_psetex(struct request *request) { set_with_time(request, (struct ex
 
 static void reply_one_of_many(struct request *request, const struct key *key, void *context) {
     (void)context;
-    reply_entry(request, keyspace_read(request->context->keyspace, key));
+    reply_entry(request, keyspace_find(request->context->keyspace, key, KEYSPACE_READ));
 }
 
 void command_mget(struct request *request) {
@@ -204,7 +205,7 @@ void command_mset(struct request *request) {
 
 static void note_present(struct request *request, const struct key *key, void *context) {
     bool *any = context;
-    *any = *any || keyspace_use(request->context->keyspace, key) != NULL;
+    *any = *any || keyspace_find(request->context->keyspace, key, KEYSPACE_TOUCH) != NULL;
 }
 
 void command_msetnx(struct request *request) {

@@ -25,7 +25,7 @@ bool value_patch(struct request *request, size_t offset, struct slice bytes) {
         return false;
     }
     struct keyspace_set set = {
-        .value = value_or_empty(keyspace_peek(keyspace, &request->key)),
+        .value = value_or_empty(keyspace_find(keyspace, &request->key, KEYSPACE_QUIETLY)),
         .deadline = KEYSPACE_DEADLINE_KEEP,
         .patch = bytes,
         .patch_at = offset,
