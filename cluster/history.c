@@ -1,9 +1,11 @@
-/* The backlog is a queue of chunks, numbered for ever: a cursor names a chunk by number, so that a chunk that
- * has gone is recognised without any list of readers.
+/* The backlog is a queue of chunks of whole lines, numbered for ever: a cursor names a chunk by number.
  *
  *      first                                   last
  *     [ chunk 7 ][ chunk 8 ][ chunk 9 ][ chunk 10 ... ]   next_chunk = 11
  *         ^ reader of old, about to be lost        ^ lines are appended here
+ *
+ * Whether a reader still needs a chunk is told by the indices of both: a reader at the end of chunk 7 does not,
+ * and goes on at the start of chunk 8 when 7 has gone.
  */
 #include "cluster/history.h"
 
@@ -28,6 +30,7 @@ struct history {
     struct chunk **chunks; /* a ring: chunk number n is at n & (chunk_slots - 1) */
     size_t chunk_slots;    /* a power of two */
     uint64_t first_chunk, next_chunk;
+    struct history_reader *readers;
 
     bool in_batch;
     uint64_t batch_lines;
@@ -58,20 +61,27 @@ static struct chunk **slot_of_chunk(const struct history *history, uint64_t numb
     return &history->chunks[number & (history->chunk_slots - 1)];
 }
 
+static uint64_t last_index_of(const struct chunk *chunk) { return chunk->first_index + chunk->line_count - 1; }
+
 static void drop_oldest(struct history *history) {
     struct chunk **slot = slot_of_chunk(history, history->first_chunk++);
+    for (struct history_reader *reader = history->readers; reader != NULL; reader = reader->next) {
+        reader->lost |= reader->index < last_index_of(*slot);
+    }
     history->backlog_bytes -= buf_used(&(*slot)->bytes);
     buf_deinit(&(*slot)->bytes);
     free(*slot);
     *slot = NULL;
 }
 
-/* Every cursor becomes LOST, those at the end too. */
+/* Every reader becomes LOST, those at the end too. */
 static void drop_all(struct history *history) {
     while (history->first_chunk < history->next_chunk) {
         drop_oldest(history);
     }
-    history->first_chunk = ++history->next_chunk;
+    for (struct history_reader *reader = history->readers; reader != NULL; reader = reader->next) {
+        reader->lost = true;
+    }
     history->clock_ms = 0;
 }
 
@@ -164,6 +174,21 @@ static struct buf *append_begin(struct history *history, size_t n) {
     return &chunk->bytes;
 }
 
+/* What the oldest chunk's readers, if there are any, allow: see history.h, "Memory". */
+static bool may_drop_oldest(const struct history *history) {
+    const struct chunk *oldest = *slot_of_chunk(history, history->first_chunk);
+    bool read = false;
+    for (const struct history_reader *reader = history->readers; reader != NULL; reader = reader->next) {
+        if (!reader->lost && reader->index < last_index_of(oldest)) {
+            if (reader->pinned) {
+                return false;
+            }
+            read = true;
+        }
+    }
+    return !read || history->backlog_bytes - buf_used(&oldest->bytes) > history->limit_bytes;
+}
+
 /* lines were written to what append_begin gave (NULL: they only count). */
 static void append_end(struct history *history, const struct buf *bytes, uint64_t lines) {
     history->index += lines;
@@ -177,7 +202,8 @@ static void append_end(struct history *history, const struct buf *bytes, uint64_
         drop_all(history);
         return;
     }
-    while (history->backlog_bytes > history->limit_bytes && history->first_chunk + 1 < history->next_chunk) {
+    while (history->backlog_bytes > history->limit_bytes && history->first_chunk + 1 < history->next_chunk &&
+           may_drop_oldest(history)) {
         drop_oldest(history);
     }
 }
@@ -303,7 +329,8 @@ void history_batch_end(struct history *history) {
 
 /* --- Reading --- */
 
-bool history_seek(const struct history *history, uint64_t index, struct history_cursor *out) {
+/* Where line index + 1 begins, or will begin. False: it is not kept. */
+static bool find_line(const struct history *history, uint64_t index, struct history_cursor *out) {
     if (index > history->index || index + 1 < history_first_index(history)) {
         return false;
     }
@@ -327,23 +354,67 @@ bool history_seek(const struct history *history, uint64_t index, struct history_
     return true;
 }
 
-bool history_peek(const struct history *history, struct history_cursor *cursor, struct slice *out) {
-    *out = slice_of("", 0);
-    if (cursor->chunk < history->first_chunk) {
+bool history_open(struct history *history, struct history_reader *reader, uint64_t index) {
+    history_close(history, reader);
+    history_keep(history);
+    if (!find_line(history, index, &reader->cursor)) {
         return false;
     }
-    while (cursor->chunk < history->next_chunk) {
-        struct slice bytes = buf_slice(&(*slot_of_chunk(history, cursor->chunk))->bytes);
+    reader->index = index;
+    reader->lost = false;
+    reader->next = history->readers;
+    history->readers = reader;
+    return true;
+}
+
+void history_close(struct history *history, struct history_reader *reader) {
+    struct history_reader **at = &history->readers;
+    while (*at != NULL && *at != reader) {
+        at = &(*at)->next;
+    }
+    if (*at != NULL) {
+        *at = reader->next;
+        reader->next = NULL;
+    }
+}
+
+bool history_read(const struct history *history, struct history_reader *reader, struct slice *lines,
+                  uint64_t *last_index) {
+    struct history_cursor *cursor = &reader->cursor;
+    *lines = SLICE("");
+    *last_index = reader->index;
+    if (reader->lost) {
+        return false;
+    }
+    if (cursor->chunk < history->first_chunk) { /* it had taken all of those that have gone */
+        *cursor = (struct history_cursor){.chunk = history->first_chunk};
+    }
+    for (; cursor->chunk < history->next_chunk; *cursor = (struct history_cursor){.chunk = cursor->chunk + 1}) {
+        const struct chunk *chunk = *slot_of_chunk(history, cursor->chunk);
+        struct slice bytes = buf_slice(&chunk->bytes);
         if (cursor->offset < bytes.len) {
-            *out = slice_skip(bytes, cursor->offset);
+            *lines = slice_skip(bytes, cursor->offset);
+            *last_index = last_index_of(chunk);
             return true;
         }
         if (cursor->chunk + 1 == history->next_chunk) {
-            return true;
+            break;
         }
-        *cursor = (struct history_cursor){.chunk = cursor->chunk + 1};
     }
     return true;
 }
 
-void history_advance(struct history_cursor *cursor, size_t n) { cursor->offset += n; }
+void history_advance(const struct history *history, struct history_reader *reader, size_t n) {
+    reader->cursor.offset += n;
+    if (n > 0) {
+        const struct chunk *chunk = *slot_of_chunk(history, reader->cursor.chunk);
+        assert(reader->cursor.offset <= buf_used(&chunk->bytes));
+        if (reader->cursor.offset == buf_used(&chunk->bytes)) {
+            reader->index = last_index_of(chunk);
+        }
+    }
+}
+
+bool history_at_end(const struct history *history, const struct history_reader *reader) {
+    return !reader->lost && reader->index == history->index;
+}

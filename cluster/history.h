@@ -2,10 +2,13 @@
  * Pure.
  *
  * Every change is one line (protocol/line.h), encoded once; readers (follower links) share the bytes. A reader
- * holds a history_cursor; when the backlog has moved past it, it is LOST and has to be given the whole state
- * again. While nobody has ever read, a change costs an increment: lines are counted but not kept. Memory: at
- * most limit_bytes of whole chunks, and always the newest chunk (a line longer than the limit is kept until the
- * next one).
+ * that the backlog has moved past is LOST and has to be given the whole state again. While nobody has ever
+ * read, a change costs an increment: lines are counted but not kept.
+ *
+ * Memory: limit_bytes of whole chunks, but always the newest one (a line longer than the limit is a chunk of
+ * its own), and the oldest one too while somebody reads it and what follows it is within the limit. So a reader
+ * that is in step is not lost by any line, however long. What a pinned reader has not read stays whatever the
+ * limit: whoever pins one stops the writers while history_backlog_bytes is over history_limit_bytes.
  */
 #ifndef KVNODE_CLUSTER_HISTORY_H
 #define KVNODE_CLUSTER_HISTORY_H
@@ -26,10 +29,10 @@ history_first_index(const struct history *history); /* oldest line still kept; i
 size_t history_backlog_bytes(const struct history *history);
 size_t history_limit_bytes(const struct history *history);
 
-/* A new beginning: another id, index 0, no lines; every cursor is lost. */
+/* A new beginning: another id, index 0, no lines; every reader is lost. */
 void history_restart(struct history *history, uint64_t id);
 
-/* From the first call on lines are kept. Called when a reader appears. */
+/* From the first call on lines are kept. */
 void history_keep(struct history *history);
 
 /* The changes. now_ms is the time of the change: a CLOCK line goes before a plain line when it differs from the
@@ -56,12 +59,27 @@ struct history_cursor {
     size_t offset;  /* bytes of it already read */
 };
 
-/* The cursor behind line index (the next byte read is of line index + 1). False: that line or the one after it
- * is not kept any more, or index is of the future. */
-bool history_seek(const struct history *history, uint64_t index, struct history_cursor *out);
-/* The contiguous bytes that are next for the reader: empty at the end. False: LOST. They live until the next
- * change. */
-bool history_peek(const struct history *history, struct history_cursor *cursor, struct slice *out);
-void history_advance(struct history_cursor *cursor, size_t n); /* n of the bytes peeked were taken */
+/* Embedded in its owner, zero before it is opened; the history knows it until it is closed. */
+struct history_reader {
+    struct history_cursor cursor;
+    uint64_t index; /* every line up to it was taken; exact whenever all that was read has been taken */
+    bool pinned;    /* set by its owner */
+    bool lost;
+    struct history_reader *next;
+};
+
+/* Puts it behind line index (what is read next is line index + 1), wherever it was before. False, and it is
+ * closed: that line or the one after it is not kept any more, or index is of the future. Lines are kept from
+ * now on, if they were not. */
+bool history_open(struct history *history, struct history_reader *reader, uint64_t index);
+void history_close(struct history *history, struct history_reader *reader); /* also one that is not open */
+/* The whole lines that are next for the reader, contiguous, up to the line *last_index; empty at the end (or
+ * the rest of what was taken in part). False: LOST. They live until the next change. */
+bool history_read(const struct history *history, struct history_reader *reader, struct slice *lines,
+                  uint64_t *last_index);
+/* n of the bytes read were taken. */
+void history_advance(const struct history *history, struct history_reader *reader, size_t n);
+/* It has taken everything. */
+bool history_at_end(const struct history *history, const struct history_reader *reader);
 
 #endif

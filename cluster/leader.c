@@ -123,6 +123,7 @@ void leader_link_close(struct leader_link *link, struct leader *leader, int64_t 
     if (link->phase == LEADER_LINK_HELLO && link->refusal[0] != '\0') {
         leader->refused_until_ms = now_ms + LEADER_REFUSED_WAIT_MS;
     }
+    history_close(leader->history, &link->reader);
     if (link->prev != NULL) {
         link->prev->next = link->next;
     } else if (leader->links == link) {
@@ -145,12 +146,11 @@ static bool must_take_from(struct leader *leader, const struct leader_link *link
     return known == NULL || known->index < link->position.index;
 }
 
-/* At the cursor's place the stream goes on; the next plain line says its time, whatever this reader has heard.
+/* At the reader's place the stream goes on; the next plain line says its time, whatever this reader has heard.
  */
 static void begin_state(struct leader_link *link, struct leader *leader, struct buf *out) {
     struct history *history = leader->history;
-    history_keep(history);
-    history_seek(history, history_index(history), &link->cursor);
+    history_open(history, &link->reader, history_index(history));
     history_forget_clock(history);
     link->phase = LEADER_LINK_STATE;
     link->scan_cursor = link->scan_count = 0;
@@ -202,8 +202,7 @@ static void place(struct leader_link *link, struct leader *leader, struct buf *o
         return;
     }
     if (!link->spec_only && link->position.history_id == history_id(leader->history)) {
-        history_keep(leader->history);
-        if (history_seek(leader->history, link->position.index, &link->cursor)) {
+        if (history_open(leader->history, &link->reader, link->position.index)) {
             begin_stream(link, leader, out);
             return;
         }
@@ -380,12 +379,6 @@ void leader_link_ask(struct leader_link *link) { link->asked = true; }
 
 void leader_link_bytes(struct leader_link *link, int64_t now_ms) { link->last_line_ms = now_ms; }
 
-static bool at_end_of_history(const struct leader_link *link, const struct leader *leader) {
-    struct history_cursor cursor = link->cursor;
-    struct slice next;
-    return history_peek(leader->history, &cursor, &next) && next.len == 0;
-}
-
 /* PING between lines only: never while a part of one is on its way. */
 static bool ping_due(const struct leader_link *link, const struct leader *leader, int64_t now_ms) {
     if (link->spec_only || (!link->asked && now_ms - link->last_sent_ms < LEADER_PING_EVERY_MS)) {
@@ -396,7 +389,7 @@ static bool ping_due(const struct leader_link *link, const struct leader *leader
     case LEADER_LINK_TAKING:
         return true;
     case LEADER_LINK_STREAM:
-        return at_end_of_history(link, leader);
+        return history_at_end(leader->history, &link->reader);
     default:
         return false;
     }
@@ -433,13 +426,14 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
                                      size_t max_bytes) {
     while (link->phase == LEADER_LINK_STATE && buf_used(out) < max_bytes) {
         struct slice due;
-        if (!history_peek(leader->history, &link->cursor, &due)) {
+        uint64_t last_index;
+        if (!history_read(leader->history, &link->reader, &due, &last_index)) {
             return LEADER_CLOSE;
         }
         if (due.len > 0) { /* first what was written before the slice that comes next */
             due = slice_first(due, max_bytes - buf_used(out));
             buf_append_slice(out, due);
-            history_advance(&link->cursor, due.len);
+            history_advance(leader->history, &link->reader, due.len);
         } else {
             link->scan_cursor = leader->store.scan(leader->store.context, link->scan_cursor, link->spec_only,
                                                    out, &link->scan_count);
@@ -455,11 +449,12 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
 }
 
 enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out) {
-    return history_peek(leader->history, &link->cursor, out) ? LEADER_GO_ON : LEADER_CLOSE;
+    uint64_t last_index;
+    return history_read(leader->history, &link->reader, out, &last_index) ? LEADER_GO_ON : LEADER_CLOSE;
 }
 
-void leader_link_sent(struct leader_link *link, size_t n, int64_t now_ms) {
-    history_advance(&link->cursor, n);
+void leader_link_sent(struct leader_link *link, const struct leader *leader, size_t n, int64_t now_ms) {
+    history_advance(leader->history, &link->reader, n);
     link->last_sent_ms = now_ms;
 }
 

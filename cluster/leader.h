@@ -80,7 +80,7 @@ struct leader_link {
     bool knows_sync;                       /* it has sent ENDPOINTS or SYNC: no spec-only peer */
     bool spec_only;
     struct position position;         /* that it named in SYNC */
-    struct history_cursor cursor;     /* STATE, STREAM */
+    struct history_reader reader;     /* STATE, STREAM */
     uint64_t scan_cursor, scan_count; /* STATE */
     uint64_t acked_index;
     bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
@@ -145,7 +145,7 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
 /* STREAM: what is to be sent next, straight from the backlog; empty: nothing now. LEADER_CLOSE as above. The
  * caller tells how much of it the socket took. */
 enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out);
-void leader_link_sent(struct leader_link *link, size_t n, int64_t now_ms);
+void leader_link_sent(struct leader_link *link, const struct leader *leader, size_t n, int64_t now_ms);
 
 const char *
 leader_link_state(const struct leader_link *link); /* for status: "handshake", "full", "online", ... */

@@ -71,7 +71,7 @@ static void send_history(struct outbound *outbound) {
         if (sent == 0) {
             return;
         }
-        leader_link_sent(link, sent, now_of(outbound));
+        leader_link_sent(link, &outbound->replication->leader, sent, now_of(outbound));
         budget -= sent;
     }
     if (budget == 0) { /* the rest in the next iteration, whatever else happens */

@@ -159,7 +159,7 @@ static bool leader_writes(void) {
             break;
         }
         buf_append_slice(&world.follower_in, next);
-        leader_link_sent(&world.leader_link, next.len, world.now_ms);
+        leader_link_sent(&world.leader_link, &world.leader, next.len, world.now_ms);
     }
     fault_arm();
     return ok;

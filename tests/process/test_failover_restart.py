@@ -264,6 +264,21 @@ class CatchingUp(ClusterTestCase):
         self.assertGreater(leader.count("sync_partial_err"), refused)
         self.assertEqual(sleeper.execute("EXISTS", "key1", "key2"), 0, "what was deleted meanwhile is dropped")
 
+    def test_in_step_it_survives_a_value_larger_than_the_backlog(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=1, backlog="1m")
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        fill(leader, 10000, value="x" * 100)  # the backlog is full
+        cluster.wait_same_data()
+        before = self.syncs(leader)
+        with leader.resp() as client:
+            pipeline_all(client, [("SET", "large", "y" * (8 << 20)), ("SET", "behind", "it")])
+        cluster.wait_same_data()
+        fill(leader, 1000, value="and on ")
+        cluster.wait_same_data()
+        self.assertEqual(self.syncs(leader), before)
+        self.assertNotIn("event=leader-link-down", follower.log())
+        self.assertLessEqual(leader.count("repl_backlog_histlen"), 1 << 20, "what nobody reads any more has gone")
+
     def test_killed_and_restarted_a_follower_gets_everything(self) -> None:
         cluster = self.start_cluster(groups=1, followers=1)
         leader, follower = cluster.leader(), cluster.followers()[0]

@@ -315,7 +315,7 @@ static inline void leader_writes(struct world *world, struct connection *connect
         }
         next = slice_first(next, 1 + random_below(&world->random, next.len));
         buf_append_slice(&connection->to_follower, next);
-        leader_link_sent(link, next.len, clock_of(world, node));
+        leader_link_sent(link, &node->leader, next.len, clock_of(world, node));
     }
 }
 

@@ -18,7 +18,7 @@ struct fixture {
     struct loop *loop;
     struct history *history;
     struct keyspace *keyspace;
-    struct history_cursor cursor; /* behind the last line that was read */
+    struct history_reader reader; /* behind the last line that was read */
     char text[4096];              /* what was read of the history last */
 };
 
@@ -27,8 +27,7 @@ static inline int setup(void **state) {
     assert_non_null(f);
     f->loop = loop_create();
     f->history = history_create(history_make_id(loop_now_ms(f->loop), 1), 1 << 20);
-    history_keep(f->history);
-    assert_true(history_seek(f->history, 0, &f->cursor));
+    assert_true(history_open(f->history, &f->reader, 0));
     f->keyspace = keyspace_create(f->loop, f->history, 0);
     assert_non_null(f->keyspace);
     keyspace_set_owner(f->keyspace, true);

@@ -486,12 +486,13 @@ static void an_eviction_is_a_deletion_in_the_history(void **state) {
     set(f, "a", 0);
     set(f, "a", 0);
     struct slice bytes;
-    while (history_peek(f->history, &f->cursor, &bytes) && bytes.len > 0) {
-        history_advance(&f->cursor, bytes.len);
+    uint64_t last_index;
+    while (history_read(f->history, &f->reader, &bytes, &last_index) && bytes.len > 0) {
+        history_advance(f->history, &f->reader, bytes.len);
     }
     keyspace_set_maxmemory(f->keyspace, keyspace_used_bytes(f->keyspace) - 1);
     assert_int_equal(keyspace_make_room(f->keyspace), ERR_NONE);
-    assert_true(history_peek(f->history, &f->cursor, &bytes));
+    assert_true(history_read(f->history, &f->reader, &bytes, &last_index));
     assert_int_equal(bytes.len, strlen("DELETE|a|4\n"));
     assert_memory_equal(bytes.ptr, "DELETE|a|4\n", bytes.len);
     assert_int_equal(keyspace_floor(f->keyspace), 4);

@@ -1,5 +1,6 @@
 /* The commands about keys whatever they hold: generic.c, expiry.c, dump.c, object.c, memory.c, wait.c, host.c.
  */
+#include "tests/unit/history_lines.h"
 #include "tests/unit/resp_fixture.h"
 
 /* A command of n arguments, with any bytes. */
@@ -63,15 +64,6 @@ static void test_rename_takes_the_deadline_along(void **state) {
     check("PEXPIRETIME b", ":-1\r\n");
 }
 
-/* The lines that a reader of the history finds behind the index. */
-static struct slice history_from(uint64_t index) {
-    struct history_cursor cursor;
-    struct slice lines;
-    assert_true(history_seek(node.history, index, &cursor));
-    assert_true(history_peek(node.history, &cursor, &lines));
-    return lines;
-}
-
 /* "the destination gets a write, its own next version, and the source a deletion, all or none" */
 static void test_rename_is_one_batch(void **state) {
     (void)state;
@@ -81,7 +73,7 @@ static void test_rename_is_one_batch(void **state) {
     check("SET a new", "+OK\r\n");
     uint64_t index = history_index(node.history);
     check("RENAME a b", "+OK\r\n");
-    struct slice lines = history_from(index);
+    struct slice lines = history_lines_behind(node.history, index);
     static const char expected[] = "BATCH|2\nDELETE|a|2\nREPLICATE|b|new|3\n";
     assert_true(lines.len >= sizeof(expected) - 1); /* CLOCK may be before it */
     size_t before = lines.len - (sizeof(expected) - 1);

@@ -16,25 +16,42 @@ static struct history *kept(size_t limit_bytes) {
     return history;
 }
 
-/* All that follows the cursor; false: LOST. */
-static bool read_all(const struct history *history, struct history_cursor *cursor, struct buf *out) {
+/* All that follows; false: LOST. */
+static bool read_all(const struct history *history, struct history_reader *reader, struct buf *out) {
     struct slice next;
-    while (history_peek(history, cursor, &next)) {
+    uint64_t last_index;
+    while (history_read(history, reader, &next, &last_index)) {
         if (next.len == 0) {
             return true;
         }
         buf_append_slice(out, next);
-        history_advance(cursor, next.len);
+        history_advance(history, reader, next.len);
+        assert_int_equal(reader->index, last_index);
     }
     return false;
 }
 
-static void assert_reads(const struct history *history, uint64_t behind_index, const char *expected) {
-    struct history_cursor cursor;
+static bool is_lost(const struct history *history, struct history_reader *reader) {
+    struct slice next;
+    uint64_t last_index;
+    return !history_read(history, reader, &next, &last_index);
+}
+
+static bool can_read_from(struct history *history, uint64_t index) {
+    struct history_reader reader = {0};
+    bool can = history_open(history, &reader, index);
+    history_close(history, &reader);
+    return can;
+}
+
+static void assert_reads(struct history *history, uint64_t behind_index, const char *expected) {
+    struct history_reader reader = {0};
     struct buf text;
     buf_init(&text, SIZE_MAX);
-    assert_true(history_seek(history, behind_index, &cursor));
-    assert_true(read_all(history, &cursor, &text));
+    assert_true(history_open(history, &reader, behind_index));
+    assert_true(read_all(history, &reader, &text));
+    assert_true(history_at_end(history, &reader));
+    history_close(history, &reader);
     buf_append_byte(&text, '\0');
     assert_string_equal(buf_slice(&text).ptr, expected);
     buf_deinit(&text);
@@ -129,17 +146,16 @@ static void test_a_batch_is_counted_with_its_head_and_has_the_clock_before_it(vo
 static void test_a_batch_of_too_many_lines_sends_every_reader_to_a_full_sync(void **state) {
     (void)state;
     struct history *history = kept(1 << 20);
-    struct history_cursor cursor;
-    struct slice next;
+    struct history_reader reader = {0};
     history_delete(history, SLICE("k"), 1);
-    assert_true(history_seek(history, 1, &cursor));
+    assert_true(history_open(history, &reader, 1));
     history_batch_begin(history);
     for (size_t i = 0; i <= LIMIT_BATCH_LINES; i++) {
         history_expire(history, SLICE("k"), 0);
     }
     history_batch_end(history);
     assert_int_equal(history_index(history), 1 + 1 + LIMIT_BATCH_LINES + 1);
-    assert_false(history_peek(history, &cursor, &next));
+    assert_true(is_lost(history, &reader));
     history_delete(history, SLICE("k"), 2); /* and goes on */
     assert_reads(history, history_index(history) - 1, "DELETE|k|2\n");
     history_destroy(&history);
@@ -148,7 +164,6 @@ static void test_a_batch_of_too_many_lines_sends_every_reader_to_a_full_sync(voi
 static void test_while_nobody_reads_lines_only_count(void **state) {
     (void)state;
     struct history *history = history_create(ID, 1 << 20);
-    struct history_cursor cursor;
     for (unsigned i = 0; i < 1000; i++) {
         history_replicate(history, SLICE("k"), SLICE("v"), i + 1, 1000 + i, 0);
     }
@@ -158,35 +173,33 @@ static void test_while_nobody_reads_lines_only_count(void **state) {
     assert_int_equal(history_index(history), 1002);
     assert_int_equal(history_backlog_bytes(history), 0);
     assert_int_equal(history_first_index(history), 1003);
-    assert_false(history_seek(history, 1001, &cursor));
     history_keep(history);
+    assert_false(can_read_from(history, 1001));
     assert_reads(history, 1002, "");
     history_delete(history, SLICE("k"), 1);
     assert_reads(history, 1002, "DELETE|k|1\n");
-    assert_false(history_seek(history, 1001, &cursor)); /* the past was not kept */
-    assert_false(history_seek(history, 1004, &cursor)); /* nor the future */
+    assert_false(can_read_from(history, 1001)); /* the past was not kept */
+    assert_false(can_read_from(history, 1004)); /* nor the future */
     history_destroy(&history);
 }
 
-static void test_a_new_beginning_loses_every_cursor_even_one_at_the_end(void **state) {
+static void test_a_new_beginning_loses_every_reader_even_one_at_the_end(void **state) {
     (void)state;
     struct history *history = kept(1 << 20);
-    struct history_cursor before_all, at_end;
-    struct slice next;
-    assert_true(history_seek(history, 0, &before_all));
+    struct history_reader before_all = {0}, at_end = {0};
+    assert_true(history_open(history, &before_all, 0));
     history_replicate(history, SLICE("k"), SLICE("v"), 1, 1000, 0);
-    assert_true(history_seek(history, 2, &at_end));
-    assert_true(history_peek(history, &at_end, &next));
-    assert_int_equal(next.len, 0);
+    assert_true(history_open(history, &at_end, 2));
+    assert_true(history_at_end(history, &at_end));
     history_restart(history, ID + 1);
     assert_int_equal(history_id(history), ID + 1);
     assert_int_equal(history_index(history), 0);
     assert_int_equal(history_backlog_bytes(history), 0);
-    assert_false(history_peek(history, &before_all, &next));
-    assert_false(history_peek(history, &at_end, &next));
+    assert_true(is_lost(history, &before_all));
+    assert_true(is_lost(history, &at_end));
     history_replicate(history, SLICE("k"), SLICE("v"), 2, 1000, 0);
     assert_reads(history, 0, "CLOCK|1000\nREPLICATE|k|v|2\n");
-    assert_false(history_peek(history, &at_end, &next));
+    assert_true(is_lost(history, &at_end));
     history_destroy(&history);
 }
 
@@ -195,16 +208,89 @@ static void test_a_line_longer_than_the_limit_is_kept_until_the_next(void **stat
     static char value[100000];
     memset(value, 'x', sizeof(value));
     struct history *history = kept(8192);
-    struct history_cursor cursor;
     history_delete(history, SLICE("k"), 1);
     history_replicate(history, SLICE("k"), slice_of(value, sizeof(value)), 2, 1000, 0);
-    assert_true(history_seek(history, 1, &cursor));
+    assert_true(can_read_from(history, 1));
     assert_true(history_backlog_bytes(history) > sizeof(value));
     for (uint64_t i = 0; i < 400; i++) {
         history_delete(history, SLICE("k"), i);
     }
-    assert_false(history_seek(history, 2, &cursor));
+    assert_false(can_read_from(history, 2));
     assert_true(history_backlog_bytes(history) <= 8192);
+    history_destroy(&history);
+}
+
+static void delete_lines(struct history *history, size_t bytes) {
+    for (size_t n = 0; n < bytes; n += strlen("DELETE|k|1\n")) {
+        history_delete(history, SLICE("k"), 1);
+    }
+}
+
+/* The oldest chunk stays as long as it is read and what follows is within the limit. */
+static void test_a_reader_in_step_survives_any_line(void **state) {
+    (void)state;
+    static char value[100000];
+    memset(value, 'x', sizeof(value));
+    struct history *history = kept(64 << 10);
+    struct history_reader reader = {0};
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    delete_lines(history, 4096 + 100);
+    assert_true(history_open(history, &reader, history_index(history)));
+    history_replicate(history, SLICE("k"), slice_of(value, sizeof(value)), 2, 1000, 0);
+    delete_lines(history, 60 << 10);
+    history_replicate(history, SLICE("k"), SLICE("last"), 3, 1000, 0);
+    assert_true(history_backlog_bytes(history) > sizeof(value) + (60 << 10));
+    assert_true(read_all(history, &reader, &text));
+    assert_true(buf_used(&text) > sizeof(value) + (60 << 10));
+    history_delete(history, SLICE("k"), 4); /* nobody reads the long line any more */
+    assert_true(history_backlog_bytes(history) <= 64 << 10);
+    assert_true(read_all(history, &reader, &text));
+    history_close(history, &reader);
+    buf_deinit(&text);
+    history_destroy(&history);
+}
+
+static void test_a_reader_that_takes_nothing_is_lost_within_the_limit_and_a_chunk(void **state) {
+    (void)state;
+    static char value[100000];
+    struct history *history = kept(64 << 10);
+    struct history_reader reader = {0};
+    memset(value, 'x', sizeof(value));
+    assert_true(history_open(history, &reader, 0));
+    history_replicate(history, SLICE("k"), slice_of(value, sizeof(value)), 2, 1000, 0);
+    size_t of_long_line = history_backlog_bytes(history);
+    for (size_t i = 0; i < 100000 && !is_lost(history, &reader); i++) {
+        history_delete(history, SLICE("k"), 1);
+        assert_true(history_backlog_bytes(history) <= of_long_line + (64 << 10));
+    }
+    assert_true(is_lost(history, &reader));
+    assert_true(history_backlog_bytes(history) <= 64 << 10);
+    history_close(history, &reader);
+    history_destroy(&history);
+}
+
+static void test_what_a_pinned_reader_has_not_read_stays(void **state) {
+    (void)state;
+    struct history *history = kept(64 << 10);
+    struct history_reader pinned = {.pinned = true}, other = {0};
+    struct buf text;
+    buf_init(&text, SIZE_MAX);
+    assert_true(history_open(history, &pinned, 0));
+    assert_true(history_open(history, &other, 0));
+    delete_lines(history, 1 << 20);
+    assert_true(history_backlog_bytes(history) >= 1 << 20);
+    assert_int_equal(history_first_index(history), 1);
+    assert_true(read_all(history, &pinned, &text));
+    assert_true(buf_used(&text) >= 1 << 20);
+    history_delete(history, SLICE("k"), 2); /* what was kept for it goes, and nobody else holds it */
+    assert_true(history_backlog_bytes(history) <= 64 << 10);
+    assert_true(is_lost(history, &other));
+    history_close(history, &pinned);
+    history_close(history, &other);
+    delete_lines(history, 1 << 20); /* closed, it holds nothing */
+    assert_true(history_backlog_bytes(history) <= 64 << 10);
+    buf_deinit(&text);
     history_destroy(&history);
 }
 
@@ -231,12 +317,12 @@ static void test_ids_sort_by_age(void **state) {
 /* Against a history that keeps all: the same bytes at every place that can be sought, readers that read bits
  * now and then see what was written or are LOST, and the limit holds. */
 struct reader {
-    struct history_cursor cursor;
+    struct history_reader of;
     size_t at; /* in the text of all */
     bool lost;
 };
 
-enum { LINES = 3000, READERS = 4, LIMIT = 20000 };
+enum { LINES = 3000, READERS = 4, LIMIT = 20000, LONGEST_CHUNK = 16000 };
 
 static void write_something(struct random *random, struct history *history, struct history *all, int64_t now) {
     char bytes[800]; /* five of them escaped, a batch, are less than LIMIT */
@@ -268,20 +354,34 @@ static void write_something(struct random *random, struct history *history, stru
     }
 }
 
+static uint64_t lines_in(struct slice text) {
+    uint64_t lines = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        lines += text.ptr[i] == '\n';
+    }
+    return lines;
+}
+
 static void read_a_bit(struct random *random, const struct history *history, struct reader *reader,
                        struct slice text) {
-    struct slice next;
-    if (reader->lost || !history_peek(history, &reader->cursor, &next)) {
+    struct slice run;
+    uint64_t last_index;
+    if (!history_read(history, &reader->of, &run, &last_index)) {
         reader->lost = true;
         return;
     }
-    next = slice_first(next, random_below(random, 300));
+    struct slice next = slice_first(run, random_below(random, 300));
+    if (next.len == run.len) {
+        assert_int_equal(last_index, lines_in(slice_first(text, reader->at + next.len)));
+    }
     assert_true(reader->at + next.len <= text.len);
     if (next.len > 0) {
         assert_memory_equal(next.ptr, text.ptr + reader->at, next.len);
     }
-    history_advance(&reader->cursor, next.len);
+    history_advance(history, &reader->of, next.len);
     reader->at += next.len;
+    assert_true(reader->of.index <= last_index);
+    assert_true(next.len < run.len || reader->of.index == last_index);
 }
 
 static size_t start_of_line(struct slice text, uint64_t index) {
@@ -297,26 +397,29 @@ static void test_bounded_and_unbounded_history_say_the_same(void **state) {
     struct random random = random_start("history");
     struct history *history = kept(LIMIT), *all = kept(SIZE_MAX / 4);
     struct reader readers[READERS] = {0};
-    struct history_cursor all_cursor;
+    struct history_reader all_reader = {0};
     struct buf text;
     size_t times_lost = 0, times_sought = 0;
     buf_init(&text, SIZE_MAX);
-    assert_true(history_seek(all, 0, &all_cursor));
+    assert_true(history_open(all, &all_reader, 0));
+    for (size_t i = 0; i < READERS; i++) {
+        assert_true(history_open(history, &readers[i].of, 0));
+    }
     for (int64_t line = 0; line < LINES; line++) {
         write_something(&random, history, all, 1000000 + line / 3);
-        assert_true(read_all(all, &all_cursor, &text));
+        assert_true(read_all(all, &all_reader, &text));
         assert_int_equal(history_index(history), history_index(all));
-        assert_true(history_backlog_bytes(history) <= LIMIT);
+        assert_true(history_backlog_bytes(history) <= LIMIT + LONGEST_CHUNK);
         struct reader *reader = &readers[random_below(&random, READERS)];
         read_a_bit(&random, history, reader, buf_slice(&text));
         if (reader->lost || random_below(&random, 50) == 0) {
             times_lost += reader->lost;
             uint64_t first = history_first_index(history), last = history_index(history);
-            struct history_cursor cursor;
-            assert_true(first == 1 || !history_seek(history, first - 2, &cursor));
+            assert_true(first == 1 || !can_read_from(history, first - 2));
             uint64_t index = first - 1 + random_below(&random, last - first + 2);
-            assert_true(history_seek(history, index, &reader->cursor));
-            *reader = (struct reader){.cursor = reader->cursor, .at = start_of_line(buf_slice(&text), index)};
+            assert_true(history_open(history, &reader->of, index));
+            reader->lost = false;
+            reader->at = start_of_line(buf_slice(&text), index);
             times_sought++;
         }
     }
@@ -336,8 +439,11 @@ int main(void) {
         cmocka_unit_test(test_a_batch_is_counted_with_its_head_and_has_the_clock_before_it),
         cmocka_unit_test(test_a_batch_of_too_many_lines_sends_every_reader_to_a_full_sync),
         cmocka_unit_test(test_while_nobody_reads_lines_only_count),
-        cmocka_unit_test(test_a_new_beginning_loses_every_cursor_even_one_at_the_end),
+        cmocka_unit_test(test_a_new_beginning_loses_every_reader_even_one_at_the_end),
         cmocka_unit_test(test_a_line_longer_than_the_limit_is_kept_until_the_next),
+        cmocka_unit_test(test_a_reader_in_step_survives_any_line),
+        cmocka_unit_test(test_a_reader_that_takes_nothing_is_lost_within_the_limit_and_a_chunk),
+        cmocka_unit_test(test_what_a_pinned_reader_has_not_read_stays),
         cmocka_unit_test(test_escaped_lines_do_not_outgrow_the_limit),
         cmocka_unit_test(test_ids_sort_by_age),
         cmocka_unit_test(test_bounded_and_unbounded_history_say_the_same),

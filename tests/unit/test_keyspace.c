@@ -52,9 +52,10 @@ static bool is_clock(struct slice line) { return line.len > 6 && memcmp(line.ptr
 /* What the history says since it was asked last, CLOCK lines left out. */
 static const char *said(struct fixture *f) {
     struct slice bytes;
+    uint64_t last_index;
     size_t n = 0;
-    assert_true(history_peek(f->history, &f->cursor, &bytes));
-    history_advance(&f->cursor, bytes.len);
+    assert_true(history_read(f->history, &f->reader, &bytes, &last_index));
+    history_advance(f->history, &f->reader, bytes.len);
     while (bytes.len > 0) {
         size_t len = (size_t)((const char *)memchr(bytes.ptr, '\n', bytes.len) - bytes.ptr) + 1;
         if (!is_clock(slice_first(bytes, len))) {

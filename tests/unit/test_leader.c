@@ -106,7 +106,7 @@ static void said(size_t i, const char *expected) {
     while (link->phase == LEADER_LINK_STREAM && leader_link_peek(link, &leader, &next) == LEADER_GO_ON &&
            next.len > 0) {
         buf_append_slice(&outs[i], next);
-        leader_link_sent(link, next.len, now_ms);
+        leader_link_sent(link, &leader, next.len, now_ms);
     }
     buf_append_byte(&outs[i], '\0');
     assert_string_equal(buf_slice(&outs[i]).ptr, expected);
