@@ -26,8 +26,4 @@ bool http_media_type_is(struct slice content_type, struct slice media_type);
 /* Content-Encoding names no coding, or none but identity: the body is what it says. */
 bool http_is_identity(const struct http_list *content_encoding);
 
-/* Host = uri-host [ ":" port ], which may be empty (RFC 9110, 7.2; RFC 3986, 3.2.2). What is between the
- * brackets of an IP literal is checked for its characters only. */
-bool http_host_is_valid(struct slice host);
-
 #endif

@@ -20,6 +20,7 @@ static const struct status {
     STATUS(307, "Temporary Redirect"),
     STATUS(400, "Bad Request"),
     STATUS(401, "Unauthorized"),
+    STATUS(403, "Forbidden"),
     STATUS(404, "Not Found"),
     STATUS(405, "Method Not Allowed"),
     STATUS(408, "Request Timeout"),
@@ -27,6 +28,7 @@ static const struct status {
     STATUS(413, "Content Too Large"),
     STATUS(414, "URI Too Long"),
     STATUS(415, "Unsupported Media Type"),
+    STATUS(421, "Misdirected Request"),
     STATUS(431, "Request Header Fields Too Large"),
     STATUS(500, "Internal Server Error"),
     STATUS(501, "Not Implemented"),
@@ -50,6 +52,21 @@ const char *http_status_title(int status) { return status_of(status)->title; }
 
 void http_reply_field(const struct http_reply *reply, struct slice line) { buf_append_slice(reply->out, line); }
 
+/* All that a page could not read otherwise of what this server says. */
+static void write_cors(const struct http_reply *reply) {
+    if (reply->allow_origin.len > 0) {
+        buf_append_slice(reply->out, SLICE("Access-Control-Allow-Origin: "));
+        buf_append_slice(reply->out, reply->allow_origin);
+        buf_append_slice(reply->out, SLICE("\r\n"));
+        http_reply_field(reply,
+                         HTTP_FIELD("Access-Control-Expose-Headers: Allow, Date, ETag, Kvnode-Timestamp, "
+                                    "Location, Retry-After, WWW-Authenticate"));
+    }
+    if (reply->varies_by_origin) {
+        http_reply_field(reply, HTTP_FIELD("Vary: Origin"));
+    }
+}
+
 void http_reply_start(const struct http_reply *reply, int status) {
     buf_append_slice(reply->out, status_of(status)->line);
     buf_append_slice(reply->out, SLICE("Date: "));
@@ -60,6 +77,7 @@ void http_reply_start(const struct http_reply *reply, int status) {
     } else if (reply->http10) {
         http_reply_field(reply, HTTP_FIELD("Connection: keep-alive"));
     }
+    write_cors(reply);
 }
 
 void http_reply_etag_field(const struct http_reply *reply, uint64_t version) {

@@ -15,6 +15,10 @@ struct http_reply {
     bool http10;       /* the client speaks HTTP/1.0 */
     bool keep_alive;   /* the connection stays open afterwards; else "Connection: close" is said */
     bool head_only;    /* it is the answer to a HEAD */
+    /* Web pages (CORS): the origin of one that may read it, looked at by http_reply_start only; empty: none.
+     * And whether another origin would have been answered otherwise. */
+    struct slice allow_origin;
+    bool varies_by_origin;
 };
 
 /* The name of a status: "Not Found". The status is one of those that this server sends. */

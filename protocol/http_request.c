@@ -105,12 +105,15 @@ enum field {
     FIELD_CONTENT_TYPE,
     FIELD_EXPECT,
     FIELD_AUTHORIZATION,
+    FIELD_ORIGIN,
+    FIELD_FETCH_SITE,
+    FIELD_REQUESTED_METHOD,
     FIELD_SINGLES,
 };
 
 /* What the lines of a head said; the singles are kept apart until all lines are read. */
 struct head {
-    struct slice single[FIELD_SINGLES];
+    struct slice single[FIELD_SINGLES]; /* empty where not seen */
     bool seen[FIELD_SINGLES];
 };
 
@@ -123,12 +126,18 @@ static const struct {
     {{"host", 4}, FIELD_HOST, 0, "Host is given twice"},
     {{"accept", 6}, FIELD_SINGLES, offsetof(struct http_request, accept), NULL},
     {{"expect", 6}, FIELD_EXPECT, 0, "Expect is given twice"},
+    {{"origin", 6}, FIELD_ORIGIN, 0, "Origin is given twice"},
     {{"if-match", 8}, FIELD_SINGLES, offsetof(struct http_request, if_match), NULL},
     {{"content-type", 12}, FIELD_CONTENT_TYPE, 0, "Content-Type is given twice"},
     {{"authorization", 13}, FIELD_AUTHORIZATION, 0, "Authorization is given twice"},
     {{"if-none-match", 13}, FIELD_SINGLES, offsetof(struct http_request, if_none_match), NULL},
+    {{"sec-fetch-site", 14}, FIELD_FETCH_SITE, 0, "Sec-Fetch-Site is given twice"},
     {{"content-encoding", 16}, FIELD_SINGLES, offsetof(struct http_request, content_encoding), NULL},
     {{"transfer-encoding", 17}, FIELD_TRANSFER_ENCODING, 0, "Transfer-Encoding is given twice"},
+    {{"access-control-request-method", 29},
+     FIELD_REQUESTED_METHOD,
+     0,
+     "Access-Control-Request-Method is given twice"},
 };
 
 /* Takes the next line, without its CR LF, off *rest. False: a bare LF or CR. */
@@ -154,6 +163,24 @@ static bool is_version_1(struct slice version) {
            version.ptr[major.len] >= '0' && version.ptr[major.len] <= '9';
 }
 
+/* Of an absolute target (RFC 9112, 3.2.2): takes scheme and authority off. False: it is not absolute. */
+static bool take_absolute(struct slice *target, struct slice *authority) {
+    static const struct slice schemes[] = {{"http://", 7}, {"https://", 8}};
+    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+        if (slice_equals_nocase(slice_first(*target, schemes[i].len), schemes[i])) {
+            struct slice rest = slice_skip(*target, schemes[i].len);
+            size_t n = 0;
+            while (n < rest.len && rest.ptr[n] != '/' && rest.ptr[n] != '?') {
+                n++;
+            }
+            *authority = slice_first(rest, n);
+            *target = slice_skip(rest, n);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* "method SP request-target SP HTTP-version" (RFC 9112, 3), with just these two blanks. */
 static enum http_parse read_request_line(struct http_parser *parser, struct slice line,
                                          struct http_request *out) {
@@ -171,23 +198,16 @@ static enum http_parse read_request_line(struct http_parser *parser, struct slic
     if (!is_version_1(version)) {
         return bad(parser, ERR_VERSION_NOT_SUPPORTED, err_text(ERR_VERSION_NOT_SUPPORTED));
     }
-    struct slice target = slice_of(first + 1, (size_t)(second - first - 1));
+    struct slice target = slice_of(first + 1, (size_t)(second - first - 1)), authority;
     if (target.len > LIMIT_HTTP_TARGET_BYTES) {
         return bad(parser, ERR_TARGET_TOO_LONG, err_text(ERR_TARGET_TOO_LONG));
     }
     if (target.len == 0 || memchr(target.ptr, '#', target.len) != NULL) {
         return bad(parser, ERR_BAD_REQUEST, "the request target is malformed");
     }
-    static const struct slice schemes[] = {{"http://", 7}, {"https://", 8}};
-    for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
-        if (slice_equals_nocase(slice_first(target, schemes[i].len), schemes[i])) {
-            target = slice_skip(target, schemes[i].len);
-            size_t host = 0;
-            while (host < target.len && target.ptr[host] != '/' && target.ptr[host] != '?') {
-                host++;
-            }
-            target = slice_skip(target, host);
-        }
+    out->has_host = take_absolute(&target, &authority);
+    if (out->has_host && (!http_authority_parse(authority, &out->host) || out->host.host.len == 0)) {
+        return bad(parser, ERR_BAD_REQUEST, "the host of the request target is malformed");
     }
     out->target = target;
     const char *mark = target.len == 0 ? NULL : memchr(target.ptr, '?', target.len);
@@ -232,6 +252,36 @@ static enum http_parse read_field(struct http_parser *parser, struct slice line,
     return HTTP_PARSE_OK;
 }
 
+/* "When an origin server receives a request with an absolute-form of request-target, the origin server MUST
+ * ignore the received Host header field" (RFC 9112, 3.2.2): but for its form. */
+static bool read_host(const struct head *head, struct http_request *out) {
+    struct http_authority field;
+    if (!head->seen[FIELD_HOST]) {
+        return true;
+    }
+    if (!http_authority_parse(head->single[FIELD_HOST], &field)) {
+        return false;
+    }
+    if (!out->has_host) {
+        out->has_host = true;
+        out->host = field;
+    }
+    return true;
+}
+
+static void take_singles(const struct head *head, struct http_request *out) {
+    out->authorization = head->single[FIELD_AUTHORIZATION];
+    out->has_content_type = head->seen[FIELD_CONTENT_TYPE];
+    out->content_type = head->single[FIELD_CONTENT_TYPE];
+    out->expects_continue =
+        !out->http10 && slice_equals_nocase(head->single[FIELD_EXPECT], SLICE("100-continue"));
+    out->has_origin = head->seen[FIELD_ORIGIN];
+    out->origin = head->single[FIELD_ORIGIN];
+    out->has_fetch_site = head->seen[FIELD_FETCH_SITE];
+    out->fetch_site = head->single[FIELD_FETCH_SITE];
+    out->is_preflight = out->method == HTTP_OPTIONS && out->has_origin && head->seen[FIELD_REQUESTED_METHOD];
+}
+
 /* Reads a head that llhttp has found whole: text ends with the empty line. */
 static enum http_parse read_head(struct http_parser *parser, struct slice text, struct http_request *out) {
     out->method = (llhttp_method_t)parser->llhttp.method;
@@ -263,7 +313,7 @@ static enum http_parse read_head(struct http_parser *parser, struct slice text, 
     if (!out->http10 && !head.seen[FIELD_HOST]) {
         return bad(parser, ERR_BAD_REQUEST, "HTTP/1.1 without Host");
     }
-    if (head.seen[FIELD_HOST] && !http_host_is_valid(head.single[FIELD_HOST])) {
+    if (!read_host(&head, out)) {
         return bad(parser, ERR_BAD_REQUEST, "Host is malformed");
     }
     if (head.seen[FIELD_TRANSFER_ENCODING] &&
@@ -274,11 +324,7 @@ static enum http_parse read_head(struct http_parser *parser, struct slice text, 
     if (out->method == HTTP_CONNECT) {
         return bad(parser, ERR_METHOD_UNKNOWN, err_text(ERR_METHOD_UNKNOWN));
     }
-    out->authorization = head.seen[FIELD_AUTHORIZATION] ? head.single[FIELD_AUTHORIZATION] : slice_of("", 0);
-    out->has_content_type = head.seen[FIELD_CONTENT_TYPE];
-    out->content_type = out->has_content_type ? head.single[FIELD_CONTENT_TYPE] : slice_of("", 0);
-    out->expects_continue = !out->http10 && head.seen[FIELD_EXPECT] &&
-                            slice_equals_nocase(head.single[FIELD_EXPECT], SLICE("100-continue"));
+    take_singles(&head, out);
     return HTTP_PARSE_OK;
 }
 

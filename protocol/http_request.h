@@ -20,6 +20,7 @@
 
 #include "protocol/buf.h"
 #include "protocol/err.h"
+#include "protocol/http_origin.h"
 
 #include <llhttp.h>
 
@@ -42,7 +43,14 @@ struct http_request {
     struct slice query; /* behind the '?', as it came; empty: none */
     struct slice content_type;
     struct slice authorization; /* empty: not given */
-    bool expects_continue;      /* the client waits for "100 Continue" before it sends the body */
+    /* Which server is meant: of an absolute target, else Host; has_host false: HTTP/1.0 need not say it. */
+    struct http_authority host;
+    bool has_host;
+    /* Which page asks, if one does. */
+    bool has_origin, has_fetch_site;
+    struct slice origin, fetch_site; /* Origin, Sec-Fetch-Site */
+    bool is_preflight;               /* the page's browser asks whether the page may ask */
+    bool expects_continue;           /* the client waits for "100 Continue" before it sends the body */
     struct http_list accept, content_encoding, if_match, if_none_match;
     struct slice body;
 };

@@ -23,6 +23,13 @@ static void note_request(struct buf *out, const struct http_request *r) {
     note(out, r->path);
     note(out, r->query);
     note(out, r->content_type);
+    buf_append_u64(out, r->has_host * 16U + r->has_origin * 8U + r->has_fetch_site * 4U + r->is_preflight * 2U);
+    if (r->has_host) {
+        note(out, r->host.host);
+        note(out, r->host.port);
+    }
+    note(out, r->origin);
+    note(out, r->fetch_site);
     const struct http_list *lists[] = {&r->accept, &r->content_encoding, &r->if_match, &r->if_none_match};
     for (size_t i = 0; i < 4; i++) {
         for (size_t j = 0; j < lists[i]->count; j++) {
@@ -44,6 +51,11 @@ static void use(const struct http_request *r) {
     http_etag_match(&r->if_match, true, 7, false);
     http_etag_match(&r->if_none_match, true, 7, true);
     http_media_type_is(r->content_type, SLICE("application/json"));
+    struct http_origin origin;
+    if (r->has_host && http_origin_parse(r->origin, &origin)) {
+        http_origin_is_of(&origin, &r->host);
+        assert(http_origin_equal(&origin, &origin));
+    }
     struct set_body body;
     set_body_read(r->body, &body, &reason);
     set_body_deinit(&body);

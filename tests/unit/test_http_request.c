@@ -33,7 +33,17 @@ static void note(struct outcome *outcome, const struct http_request *r) {
             buf_printf(out, " %s=%.*s", names[i], (int)lists[i]->lines[j].len, lists[i]->lines[j].ptr);
         }
     }
-    buf_append_text(out, " body=");
+    if (r->has_host && !slice_equals(r->host.host, SLICE("a"))) {
+        buf_printf(out, " host=%.*s:%.*s", (int)r->host.host.len, r->host.host.ptr, (int)r->host.port.len,
+                   r->host.port.ptr);
+    }
+    if (r->has_origin) {
+        buf_printf(out, " origin=%.*s", (int)r->origin.len, r->origin.ptr);
+    }
+    if (r->has_fetch_site) {
+        buf_printf(out, " site=%.*s", (int)r->fetch_site.len, r->fetch_site.ptr);
+    }
+    buf_append_text(out, r->is_preflight ? " preflight body=" : " body=");
     buf_append_slice(out, r->body);
     buf_append_text(out, "\n");
 }
@@ -113,12 +123,21 @@ static void test_requests_that_are_fine(void **state) {
         {"GET / HTTP/1.0\r\n\r\n", "GET /|/| 1.0 close body=\n"},
         {"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "GET /|/| 1.0 keep body=\n"},
         {"GET / HTTP/1.1\r\n" HOST "connection: foo, CLOSE\r\n\r\n", "GET /|/| 1.1 close body=\n"},
-        {"HEAD /x HTTP/1.1\r\nHost:\r\n\r\n", "HEAD /x|/x| 1.1 keep body=\n"},
+        {"HEAD /x HTTP/1.1\r\nHost:\r\n\r\n", "HEAD /x|/x| 1.1 keep host=: body=\n"},
         {"GET / HTTP/1.2\r\n" HOST "\r\n", "GET /|/| 1.1 keep body=\n"},
         {"GET / HTTP/1.9\r\n" HOST "Connection: close\r\n\r\n", "GET /|/| 1.1 close body=\n"},
         {"OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "OPTIONS *|*| 1.1 keep body=\n"},
-        {"GET http://h:1/p?q HTTP/1.1\r\n" HOST "\r\n", "GET /p?q|/p|q 1.1 keep body=\n"},
-        {"GET HTTP://h?q HTTP/1.1\r\n" HOST "\r\n", "GET ?q|/|q 1.1 keep body=\n"},
+        {"GET http://h:1/p?q HTTP/1.1\r\n" HOST "\r\n", "GET /p?q|/p|q 1.1 keep host=h:1 body=\n"},
+        {"GET HTTP://h?q HTTP/1.1\r\n" HOST "\r\n", "GET ?q|/|q 1.1 keep host=h: body=\n"},
+        {"GET https://[::1]:2 HTTP/1.0\r\n\r\n", "GET |/| 1.0 close host=::1:2 body=\n"},
+        {"GET / HTTP/1.1\r\nHost: [::1]:9\r\nOrigin: null\r\nsec-fetch-site: none\r\n\r\n",
+         "GET /|/| 1.1 keep host=::1:9 origin=null site=none body=\n"},
+        {"OPTIONS / HTTP/1.1\r\n" HOST "Origin: \r\nAccess-Control-Request-Method: POST\r\n\r\n",
+         "OPTIONS /|/| 1.1 keep origin= preflight body=\n"},
+        {"OPTIONS / HTTP/1.1\r\n" HOST "Access-Control-Request-Method: POST\r\n\r\n",
+         "OPTIONS /|/| 1.1 keep body=\n"},
+        {"GET / HTTP/1.1\r\n" HOST "Origin: x\r\nAccess-Control-Request-Method: POST\r\n\r\n",
+         "GET /|/| 1.1 keep origin=x body=\n"},
         {"GET /a?b?c=d&e HTTP/1.1\r\n" HOST "\r\n", "GET /a?b?c=d&e|/a|b?c=d&e 1.1 keep body=\n"},
         {"POST /s HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Type: \t a/b; c \r\n\r\nhello",
          "POST /s|/s| 1.1 keep type=a/b; c body=hello\n"},
@@ -230,6 +249,13 @@ static void test_what_two_parsers_could_read_differently(void **state) {
         {"GET / HTTP/1.2\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST HOST "\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\nHost: a b@@\r\n\r\n", "BAD 400"},
+        {"GET http://u@a/ HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET http://u:p@a/ HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET http:///x HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET http://:80/x HTTP/1.1\r\n" HOST "\r\n", "BAD 400"},
+        {"GET http://a/x HTTP/1.1\r\nHost: u@a\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST "Origin: http://a\r\nOrigin: http://b\r\n\r\n", "BAD 400"},
+        {"GET / HTTP/1.1\r\n" HOST "Sec-Fetch-Site: none\r\nSec-Fetch-Site: none\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.0\r\nHost: a b\r\n\r\n", "BAD 400"},
         {"GET / HTTP/1.1\r\n" HOST "Content-Type: a/b\r\nContent-Type: c/d\r\n\r\n", "BAD 400"},
         /* The request line. */
