@@ -1,5 +1,6 @@
 #include "server/settings.h"
 
+#include "protocol/http_origin.h"
 #include "protocol/num.h"
 
 #include <ctype.h>
@@ -16,6 +17,8 @@ enum kind {
     KIND_BOOL,
     KIND_ENUM, /* one of names */
     KIND_TEXT,
+    KIND_HOSTS,   /* names of hosts: items with commas or blanks between them */
+    KIND_ORIGINS, /* origins of web pages, likewise */
     KIND_NOTIFY,
     KIND_PERCENTILES,
     KIND_OUTPUT_LIMITS,
@@ -54,6 +57,9 @@ static const struct setting table[] = {
     NUMBER("acllog-max-len", acllog_max_len, 0, INT64_MAX, "128", SETTING_NO_EFFECT),
     NUMBER("active-expire-effort", active_expire_effort, 1, 10, "1", SETTING_NO_EFFECT),
     CONSTANT("activedefrag", "no"),
+    {"api-hosts", NULL, KIND_HOSTS, SETTING_NO_EFFECT, AT(api_hosts), 0, SETTINGS_TEXT_BYTES - 1, "", NULL},
+    {"api-origins", NULL, KIND_ORIGINS, SETTING_NO_EFFECT, AT(api_origins), 0, SETTINGS_TEXT_BYTES - 1, "",
+     NULL},
     CONSTANT("appendfsync", "everysec"),
     CONSTANT("appendonly", "no"),
     NUMBER("busy-reply-threshold", busy_reply_threshold_ms, 0, INT64_MAX, "5000", SETTING_NO_EFFECT),
@@ -140,6 +146,21 @@ static struct slice next_word(struct slice *rest) {
     struct slice word = slice_first(*rest, n);
     *rest = slice_skip(*rest, n);
     return word;
+}
+
+static bool is_between_items(char c) { return c == ',' || c == ' '; }
+
+struct slice settings_next_item(struct slice *rest) {
+    while (rest->len > 0 && is_between_items(rest->ptr[0])) {
+        *rest = slice_skip(*rest, 1);
+    }
+    size_t n = 0;
+    while (n < rest->len && !is_between_items(rest->ptr[n])) {
+        n++;
+    }
+    struct slice item = slice_first(*rest, n);
+    *rest = slice_skip(*rest, n);
+    return item;
 }
 
 bool settings_parse_memory(struct slice text, int64_t *out) {
@@ -268,6 +289,28 @@ static bool parse_text(const struct setting *setting, struct slice text, void *t
     return true;
 }
 
+static bool parse_hosts(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    struct slice rest = text;
+    for (struct slice item = settings_next_item(&rest); item.len > 0; item = settings_next_item(&rest)) {
+        struct http_authority host;
+        if (!http_authority_parse(item, &host) || host.is_literal || host.host.len < item.len) {
+            return fail(reason, n, "argument must be names of hosts, without ports, with commas between them");
+        }
+    }
+    return parse_text(setting, text, to, reason, n);
+}
+
+static bool parse_origins(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    struct slice rest = text;
+    for (struct slice item = settings_next_item(&rest); item.len > 0; item = settings_next_item(&rest)) {
+        struct http_origin origin;
+        if (!http_origin_parse(item, &origin) || slice_equals(origin.authority.host, SLICE("*"))) {
+            return fail(reason, n, "argument must be origins (https://app.example), with commas between them");
+        }
+    }
+    return parse_text(setting, text, to, reason, n);
+}
+
 static const char notify_letters[] = {
 #define NOTIFY_FLAG(name, letter) letter,
 #include "server/notify_flags.def"
@@ -387,6 +430,8 @@ static parse_kind *const parsers[] = {
     [KIND_BOOL] = parse_bool,
     [KIND_ENUM] = parse_enum,
     [KIND_TEXT] = parse_text,
+    [KIND_HOSTS] = parse_hosts,
+    [KIND_ORIGINS] = parse_origins,
     [KIND_NOTIFY] = parse_notify,
     [KIND_PERCENTILES] = parse_percentiles,
     [KIND_OUTPUT_LIMITS] = parse_output_limits,
@@ -461,6 +506,8 @@ void setting_write(const struct setting *setting, const struct settings *setting
         buf_append_text(out, setting->names[*(const int64_t *)value]);
         break;
     case KIND_TEXT:
+    case KIND_HOSTS:
+    case KIND_ORIGINS:
         buf_append_text(out, value);
         break;
     case KIND_NOTIFY:

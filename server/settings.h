@@ -45,6 +45,8 @@ struct settings {
     int64_t timeout_s;                     /* an idle RESP client is closed; 0: never */
     int64_t tcp_keepalive_s;               /* 0: off */
     char requirepass[SETTINGS_TEXT_BYTES]; /* "": no password */
+    char api_hosts[SETTINGS_TEXT_BYTES];   /* names that HTTP clients call this node by: settings_next_item */
+    char api_origins[SETTINGS_TEXT_BYTES]; /* web pages that may use the HTTP API: likewise */
     int64_t notify_flags;
     int64_t slowlog_slower_than_us; /* -1: off */
     int64_t slowlog_max_len;
@@ -105,6 +107,9 @@ void setting_write(const struct setting *setting, const struct settings *setting
 
 /* 64, 64k, 64kb, 1gb: k, m and g are 1000, kb, mb and gb are 1024 of the one before, as Redis has it. */
 bool settings_parse_memory(struct slice text, int64_t *out);
+
+/* Takes the next item of a list parameter off *rest; empty: there is none left. */
+struct slice settings_next_item(struct slice *rest);
 
 /* Six digits behind the point at most, and no zeros at the end, as Redis has it. */
 void settings_write_percentile(double percentile, struct buf *out);

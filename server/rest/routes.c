@@ -1,6 +1,7 @@
 /* routes.c: the paths and what may be done with them: a row each. */
 #include "server/rest/authorization.h"
 #include "server/rest/handlers.h"
+#include "server/rest/origin.h"
 #include "server/rest/problem.h"
 
 struct route {
@@ -52,11 +53,20 @@ static rest_handler *handler_of(const struct route *route, llhttp_method_t metho
     }
 }
 
+/* A browser asks without the password whether its page may ask with it. */
+static bool needs_password(const struct route *route, const struct exchange *exchange) {
+    bool is_answered = exchange->request->is_preflight && exchange->reply.allow_origin.len > 0;
+    return !is_answered && (route == NULL || !route->for_everybody);
+}
+
 /* What the head alone decides: who asks, and for what. NULL: the problem is written. */
 static const struct route *admit(struct exchange *exchange) {
     const struct http_request *request = exchange->request;
     const struct route *route = find(request->path, request->method);
-    if ((route == NULL || !route->for_everybody) && !rest_is_authorized(exchange)) {
+    if (!rest_is_from_friend(exchange)) {
+        return NULL;
+    }
+    if (needs_password(route, exchange) && !rest_is_authorized(exchange)) {
         rest_problem_with(exchange, ERR_UNAUTHORIZED, NULL,
                           HTTP_FIELD("WWW-Authenticate: Basic realm=\"kvnode\", Bearer realm=\"kvnode\""));
         return NULL;
@@ -82,6 +92,10 @@ void rest_dispatch(struct exchange *exchange) {
     rest_handler *handler = handler_of(route, exchange->request->method);
     if (handler != NULL) {
         handler(exchange);
+        return;
+    }
+    if (exchange->request->is_preflight) {
+        rest_answer_preflight(exchange, route->allow);
         return;
     }
     http_reply_start(&exchange->reply, 204);

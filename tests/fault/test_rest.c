@@ -6,7 +6,7 @@
 
 enum { MOST_RESPONSES = 4, PARTS = 3 };
 
-#define HOST         " HTTP/1.1\r\nHost: a\r\n"
+#define HOST         " HTTP/1.1\r\nHost: localhost\r\n"
 #define JSON         "Content-Type: application/json\r\n"
 #define OCTETS       "Content-Type: application/octet-stream\r\n"
 #define BODY(length) "Content-Length: " length "\r\n\r\n"

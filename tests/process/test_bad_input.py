@@ -196,7 +196,7 @@ class TooMuch(ClusterTestCase):
         others = [Connection(self.node.api) for _ in range(50)]
         for other in others:
             self.addCleanup(other.close)
-            other.send(b"POST /set?key=k HTTP/1.1\r\nHost: k\r\nContent-Type: text/plain\r\n")
+            other.send(b"POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n")
             other.send(b"Content-Length: 536870912\r\n\r\nonly the beginning")
         wait_until(lambda: self.node.count("total_net_input_bytes") > 50 * 10_200, what="all of it has been read")
         for client in clients:  # and what comes behind a beginning
@@ -206,7 +206,7 @@ class TooMuch(ClusterTestCase):
         self.assertEqual(self.node.execute("GET", "key"), b"value")
 
     def test_http_over_the_limits(self) -> None:
-        head = b"Host: k\r\n"
+        head = b"Host: localhost\r\n"
         post = b"POST /set HTTP/1.1\r\nContent-Type: application/json\r\n" + head
         for sent, status in (
             (post + b"Content-Length: 2147483648\r\n\r\n", 413),
@@ -249,7 +249,7 @@ class TooMuch(ClusterTestCase):
 class TooSlow(ClusterTestCase):
     def test_half_sent_http_is_closed_after_10_s_and_a_resp_client_may_idle(self) -> None:
         node = self.start_cluster(groups=1, followers=0).leader()
-        head = b"POST /set?key=k HTTP/1.1\r\nHost: k\r\nContent-Type: text/plain\r\n"
+        head = b"POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\n"
         began = time.monotonic()
         half = {
             "a method": b"PO", "a header": head + b"X-Slow: ", "no end of the head": head,
@@ -280,7 +280,7 @@ class TooSlow(ClusterTestCase):
 
         patient.send(b"ient\r\n")
         self.assertEqual(patient.read_reply(), "OK")
-        silent.send(b"GET /get?key=slow HTTP/1.1\r\nHost: k\r\nConnection: close\r\n\r\n")
+        silent.send(b"GET /get?key=slow HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         self.assertEqual(silent.read_until(b"\r\n"), b"HTTP/1.1 200 OK")
         self.assertEqual(node.get("slow"), "patient")
 
@@ -423,10 +423,10 @@ class Garbage(ClusterTestCase):
     ROUNDS = 40 if SANITIZE else 150
 
     def samples(self) -> list[bytes]:
-        http = b"GET /get?key=k HTTP/1.1\r\nHost: k\r\n\r\n"
+        http = b"GET /get?key=k HTTP/1.1\r\nHost: localhost\r\n\r\n"
         resp = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"
         line = b"REPLICATE|k|v|1\n"
-        post = b"POST /set HTTP/1.1\r\nHost: k\r\nContent-Length: 5\r\n\r\n{\"ke"
+        post = b"POST /set HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{\"ke"
         whole = random.choice((http, post, resp, line, TLS_HELLO))
         torn = bytearray(whole * 3)
         for _ in range(random.randrange(1, 5)):
@@ -490,10 +490,10 @@ class Garbage(ClusterTestCase):
             self.assertEqual(client.read_until(b"\r\n"), b"HTTP/1.1 400 Bad Request")
             self.assertTrue(client.is_closed())
         with Connection(node.redis) as client:  # HTTP on the RESP port: a browser that was talked into it
-            client.send(b"POST / HTTP/1.1\r\nHost: k\r\nContent-Length: 20\r\n\r\nSET key from-a-page\r\n")
+            client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\nSET key from-a-page\r\n")
             self.assertTrue(client.is_closed())
         with Connection(node.redis) as client:
-            client.send(b"GET / HTTP/1.1\r\nHost: k\r\n\r\nSET key from-a-page\r\n")
+            client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nSET key from-a-page\r\n")
             self.assertTrue(client.is_closed())
         self.assertIsNone(node.get("key"))
 

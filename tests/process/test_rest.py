@@ -6,10 +6,11 @@ import json
 import socket
 import threading
 import time
-from typing import Any, Iterator, Optional, Union
+from typing import Any, Iterator, Optional
 from urllib.parse import quote
 
-from harness import SANITIZE, Cluster, ClusterTestCase, Connection, LineConnection, Node, Response, main, wait_until
+from harness import SANITIZE, Connection, LineConnection, Node, Response, main, wait_until
+from rest import HttpConnection, RestTestCase, json_text
 
 RFC3339 = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"
 # Bytes that something on the way could take for something else.
@@ -17,59 +18,6 @@ NASTY = [
     b"", b" ", b"+", b"%", b"%41", b"a|b", b"a\nb", b"a\r\n", b"\0", b"a\0b", b"\xff\xfe", b"\xed\xa0\x80",
     "ä€😀".encode(), b'"\\/\b\f\t', b"&=?#;", b"{}[]", b"\\u0000", b"\x7f\x01",
 ]
-
-
-def json_text(data: bytes) -> Any:
-    """Bytes as the API says them in JSON."""
-    try:
-        if b"\0" not in data:
-            return data.decode()
-    except UnicodeDecodeError:
-        pass
-    return {"base64": base64.b64encode(data).decode()}
-
-
-class HttpConnection(Connection):
-    """HTTP by hand: several requests on one connection, in the very bytes."""
-
-    def read_response(self, head: bool = False) -> Response:
-        lines = self.read_until(b"\r\n\r\n").split(b"\r\n")
-        headers = {k.lower(): v.strip() for k, v in (line.decode().split(":", 1) for line in lines[1:])}
-        status = int(lines[0].split()[1])
-        if head or status in (100, 204, 304):
-            return Response(status, headers, b"")
-        if headers.get("transfer-encoding") == "chunked":
-            return Response(status, headers, b"".join(self._chunks()))
-        return Response(status, headers, self.read_exactly(int(headers["content-length"])))
-
-    def _chunks(self) -> Iterator[bytes]:
-        while size := int(self.read_until(b"\r\n"), 16):
-            yield self.read_exactly(size)
-            assert self.read_exactly(2) == b"\r\n"
-        assert self.read_until(b"\r\n") == b""
-
-    def ask(self, text: Union[str, bytes], head: bool = False) -> Response:
-        self.send(text.encode() if isinstance(text, str) else text)
-        return self.read_response(head)
-
-
-class RestTestCase(ClusterTestCase):
-    def start_node(self, **flags: Any) -> Node:
-        self.cluster: Cluster = self.start_cluster(groups=1, followers=0, **flags)
-        return self.cluster.leader()
-
-    def connect(self, node: Node, timeout: float = 10.0) -> HttpConnection:
-        connection = HttpConnection(node.api, timeout=timeout)
-        self.addCleanup(connection.close)
-        return connection
-
-    def assert_problem(self, answer: Response, status: int, code: str) -> dict[str, Any]:
-        self.assertEqual(answer.status, status, answer)
-        self.assertEqual(answer.headers["content-type"], "application/problem+json")
-        problem = answer.json()
-        self.assertEqual((problem["status"], problem["code"]), (status, code), problem)
-        self.assertTrue(problem["type"] and problem["title"] and problem["detail"], problem)
-        return problem
 
 
 class Keys(RestTestCase):
@@ -181,7 +129,7 @@ class Keys(RestTestCase):
         def post(path: str, kind: Optional[str], body: bytes = document) -> Response:
             connection = self.connect(node)
             header = "" if kind is None else f"Content-Type: {kind}\r\n"
-            head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{header}Content-Length: {len(body)}\r\n\r\n"
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{header}Content-Length: {len(body)}\r\n\r\n"
             return connection.ask(head.encode() + body)
 
         for kind in ("application/json", "Application/JSON; charset=utf-8", None):
@@ -360,12 +308,12 @@ class Listing(RestTestCase):
         reader = HttpConnection(node.api, timeout=60)
         self.addCleanup(reader.close)
         # The list, and behind it a request that has to wait for its end.
-        reader.send(b"GET /keys HTTP/1.1\r\nHost: a\r\n\r\nGET /get?key=x HTTP/1.1\r\nHost: a\r\n\r\n")
+        reader.send(b"GET /keys HTTP/1.1\r\nHost: localhost\r\n\r\nGET /get?key=x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         wait_until(lambda: node.cluster()["stats"]["clients"] >= 2, what="it is connected")
         # Others are served meanwhile; one more that vanishes in the middle does no harm.
         for _ in range(3):
             goner = Connection(node.api)
-            goner.send(b"GET /keys HTTP/1.1\r\nHost: a\r\n\r\n")
+            goner.send(b"GET /keys HTTP/1.1\r\nHost: localhost\r\n\r\n")
             self.assertTrue(goner.read_exactly(1000))
             goner.close()
             node.set("other", "v")
@@ -390,9 +338,9 @@ class Listing(RestTestCase):
                 pass
             self.assertEqual(sorted(json.loads(body)["keys"]), ["a", "b"])
         with HttpConnection(node.api) as connection:
-            answer = connection.ask("HEAD /keys HTTP/1.1\r\nHost: a\r\n\r\n", head=True)
+            answer = connection.ask("HEAD /keys HTTP/1.1\r\nHost: localhost\r\n\r\n", head=True)
             self.assertEqual((answer.status, answer.headers["transfer-encoding"]), (200, "chunked"))
-            self.assertEqual(connection.ask("GET /get?key=a HTTP/1.1\r\nHost: a\r\n\r\n").json()["value"], "v")
+            self.assertEqual(connection.ask("GET /get?key=a HTTP/1.1\r\nHost: localhost\r\n\r\n").json()["value"], "v")
 
 
 class Protocol(RestTestCase):
@@ -403,10 +351,10 @@ class Protocol(RestTestCase):
         requests = b""
         for i in range(count):
             body = b'{"key":"k%d","value":"%d"}' % (i, i)
-            requests += b"POST /set HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
-            requests += b"GET /get?key=k%d HTTP/1.1\r\nHost: a\r\n\r\n" % i
+            requests += b"POST /set HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            requests += b"GET /get?key=k%d HTTP/1.1\r\nHost: localhost\r\n\r\n" % i
             if i % 500 == 0:
-                requests += b"GET /keys?prefix=k0 HTTP/1.1\r\nHost: a\r\n\r\n"
+                requests += b"GET /keys?prefix=k0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
         threading.Thread(target=connection.send, args=(requests,), daemon=True).start()
         for i in range(count):
             self.assertEqual(connection.read_response().json()["key"], f"k{i}")
@@ -417,7 +365,7 @@ class Protocol(RestTestCase):
     def test_byte_by_byte(self) -> None:
         node = self.start_node()
         connection = self.connect(node)
-        for byte in b'POST /set HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n' \
+        for byte in b'POST /set HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n' \
                     b'A\r\n{"key":"k"\r\nD\r\n,"value":"v"}\r\n0\r\n\r\n':
             connection.send(bytes([byte]))
         self.assertEqual(connection.read_response().status, 200)
@@ -425,7 +373,7 @@ class Protocol(RestTestCase):
 
     def test_what_two_parsers_could_read_differently_is_refused(self) -> None:
         node = self.start_node()
-        hidden = "GET /get?key=secret HTTP/1.1\r\nHost: a\r\n\r\n"
+        hidden = "GET /get?key=secret HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for head, status in (
             ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
             ("Content-Length: 0\r\nContent-Length: 5\r\n\r\n", 400),
@@ -443,16 +391,16 @@ class Protocol(RestTestCase):
             ("Transfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n", 400),
         ):
             connection = self.connect(node)
-            answer = connection.ask("POST /set?key=k HTTP/1.1\r\nHost: a\r\n" + head + hidden)
+            answer = connection.ask("POST /set?key=k HTTP/1.1\r\nHost: localhost\r\n" + head + hidden)
             self.assert_problem(answer, status, "BADREQUEST")
             self.assertEqual(answer.headers["connection"], "close", head)
             with self.assertRaises(EOFError, msg=head):
                 connection.read_response()
-        for text in ("GET / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\nHost: a\r\n\r\n", "*1\r\n$4\r\nPING\r\n", "BREW / HTTP/1.1\r\n"):
+        for text in ("GET / HTTP/1.1\r\n\r\n", "GET / HTTP/2.0\r\nHost: localhost\r\n\r\n", "*1\r\n$4\r\nPING\r\n", "BREW / HTTP/1.1\r\n"):
             connection = self.connect(node)
             self.assertIn(connection.ask(text).status, (400, 501, 505), text)
             self.assertTrue(connection.is_closed())
-        for text, has_body in (("HEAD / HTTP/1.1\r\n\r\n", False), ("HEAD / HTTP/2.0\r\nHost: a\r\n\r\n", False),
+        for text, has_body in (("HEAD / HTTP/1.1\r\n\r\n", False), ("HEAD / HTTP/2.0\r\nHost: localhost\r\n\r\n", False),
                                ("HEAD /\r\n\r\n", False), ("HEADER / HTTP/1.1\r\n", True)):
             connection = self.connect(node)
             answer = connection.ask(text, head=not has_body)
@@ -463,11 +411,11 @@ class Protocol(RestTestCase):
     def test_limits(self) -> None:
         node = self.start_node()
         for head, status in (
-            ("GET /get?key=" + "x" * (64 << 10) + " HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+            ("GET /get?key=" + "x" * (64 << 10) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
             ("GET /get?key=" + "x" * (200 << 10), 414),
-            ("GET / HTTP/1.1\r\nHost: a\r\nX: " + "x" * (64 << 10) + "\r\n\r\n", 431),
-            ("GET / HTTP/1.1\r\nHost: a\r\n" + "X: y\r\n" * (20 << 10), 431),
-            ("POST /set HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2000000000\r\n\r\n", 413),
+            ("GET / HTTP/1.1\r\nHost: localhost\r\nX: " + "x" * (64 << 10) + "\r\n\r\n", 431),
+            ("GET / HTTP/1.1\r\nHost: localhost\r\n" + "X: y\r\n" * (20 << 10), 431),
+            ("POST /set HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 2000000000\r\n\r\n", 413),
         ):
             connection = self.connect(node)
             self.assert_problem(connection.ask(head), status, "TOOLARGE")
@@ -483,8 +431,8 @@ class Protocol(RestTestCase):
     def test_keep_alive(self) -> None:
         node = self.start_node()
         for request, stays in (
-            ("GET /health HTTP/1.1\r\nHost: a\r\n\r\n", True),
-            ("GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", False),
+            ("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n", True),
+            ("GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", False),
             ("GET /health HTTP/1.0\r\n\r\n", False),
             ("GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True),
         ):
@@ -500,7 +448,7 @@ class Protocol(RestTestCase):
     def test_a_client_that_has_said_all_gets_its_answers(self) -> None:
         node = self.start_node()
         connection = self.connect(node)
-        connection.send(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /keys HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /keys HTTP/1.1\r\nHost: localhost\r\n\r\n")
         connection.sock.shutdown(socket.SHUT_WR)
         self.assertEqual(connection.read_response().status, 200)
         self.assertEqual(connection.read_response().json()["count"], 0)
@@ -509,14 +457,14 @@ class Protocol(RestTestCase):
     def test_expect_continue(self) -> None:
         node = self.start_node()
         connection = self.connect(node)
-        answer = connection.ask("POST /set?key=k HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        answer = connection.ask("POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
         self.assertEqual(answer.status, 100)
         self.assertEqual(connection.ask("hello").status, 200)
         self.assertEqual(node.get("k"), "hello")
         for request, status, code in (("POST /nowhere", 404, "NOTFOUND"), ("PUT /set", 405, "METHOD")):
             for body in ("Content-Length: 5", "Transfer-Encoding: chunked"):
                 connection = self.connect(node)
-                answer = connection.ask(f"{request} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{body}\r\n\r\n")
+                answer = connection.ask(f"{request} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{body}\r\n\r\n")
                 self.assert_problem(answer, status, code)
                 self.assertEqual(answer.headers["connection"], "close")
                 self.assertTrue(connection.is_closed())
@@ -551,13 +499,13 @@ class Protocol(RestTestCase):
         begin = time.monotonic()
         head, body, chunks = (self.connect(node, timeout=30) for _ in range(3))
         head.send(b"GET /get?key=k HTTP/1.1\r\nHost: ")
-        body.send(b"POST /set?key=k HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nbegin")
-        chunks.send(b"POST /set?key=k HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        body.send(b"POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin")
+        chunks.send(b"POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         idle = self.connect(node)
-        self.assertEqual(idle.ask("GET /health HTTP/1.1\r\nHost: a\r\n\r\n").status, 200)
+        self.assertEqual(idle.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200)
         uploader = self.connect(node, timeout=30)
         size, step = 25 << 14, 1 << 14
-        uploader.send(b"POST /set?key=slow HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+        uploader.send(b"POST /set?key=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size)
 
         def trickle() -> None:
             for _ in range(25):
@@ -578,7 +526,7 @@ class Protocol(RestTestCase):
         self.assertEqual(uploader.read_response().status, 200, "one that makes progress is not cut off")
         self.assertGreater(time.monotonic() - begin, 14)
         self.assertEqual(len(node.execute("GET", "slow")), size)
-        self.assertEqual(idle.ask("GET /health HTTP/1.1\r\nHost: a\r\n\r\n").status, 200, "an idle one stays")
+        self.assertEqual(idle.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200, "an idle one stays")
 
     def test_a_slow_reader_gets_the_whole_of_a_last_reply(self) -> None:
         """Much more than the sockets' buffers take in, for longer than the 5 s in which the reader has to take some."""
@@ -588,7 +536,7 @@ class Protocol(RestTestCase):
         begin = time.monotonic()
         readers: list[tuple[HttpConnection, int]] = []
         for port, request in (
-            (node.api, b"GET /get?key=big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+            (node.api, b"GET /get?key=big HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
             (node.redis, b"GET big\r\nQUIT\r\n"),
         ):
             reader = HttpConnection(port)
@@ -609,7 +557,7 @@ class Protocol(RestTestCase):
 
         def admitted() -> Optional[HttpConnection]:
             client = self.connect(node)
-            return client if client.ask("GET /health HTTP/1.1\r\nHost: a\r\n\r\n").status == 200 else None
+            return client if client.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status == 200 else None
 
         # Those that asked whether the node is healthy may still be counted.
         clients = [wait_until(admitted, what="a client is admitted") for _ in range(3)]

@@ -124,6 +124,32 @@ static void test_notify_keyspace_events(void **state) {
     takes("notify-keyspace-events", "", "");
 }
 
+static void test_lists_of_names(void **state) {
+    (void)state;
+    takes("api-hosts", "db.example, db  DB2.example.", "db.example, db  DB2.example.");
+    takes("api-hosts", "", "");
+    const char *const hosts = "argument must be names of hosts, without ports, with commas between them";
+    refuses("api-hosts", "db.example,db:9000", hosts);
+    refuses("api-hosts", "http://db", hosts);
+    refuses("api-hosts", "[::1]", hosts);
+    takes("api-origins", "https://app.example,http://localhost:3000",
+          "https://app.example,http://localhost:3000");
+    const char *const origins = "argument must be origins (https://app.example), with commas between them";
+    refuses("api-origins", "null", origins); /* what any page can say */
+    refuses("api-origins", "*", origins);
+    refuses("api-origins", "https://*", origins);
+    refuses("api-origins", "app.example", origins);
+    refuses("api-origins", "https://app.example/", origins);
+    takes("api-origins", "", "");
+
+    struct slice rest = SLICE(" ,a,, b c, "), items[4];
+    for (size_t i = 0; i < 4; i++) {
+        items[i] = settings_next_item(&rest);
+    }
+    assert_true(slice_equals(items[0], SLICE("a")) && slice_equals(items[1], SLICE("b")) &&
+                slice_equals(items[2], SLICE("c")) && items[3].len == 0);
+}
+
 static void test_lists(void **state) {
     (void)state;
     takes("client-output-buffer-limit", "pubsub 1mb 2 3",
@@ -148,11 +174,8 @@ static void test_lists(void **state) {
 int main(void) {
 #define test(function) cmocka_unit_test_setup(function, set_up)
     const struct CMUnitTest tests[] = {
-        test(test_defaults_are_valid_and_in_order),
-        test(test_numbers_and_sizes),
-        test(test_words),
-        test(test_notify_keyspace_events),
-        test(test_lists),
+        test(test_defaults_are_valid_and_in_order), test(test_numbers_and_sizes), test(test_words),
+        test(test_notify_keyspace_events),          test(test_lists_of_names),    test(test_lists),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
