@@ -3,6 +3,8 @@
  */
 #include "server/node.h"
 
+#include "server/commands/client/pubsub.h"
+#include "server/commands/features.h"
 #include "server/commands/node/config.h"
 #include "server/dispatch/telemetry.h"
 #include "server/net/listener.h"
@@ -129,7 +131,7 @@ static void on_role(void *context, enum replication_role role) {
 
 static void on_message(void *context, struct slice channel, struct slice text) {
     struct node *node = context;
-    resp_server_publish(node->resp, channel, text);
+    pubsub_publish(resp_server_clients(node->resp), channel, text);
 }
 
 static void on_leader(void *context) {
@@ -310,11 +312,12 @@ static bool create_servers(struct node *node, const char **reason) {
     };
     node->stats.started_ms = loop_now_ms(node->loop);
     node->stats.started_monotonic_ms = loop_monotonic_ms(node->loop);
-    node->resp = resp_server_create(&node->context);
+    node->resp = resp_server_create(&node->context, &all_features);
     node->rest = node->resp == NULL ? NULL : rest_server_create(&node->context);
     if (node->rest == NULL) {
         return false;
     }
+    config_apply_all(&node->context, resp_server_clients(node->resp));
     node->resp_listener =
         listen_on(node, node->options->redis_port, resp_refusal, resp_server_accept, node->resp, reason);
     if (node->resp_listener == NULL) {

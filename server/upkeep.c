@@ -1,6 +1,6 @@
 #include "server/upkeep.h"
 
-#include "server/clients/limits.h"
+#include "server/clients/clients.h"
 #include "server/dispatch/telemetry.h"
 #include "server/memory/huge_pages.h"
 
@@ -19,7 +19,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     struct clients *clients = ((struct upkeep *)timer->data)->clients;
     keyspace_note_peak(clients->context->keyspace);
     telemetry_sample(clients->context);
-    clients_look_after(clients);
+    clients_tick(clients);
     huge_pages_give_back();
 }
 

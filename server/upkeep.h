@@ -1,6 +1,6 @@
 /* upkeep.h: what is looked after ten times a second whether or not anybody asks: the rates that INFO shows, the
- * peak of memory, the limits of clients, and memory that was touched ahead. One a struct clients, which owns
- * it.
+ * peak of memory, what features do ten times a second, and memory that was touched ahead. One a resp_server,
+ * which owns it.
  */
 #ifndef KVNODE_SERVER_UPKEEP_H
 #define KVNODE_SERVER_UPKEEP_H

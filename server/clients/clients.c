@@ -2,22 +2,9 @@
 
 #include "server/clients/clients.h"
 
-#include "server/clients/client_eviction.h"
-#include "server/clients/limits.h"
-#include "server/commands/client/notify.h"
-#include "server/commands/client/pause.h"
-#include "server/commands/client/pubsub.h"
-#include "server/commands/client/tracking.h"
-#include "server/commands/client/transactions.h"
-#include "server/commands/client/wait.h"
-#include "server/commands/node/config.h"
-#include "server/dispatch/walk.h"
-#include "server/upkeep.h"
-
 #include <assert.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
 enum {
     FIRST_BUCKETS = 64, /* a power of two */
@@ -70,6 +57,13 @@ struct client *clients_find(const struct clients *clients, uint64_t id) {
     return client;
 }
 
+static void begin(struct client *client) {
+    const struct clients *clients = client->clients;
+    for (uint32_t bits = clients->with.begin; bits != 0;) {
+        clients_next_feature(clients, &bits)->begin(client);
+    }
+}
+
 void clients_add(struct clients *clients, struct client *client) {
     client->clients = clients;
     client->id = ++clients->last_id;
@@ -86,6 +80,7 @@ void clients_add(struct clients *clients, struct client *client) {
     }
     clients->last = client;
     clients->count++;
+    begin(client);
 }
 
 static void add_pending(struct client **first, struct client *client) {
@@ -109,30 +104,37 @@ static void forget_pending(struct client *client) {
 }
 
 void client_forget_state(struct client *client) {
-    transaction_forget(client);
-    pubsub_forget(client);
-    tracking_forget(client);
-    client->gates &= GATE_UNAUTHENTICATED;
+    const struct clients *clients = client->clients;
+    for (uint32_t bits = clients->with.end; bits != 0;) {
+        clients_next_feature(clients, &bits)->end(client);
+    }
+}
+
+void client_reset(struct client *client) {
+    client_forget_state(client);
+    client->protocol = 2;
     client->no_evict = client->no_touch = false;
+    begin(client);
+}
+
+static void leave_features(struct client *client) {
+    const struct clients *clients = client->clients;
+    client_forget_state(client);
+    for (uint32_t bits = clients->with.gone; bits != 0;) {
+        clients_next_feature(clients, &bits)->gone(client);
+    }
 }
 
 void clients_remove(struct client *client) {
     struct clients *clients = client->clients;
-    client_forget_state(client);
+    leave_features(client);
     forget_pending(client);
-    wait_destroy(&client->wait);
-    walk_destroy(&client->walk);
     buf_deinit(&client->pushes);
     for (size_t i = 0; i < CLIENT_TEXTS; i++) {
         free(client->texts[i]);
         client->texts[i] = NULL;
     }
     index_remove(clients, client);
-    clients->counted_bytes -= client->counted_bytes;
-    if (clients->next_look == client) {
-        clients->next_look = client->next;
-    }
-    client_eviction_forget(clients->eviction, client);
     *(client->prev == NULL ? &clients->first : &client->prev->next) = client->next;
     *(client->next == NULL ? &clients->last : &client->next->prev) = client->prev;
     clients->count--;
@@ -169,43 +171,55 @@ void client_push(struct client *client, const struct buf *messages) {
     if (client->overflowed) {
         return;
     }
-    bool waits = client == clients->current || client->walk != NULL || buf_used(&client->pushes) > 0;
+    bool waits = client == clients->current || client->answering || buf_used(&client->pushes) > 0;
     buf_append_slice(waits ? &client->pushes : conn_out(client->conn), bytes);
     client->overflowed |= buf_failed(&client->pushes);
 }
 
 void client_deliver(struct client *client) {
-    if (buf_used(&client->pushes) == 0 || client->walk != NULL) {
+    if (buf_used(&client->pushes) == 0 || client->answering) {
         return;
     }
     buf_append_slice(conn_out(client->conn), buf_slice(&client->pushes));
     buf_deinit(&client->pushes);
 }
 
+static void tell_sent(struct client *client) {
+    const struct clients *clients = client->clients;
+    for (uint32_t bits = clients->with.sent; bits != 0;) {
+        clients_next_feature(clients, &bits)->sent(client);
+    }
+}
+
 /* Before the poll: what has been written for others than the client of the moment is sent. What waits for the
- * end of a walk is looked after again in the next iteration. */
-static void send_pending(void *context) {
-    struct clients *clients = context;
+ * end of an answer is looked after again in the next iteration. */
+static void send_pending(struct clients *clients) {
     struct client *waiting = NULL;
-    tracking_broadcast(clients);
     while (clients->pending != NULL) {
         struct client *client = clients->pending;
         forget_pending(client);
         if (client->overflowed) {
             conn_close(client->conn, CLOSE_OUTPUT_LIMIT);
-        } else if (client->walk != NULL) {
+        } else if (client->answering) {
             add_pending(&waiting, client);
         } else {
             client_deliver(client);
             conn_flush(client->conn);
-            client_count_now(client);
+            tell_sent(client);
         }
     }
     clients->pending = waiting;
     if (waiting != NULL) {
         waiting->pending_from = &clients->pending;
     }
-    client_eviction_look(clients->eviction);
+}
+
+static void flush(void *context) {
+    struct clients *clients = context;
+    for (uint32_t bits = clients->with.flush; bits != 0;) {
+        clients_next_feature(clients, &bits)->flush(clients);
+    }
+    send_pending(clients);
 }
 
 /* --- Holding back: a held client is not read from, so whether it is still there has to be asked for --- */
@@ -240,64 +254,97 @@ void client_look_for(struct client *client) {
     }
 }
 
-void client_hold(struct client *client, enum client_hold why) {
-    client->holds = (uint8_t)(client->holds | why);
+void client_hold(struct client *client, enum client_gate why) {
+    client->holds |= (uint32_t)why;
     conn_pause(client->conn);
     look_later(client);
 }
 
-void client_release(struct client *client, enum client_hold why) {
-    if ((client->holds & why) == 0) {
+void client_release(struct client *client, enum client_gate why) {
+    if ((client->holds & (uint32_t)why) == 0) {
         return;
     }
-    client->holds = (uint8_t)(client->holds & ~(unsigned)why);
+    client->holds &= ~(uint32_t)why;
     if (client->holds != 0) {
         return;
     }
-    conn_set_deadline(client->conn, config_idle_deadline(client->clients->context));
-    if (client->walk == NULL) {
+    conn_set_deadline(client->conn, client_idle_deadline(client->clients));
+    if (!client->answering) {
         conn_resume(client->conn);
     }
 }
 
-/* --- Life --- */
-
-/* Where names are hashed, names must not be chosen to collide. */
-static bool init_interests(struct clients *clients) {
-    uint8_t secret[16];
-    if (getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
-        return false;
-    }
-    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
-        interest_init(&clients->subscribed[kind], siphash_key_from(secret));
-    }
-    interest_init(&clients->watched, siphash_key_from(secret));
-    return true;
+int64_t client_idle_deadline(const struct clients *clients) {
+    int64_t timeout_s = clients->context->settings->timeout_s;
+    return timeout_s == 0 ? 0 : loop_monotonic_ms(clients->loop) + timeout_s * 1000;
 }
 
-struct clients *clients_create(const struct command_context *context) {
+/* --- Life --- */
+
+void clients_tick(struct clients *clients) {
+    for (uint32_t bits = clients->with.tick; bits != 0;) {
+        clients_next_feature(clients, &bits)->tick(clients);
+    }
+}
+
+static struct feature_masks masks_of(const feature_table *features) {
+    struct feature_masks with = {0};
+    for (int i = 0; i < FEATURES; i++) {
+        const struct feature *feature = (*features)[i];
+        uint32_t bit = UINT32_C(1) << i;
+        with.arrive |= feature->arrive != NULL ? bit : 0;
+        with.before |= feature->before != NULL ? bit : 0;
+        with.refused |= feature->refused != NULL ? bit : 0;
+        with.after |= feature->after != NULL ? bit : 0;
+        with.bytes |= feature->bytes != NULL ? bit : 0;
+        with.begin |= feature->begin != NULL ? bit : 0;
+        with.end |= feature->end != NULL ? bit : 0;
+        with.gone |= feature->gone != NULL ? bit : 0;
+        with.sent |= feature->sent != NULL ? bit : 0;
+        with.stop |= feature->stop != NULL ? bit : 0;
+        with.flush |= feature->flush != NULL ? bit : 0;
+        with.tick |= feature->tick != NULL ? bit : 0;
+        with.is_stranger |= feature->is_stranger ? bit : 0;
+        with.listens |= feature->listens ? bit : 0;
+        with.subscribes |= feature->subscribes ? bit : 0;
+    }
+    return with;
+}
+
+static bool start_features(struct clients *clients) {
+    bool started = true;
+    for (int i = 0; i < FEATURES && started; i++) {
+        const struct feature *feature = (*clients->features)[i];
+        started = feature->start == NULL || feature->start(clients);
+    }
+    return started;
+}
+
+static void stop_features(struct clients *clients) {
+    for (uint32_t bits = clients->with.stop; bits != 0;) {
+        clients_next_feature(clients, &bits)->stop(clients);
+    }
+}
+
+struct clients *clients_create(const struct command_context *context, const feature_table *features) {
     struct clients *clients = calloc(1, sizeof(*clients));
     if (clients == NULL) {
         return NULL;
     }
     clients->context = context;
     clients->loop = context->loop;
+    clients->features = features;
+    clients->with = masks_of(features);
     buf_init(&clients->nowhere, 0);
     clients->bucket_count = FIRST_BUCKETS;
     clients->buckets = calloc(clients->bucket_count, sizeof(struct client *));
-    clients->pause = pause_create(clients);
-    clients->eviction = client_eviction_create(clients);
-    clients->upkeep = upkeep_create(clients);
-    if (clients->buckets == NULL || clients->pause == NULL || clients->eviction == NULL ||
-        clients->upkeep == NULL || !init_interests(clients)) {
-        upkeep_destroy(&clients->upkeep);
-        client_eviction_destroy(&clients->eviction);
-        pause_destroy(&clients->pause);
+    if (clients->buckets == NULL || !start_features(clients)) {
+        stop_features(clients);
         free(clients->buckets);
         free(clients);
         return NULL;
     }
-    clients->flush = (struct loop_hook){.run = send_pending, .context = clients};
+    clients->flush = (struct loop_hook){.run = flush, .context = clients};
     loop_add_flush_hook(clients->loop, &clients->flush);
     return clients;
 }
@@ -310,15 +357,7 @@ void clients_destroy(struct clients **handle) {
     *handle = NULL;
     assert(clients->first == NULL);
     loop_remove_flush_hook(clients->loop, &clients->flush);
-    upkeep_destroy(&clients->upkeep);
-    client_eviction_destroy(&clients->eviction);
-    notify_stop(clients);
-    tracking_destroy(clients);
-    pause_destroy(&clients->pause);
-    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
-        interest_deinit(&clients->subscribed[kind]);
-    }
-    interest_deinit(&clients->watched);
+    stop_features(clients);
     free(clients->buckets);
     free(clients);
 }

@@ -62,6 +62,8 @@ struct request {
     const struct slice *args;
     size_t arg_count;
     struct key key; /* the only key of a command that has just one */
+    uint32_t flags; /* the command's, and those of what it will run; known on the long way only */
+    bool is_kept;   /* it will not be run now, but kept: that takes memory */
     bool last;      /* of its batch, and with a single key: the write that comes next is for its value */
     struct resp_reply reply;
 };

@@ -1,9 +1,6 @@
 #include "server/dispatch/dispatch.h"
 
 #include "server/clients/clients.h"
-#include "server/commands/client/gates.h"
-#include "server/commands/client/tracking.h"
-#include "server/commands/client/transactions.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/telemetry.h"
 #include "server/dispatch/walk.h"
@@ -135,15 +132,9 @@ static bool make_room(struct request *request) {
     return err == ERR_NONE;
 }
 
-/* Between MULTI and EXEC every command takes memory: that of the queue. */
-static bool is_to_be_queued(const struct request *request) {
-    return (request->client->gates & GATE_MULTI) != 0 && !request->client->executing &&
-           (request->command->flags & (COMMAND_UNQUEUED | COMMAND_NO_MULTI)) == 0;
-}
-
 /* What may take memory makes room for it first, or is refused. */
 static bool has_room(struct request *request) {
-    bool grows = (request->command->flags & COMMAND_DENYOOM) != 0 || is_to_be_queued(request);
+    bool grows = (request->command->flags & COMMAND_DENYOOM) != 0 || request->is_kept;
     return !grows || make_room(request);
 }
 
@@ -160,14 +151,13 @@ static void call(struct request *request) {
     keyspace_set_touching(request->context->keyspace, before);
 }
 
-/* timed: whether or not it is the command's turn. */
-static void run(struct request *request, bool timed) {
+static void run(struct request *request) {
     struct command_stat *stat = &request->context->telemetry->commands[command_table_index(request->command)];
-    if (telemetry_begin(stat) || timed || telemetry_large(request)) {
+    if (telemetry_begin(stat) || telemetry_large(request)) {
         uint64_t begin_us = loop_monotonic_us();
         call(request);
         uint64_t us = loop_monotonic_us() - begin_us;
-        if (request->client->walk == NULL) {
+        if (!request->client->answering) {
             telemetry_timed(request, stat, us);
         } else {
             telemetry_postpone(request, stat);
@@ -183,7 +173,7 @@ static void run(struct request *request, bool timed) {
 
 void dispatch(struct request *request) {
     if (is_well_formed(request) && dispatch_admits(request)) {
-        run(request, false);
+        run(request);
     } else {
         telemetry_rejected(request);
     }
@@ -191,55 +181,59 @@ void dispatch(struct request *request) {
 
 void dispatch_run(struct request *request) {
     struct client *client = request->client;
-    uint32_t gates = client->clients->gates;
+    struct clients *clients = client->clients;
     client->command = request->command;
-    run(request, (gates & GATE_TIMED) != 0);
-    if ((client->clients->gates & GATE_MONITOR) != 0) {
-        gate_feed_monitors(request);
-    }
-    if ((client->gates & GATE_TRACKING) != 0) {
-        tracking_after(request);
+    run(request);
+    for (uint32_t bits = (client->gates | clients->gates) & clients->with.after; bits != 0;) {
+        clients_next_feature(clients, &bits)->after(request);
     }
 }
 
-/* In RESP2 a message can't be told from a reply: a subscriber gets no replies but those that are messages. */
-static bool is_allowed_to_subscriber(struct request *request) {
+/* What is on, in the rows' order, and between them what every command has to pass. */
+static enum feature_verdict pass_features(struct request *request) {
     const struct client *client = request->client;
-    const struct command *command = request->command;
-    if ((client->gates & GATE_SUBSCRIBED) == 0 || client->protocol > 2 ||
-        (command->flags & COMMAND_SUBSCRIBED) != 0) {
-        return true;
+    const struct clients *clients = client->clients;
+    uint32_t on = client->gates | clients->gates;
+    enum feature_verdict verdict = FEATURE_GO;
+    if (!is_well_formed(request)) {
+        return FEATURE_REFUSED;
     }
-    resp_errorf(
-        &request->reply,
-        "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
-        "in this context",
-        command->name);
-    return false;
+    request->flags = request->command->flags;
+    for (uint32_t bits = on & clients->with.arrive; bits != 0 && verdict == FEATURE_GO;) {
+        verdict = clients_next_feature(clients, &bits)->arrive(request);
+    }
+    if (verdict == FEATURE_GO && !dispatch_admits(request)) {
+        verdict = FEATURE_REFUSED;
+    }
+    for (uint32_t bits = on & clients->with.before; bits != 0 && verdict == FEATURE_GO;) {
+        verdict = clients_next_feature(clients, &bits)->before(request);
+    }
+    return verdict;
+}
+
+static void refuse(struct request *request, size_t written_from) {
+    const struct client *client = request->client;
+    const struct clients *clients = client->clients;
+    telemetry_rejected(request);
+    for (uint32_t bits = (client->gates | clients->gates) & clients->with.refused; bits != 0;) {
+        clients_next_feature(clients, &bits)->refused(request, written_from);
+    }
 }
 
 bool dispatch_gated(struct request *request) {
     struct client *client = request->client;
-    if ((client->gates & (GATE_REPLY_OFF | GATE_REPLY_SKIP)) != 0) {
+    if (client->muted) {
         buf_reset(&client->clients->nowhere);
         request->reply.out = &client->clients->nowhere;
     }
     size_t written_before = buf_used(request->reply.out);
-    bool admitted = is_well_formed(request) && gate_authenticated(request) && dispatch_admits(request) &&
-                    is_allowed_to_subscriber(request);
-    if (admitted && gate_paused(request)) {
+    enum feature_verdict verdict = pass_features(request);
+    if (verdict == FEATURE_HELD) {
         return false;
     }
-    client->gates &= ~(uint32_t)GATE_REPLY_SKIP;
-    bool in_multi = (client->gates & GATE_MULTI) != 0;
-    if (!admitted) {
-        telemetry_rejected(request);
-        if (in_multi) {
-            transaction_refused(request, written_before);
-        }
-    } else if (in_multi && (request->command->flags & COMMAND_UNQUEUED) == 0) {
-        transaction_queue(request);
-    } else {
+    if (verdict == FEATURE_REFUSED) {
+        refuse(request, written_before);
+    } else if (verdict == FEATURE_GO) {
         dispatch_run(request);
     }
     client_deliver(client);

@@ -22,13 +22,8 @@ static inline bool command_has_single_key(const struct command *command) {
  * has a single key and the arity is right. For a client whose gates, and those of all clients, are 0. */
 void dispatch(struct request *request);
 
-/* The same for all others, with what the gates stand for, in Redis's order:
- *
- *   known? -> arity -> password? (NOAUTH) -> whose keys? may write? room? -> allowed to a subscriber? ->
- * paused? -> MULTI: queued
- *   -> run, timed -> fed to monitors
- *
- * False: the command has to wait and nothing has happened; the client is held. */
+/* The same for all others: with the features that are on, in the order that clients/feature.h shows. False: the
+ * command has to wait and nothing has happened; the client is held. */
 bool dispatch_gated(struct request *request);
 
 /* The checks that depend on where the data is, and on how much there is, alone: false: replied with an error.

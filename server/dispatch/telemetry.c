@@ -10,8 +10,9 @@ static bool may_take_long(const struct command *command) {
     return (command->flags & (COMMAND_FAST | COMMAND_QUICK)) == 0;
 }
 
-static void arm(struct command_stat *stat, const struct command *command, uint64_t last_us) {
-    bool always = may_take_long(command) || last_us >= TELEMETRY_QUICK_US;
+static void arm(const struct telemetry *telemetry, struct command_stat *stat, const struct command *command,
+                uint64_t last_us) {
+    bool always = telemetry->times_all || may_take_long(command) || last_us >= TELEMETRY_QUICK_US;
     stat->until_timed = always ? 1 : TELEMETRY_EVERY;
 }
 
@@ -46,6 +47,13 @@ void telemetry_reset(struct telemetry *telemetry) {
     telemetry->exceeded_ms = telemetry->exceeded_since_ms = 0;
 }
 
+void telemetry_time_all(struct telemetry *telemetry, bool all) {
+    telemetry->times_all = all;
+    for (size_t i = 0; all && i < command_table_count(); i++) {
+        telemetry->commands[i].until_timed = 1;
+    }
+}
+
 void telemetry_destroy(struct telemetry **handle) {
     struct telemetry *telemetry = *handle;
     if (telemetry == NULL) {
@@ -60,7 +68,7 @@ void telemetry_destroy(struct telemetry **handle) {
 }
 
 void telemetry_postpone(const struct request *request, struct command_stat *stat) {
-    arm(stat, request->command, 0);
+    arm(request->context->telemetry, stat, request->command, 0);
 }
 
 void telemetry_timed(const struct request *request, struct command_stat *stat, uint64_t us) {
@@ -70,7 +78,7 @@ void telemetry_timed(const struct request *request, struct command_stat *stat, u
     if (stat->calls == 0) { /* it was CONFIG RESETSTAT */
         return;
     }
-    arm(stat, request->command, us);
+    arm(telemetry, stat, request->command, us);
     stat->timed_calls++;
     stat->timed_us += us;
     if (settings->latency_tracking) {

@@ -4,7 +4,7 @@
  * command that may take long is timed every time. One whose row says FAST or QUICK is timed once in
  * TELEMETRY_EVERY runs while it was quick, every time after it was not, and whenever it brings a large value;
  * its usec are the mean of those times all its calls. A threshold under 1 ms has every run of every command
- * timed (GATE_TIMED). An answer that is gathered in slices (walk.h) took as long as they took together.
+ * timed (telemetry_time_all). An answer that is gathered in slices (walk.h) took as long as they took together.
  */
 #ifndef KVNODE_SERVER_DISPATCH_TELEMETRY_H
 #define KVNODE_SERVER_DISPATCH_TELEMETRY_H
@@ -38,6 +38,7 @@ struct error_stat {
 
 struct telemetry {
     struct command_stat *commands; /* a row of the command table each */
+    bool times_all;                /* every run of every command is timed */
     struct error_stat errors[TELEMETRY_ERRORS];
     size_t error_count;
     uint64_t total_errors;
@@ -53,6 +54,9 @@ struct telemetry {
 struct telemetry *telemetry_create(void);             /* NULL: out of memory */
 void telemetry_destroy(struct telemetry **telemetry); /* NULL-safe, nulls it */
 void telemetry_reset(struct telemetry *telemetry);    /* CONFIG RESETSTAT: counters; no logs */
+
+/* From now on every run of every command is timed, or not any more. */
+void telemetry_time_all(struct telemetry *telemetry, bool all);
 
 /* A run begins: counts it. True: it is one to be timed. */
 static inline bool telemetry_begin(struct command_stat *stat) {

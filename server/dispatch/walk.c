@@ -133,6 +133,7 @@ void walk_destroy(struct walk **handle) {
         return;
     }
     *handle = NULL;
+    walk->client->answering = false;
     task_stop(walk->loop, &walk->task);
     if (!walk->gathered) {
         keyspace_unpin(walk->keyspace);
@@ -265,7 +266,12 @@ void walk_start(struct request *request, const struct walk_kind *kind, void *sta
     };
     keep_request(&walk->asked, request);
     client->walk = walk;
+    client->answering = true;
     keyspace_pin(walk->keyspace);
     conn_pause(client->conn);
     task_start(walk->loop, &walk->task);
 }
+
+static void end(struct client *client) { walk_destroy(&client->walk); }
+
+const struct feature feature_walk = {.end = end};

@@ -3,7 +3,7 @@
  *
  *   walk_start --> GATHERING (keyspace pinned, conn paused) --> SENDING (as the conn takes it) --> conn
  * resumed, walk freed
- *                        '------------ the client is gone: walk_destroy by its session ------------'
+ *                        '------------ the client is gone: the feature ends ------------'
  */
 #ifndef KVNODE_SERVER_DISPATCH_WALK_H
 #define KVNODE_SERVER_DISPATCH_WALK_H
@@ -31,6 +31,8 @@ void walk_on_room(struct walk *walk);
 void walk_finish_now(struct walk **walk);
 /* Frees it at once; NULL-safe, nulls it. */
 void walk_destroy(struct walk **walk);
+
+extern const struct feature feature_walk; /* its end: walk_destroy */
 
 /* For the kind's functions. */
 void *walk_state(const struct walk *walk);

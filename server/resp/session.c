@@ -3,13 +3,11 @@
 #include "protocol/resp_request.h"
 #include "server/clients/clients.h"
 #include "server/clients/limits.h"
-#include "server/commands/client/pubsub.h"
-#include "server/commands/client/transactions.h"
-#include "server/commands/node/config.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
 #include "server/net/socket.h"
+#include "server/upkeep.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,6 +25,7 @@ struct resp_server {
     const struct command_context *context;
     struct command_table *table;
     struct clients *clients;
+    struct upkeep *upkeep;
     struct resp_arguments arguments;
     struct batched batch[RESP_BATCH_COMMANDS];
     uint64_t hashes[RESP_BATCH_COMMANDS]; /* of the batch's keys, where a command has a single one */
@@ -71,7 +70,7 @@ static bool prepare(struct resp_server *server, struct batched *item) {
 }
 
 static struct resp_limits limits_of(const struct resp_session *session) {
-    bool stranger = (session->client.gates & GATE_UNAUTHENTICATED) != 0;
+    bool stranger = client_has(&session->client, session->server->clients->with.is_stranger);
     return stranger ? resp_limits_of_strangers()
                     : resp_limits((size_t)session->server->context->settings->proto_max_bulk_bytes);
 }
@@ -196,11 +195,12 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
 static bool is_over_limit(struct resp_session *session, size_t unread_bytes, enum close_reason *reason) {
     const struct settings *settings = session->server->context->settings;
     size_t most = (size_t)settings->output_limits[CLIENT_CLASS_NORMAL].hard_bytes;
-    unread_bytes += transaction_bytes(&session->client);
+    unread_bytes += client_feature_bytes(&session->client);
     *reason = unread_bytes > (size_t)settings->client_query_buffer_limit_bytes ? CLOSE_INPUT_LIMIT
                                                                                : CLOSE_OUTPUT_LIMIT;
-    return *reason == CLOSE_INPUT_LIMIT || (most != 0 && (session->client.gates & GATE_SUBSCRIBED) == 0 &&
-                                            buf_used(conn_out(session->client.conn)) > most);
+    return *reason == CLOSE_INPUT_LIMIT ||
+           (most != 0 && !client_has(&session->client, session->server->clients->with.subscribes) &&
+            buf_used(conn_out(session->client.conn)) > most);
 }
 
 static size_t on_input(struct conn *conn, void *context, struct slice in) {
@@ -266,8 +266,8 @@ static void on_deadline(struct conn *conn, void *context) {
     }
     int64_t idle_ms = loop_monotonic_ms(command->loop) - client->active_ms;
     int64_t left_ms = command->settings->timeout_s * 1000 - idle_ms;
-    bool listens = (client->gates & (GATE_SUBSCRIBED | GATE_MONITOR)) != 0;
-    if (left_ms <= 0 && !listens && client->walk == NULL) {
+    bool listens = client_has(client, client->clients->with.listens);
+    if (left_ms <= 0 && !listens && !client->answering) {
         conn_close(conn, CLOSE_TIMEOUT);
     } else {
         conn_set_deadline(conn, loop_monotonic_ms(command->loop) + (left_ms > 0 ? left_ms : 1000));
@@ -299,19 +299,18 @@ static const struct conn_handler handler = {
 /* --- The server
  * --------------------------------------------------------------------------------------------------- */
 
-struct resp_server *resp_server_create(const struct command_context *context) {
+struct resp_server *resp_server_create(const struct command_context *context, const feature_table *features) {
     struct resp_server *server = calloc(1, sizeof(*server));
     if (server == NULL) {
         return NULL;
     }
     server->context = context;
     server->table = command_table_create();
-    server->clients = server->table == NULL ? NULL : clients_create(context);
-    if (server->clients == NULL) {
+    server->clients = server->table == NULL ? NULL : clients_create(context, features);
+    server->upkeep = server->clients == NULL ? NULL : upkeep_create(server->clients);
+    if (server->upkeep == NULL) {
         resp_server_destroy(&server);
-        return NULL;
     }
-    config_apply_all(context, server->clients);
     return server;
 }
 
@@ -321,14 +320,15 @@ void resp_server_destroy(struct resp_server **handle) {
         return;
     }
     *handle = NULL;
+    upkeep_destroy(&server->upkeep);
     clients_destroy(&server->clients);
     resp_arguments_deinit(&server->arguments);
     command_table_destroy(&server->table);
     free(server);
 }
 
-void resp_server_publish(struct resp_server *server, struct slice channel, struct slice text) {
-    pubsub_publish(server->clients, channel, text);
+struct clients *resp_server_clients(struct resp_server *server) {
+    return server->clients;
 }
 
 void resp_server_accept(void *resp_server, int fd) {
@@ -346,8 +346,7 @@ void resp_server_accept(void *resp_server, int fd) {
         return;
     }
     clients_add(server->clients, &session->client);
-    session->client.gates = context->settings->requirepass[0] == '\0' ? 0 : GATE_UNAUTHENTICATED;
-    conn_set_deadline(session->client.conn, config_idle_deadline(context));
+    conn_set_deadline(session->client.conn, client_idle_deadline(server->clients));
     socket_set_keepalive(fd, (int)context->settings->tcp_keepalive_s);
     context->stats->clients++;
     context->stats->resp_clients++;

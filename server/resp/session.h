@@ -9,19 +9,19 @@
 #ifndef KVNODE_SERVER_RESP_SESSION_H
 #define KVNODE_SERVER_RESP_SESSION_H
 
+#include "server/clients/feature.h"
 #include "server/context.h"
 
 enum { RESP_BATCH_COMMANDS = KEYSPACE_PREFETCH_MAX, RESP_TURN_US = 400 };
 
 struct resp_server;
 
-/* context outlives it. NULL: out of memory. */
-struct resp_server *resp_server_create(const struct command_context *context);
+/* context and features outlive it. NULL: out of memory. */
+struct resp_server *resp_server_create(const struct command_context *context, const feature_table *features);
 /* After all its conns are closed (net_destroy). NULL-safe, nulls it. */
 void resp_server_destroy(struct resp_server **server);
 
-/* A message that a client of another node has published. */
-void resp_server_publish(struct resp_server *server, struct slice channel, struct slice text);
+struct clients *resp_server_clients(struct resp_server *server); /* of this server */
 
 /* A listener's on_accept: takes fd over. */
 void resp_server_accept(void *resp_server, int fd);

@@ -39,7 +39,7 @@ static void a_rewrite(void) {
     write_file(path);
     set_up(&unused);
     close(node.client);
-    memset(clients, 0, sizeof(clients));
+    memset(client_ends, 0, sizeof(client_ends));
     buf_init(&transcript.heard[0], SIZE_MAX);
     snprintf(node.options.config_file, sizeof(node.options.config_file), "%s", path);
     node.settings.slowlog_max_len = 7;
@@ -53,7 +53,7 @@ static void a_rewrite(void) {
     }
     check_file(path, reply.len > 0, done);
     unlink(path);
-    close(clients[0]);
+    close(client_ends[0]);
     node.client = -1;
     buf_deinit(&transcript.heard[0]);
     tear_down(&unused);

@@ -55,7 +55,7 @@ static void begin(void) {
     void *unused;
     set_up(&unused);
     close(node.client);
-    memset(clients, 0, sizeof(clients));
+    memset(client_ends, 0, sizeof(client_ends));
     memset(transcript.closed, 0, sizeof(transcript.closed));
     for (size_t i = 0; i < CLIENTS; i++) {
         buf_init(&transcript.heard[i], SIZE_MAX);
@@ -67,9 +67,9 @@ static void end(void) {
     void *unused;
     fault_memory_is_back();
     for (size_t i = 0; i < CLIENTS; i++) {
-        if (clients[i] != 0) {
-            close(clients[i]);
-            clients[i] = 0;
+        if (client_ends[i] != 0) {
+            close(client_ends[i]);
+            client_ends[i] = 0;
         }
         buf_deinit(&transcript.heard[i]);
     }
@@ -82,7 +82,7 @@ static struct slice heard(char who) { return buf_slice(&transcript.heard[who - '
 
 /* Until it is done; false: the connection is closed. */
 static bool insist(char who, const char *line) {
-    if (clients[who - 'a'] == 0) {
+    if (client_ends[who - 'a'] == 0) {
         connect_armed(who);
     }
     do {

@@ -185,8 +185,8 @@ static inline void armed_turn(void) {
 static inline void hear(size_t i) {
     struct buf *heard = &transcript.heard[i];
     ssize_t n = 1;
-    while (clients[i] != 0 && !transcript.closed[i] && n > 0) {
-        n = recv(clients[i], buf_reserve(heard, 65536), 65536, 0);
+    while (client_ends[i] != 0 && !transcript.closed[i] && n > 0) {
+        n = recv(client_ends[i], buf_reserve(heard, 65536), 65536, 0);
         if (n > 0) {
             buf_commit(heard, (size_t)n);
         }
@@ -203,7 +203,7 @@ static inline void hear_all(void) {
 static inline void connect_armed(char who) {
     int ends[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends), 0);
-    clients[who - 'a'] = ends[0];
+    client_ends[who - 'a'] = ends[0];
     transcript.closed[who - 'a'] = false;
     fault_arm();
     resp_server_accept(node.server, ends[1]);
@@ -237,7 +237,7 @@ static inline void say(char who, const char *line) {
     int quiet = 0;
     for (int turns = 0; quiet < QUIET_TURNS && !transcript.closed[i]; turns++) {
         struct slice left = slice_skip(buf_slice(&out), sent);
-        ssize_t n = left.len == 0 ? 0 : send(clients[i], left.ptr, left.len, MSG_NOSIGNAL);
+        ssize_t n = left.len == 0 ? 0 : send(client_ends[i], left.ptr, left.len, MSG_NOSIGNAL);
         sent += n > 0 ? (size_t)n : 0;
         armed_turn();
         hear_all();
@@ -311,7 +311,7 @@ static inline void check_others(size_t at, bool done) {
 static inline bool anybody_closed(void) {
     bool any = false;
     for (size_t i = 0; i < CLIENTS; i++) {
-        any = any || (clients[i] != 0 && transcript.closed[i]);
+        any = any || (client_ends[i] != 0 && transcript.closed[i]);
     }
     return any;
 }
@@ -369,7 +369,7 @@ static inline void take_dump(size_t at) {
 static inline bool take_step(size_t at) {
     const struct step *step = &transcript.steps[at];
     int i = step->who - 'a';
-    if (clients[i] == 0) {
+    if (client_ends[i] == 0) {
         connect_armed(step->who);
     }
     enum outcome outcome;
@@ -397,23 +397,23 @@ static inline void is_served(char who) {
     turn_to(who);
     check("SET fresh 1\r\nGET fresh\r\nDEL fresh\r\nGET fresh", "+OK\r\n$1\r\n1\r\n:1\r\n$-1\r\n");
     close(node.client);
-    clients[who - 'a'] = 0;
+    client_ends[who - 'a'] = 0;
 }
 
 static inline void run_transcript(void) {
     void *unused;
     set_up(&unused);
     close(node.client);
-    memset(clients, 0, sizeof(clients));
+    memset(client_ends, 0, sizeof(client_ends));
     memset(transcript.closed, 0, sizeof(transcript.closed));
     memset(transcript.told, 0, sizeof(transcript.told));
     for (size_t at = 0; at < transcript.count && take_step(at); at++) {
     }
     fault_memory_is_back();
     for (size_t i = 0; i < CLIENTS; i++) {
-        if (clients[i] != 0) {
-            close(clients[i]);
-            clients[i] = 0;
+        if (client_ends[i] != 0) {
+            close(client_ends[i]);
+            client_ends[i] = 0;
         }
     }
     is_served('a');

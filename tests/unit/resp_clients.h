@@ -6,18 +6,18 @@
 
 enum { CLIENTS = 4 };
 
-static int clients[CLIENTS]; /* their ends; 0: nobody has used that letter yet */
+static int client_ends[CLIENTS]; /* their ends; 0: nobody has used that letter yet */
 
 static inline int set_up_clients(void **state) {
-    memset(clients, 0, sizeof(clients));
+    memset(client_ends, 0, sizeof(client_ends));
     int failed = set_up(state);
-    clients[0] = node.client;
+    client_ends[0] = node.client;
     return failed;
 }
 
 /* The one whose turn it is to speak or to listen. */
 static inline void turn_to(char who) {
-    int *client = &clients[who - 'a'];
+    int *client = &client_ends[who - 'a'];
     if (*client == 0) {
         connect_client();
         *client = node.client;
@@ -28,7 +28,7 @@ static inline void turn_to(char who) {
 static inline void leaves(char who) {
     turn_to(who);
     close(node.client);
-    clients[who - 'a'] = 0;
+    client_ends[who - 'a'] = 0;
     for (int i = 0; i < 5; i++) {
         turn();
     }
@@ -36,7 +36,7 @@ static inline void leaves(char who) {
 
 static inline int tear_down_clients(void **state) {
     for (char who = 'b'; who < 'a' + CLIENTS; who++) {
-        if (clients[who - 'a'] != 0) {
+        if (client_ends[who - 'a'] != 0) {
             leaves(who);
         }
     }

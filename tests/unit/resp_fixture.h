@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "server/commands/features.h"
+#include "server/commands/node/config.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/telemetry.h"
 #include "server/resp/session.h"
@@ -169,7 +171,8 @@ static inline int set_up(void **state) {
                                             .max_clients = &node.max_clients,
                                             .stop = on_stop,
                                             .node = &node};
-    node.server = resp_server_create(&node.context);
+    node.server = resp_server_create(&node.context, &all_features);
+    config_apply_all(&node.context, resp_server_clients(node.server));
     buf_init(&node.received, SIZE_MAX);
     connect_client();
     return 0;

@@ -350,23 +350,56 @@ void command_client_kill(struct request *request) {
     resp_integer(&request->reply, (int64_t)kill_clients(request, &filter));
 }
 
-/* --- The small ones */
+/* --- CLIENT REPLY: a feature that is on while replies are left out: all, or that to the next command */
+
+static void set_muted(struct client *client, bool muted, bool once) {
+    client->gates = (client->gates & ~(uint32_t)GATE_REPLY) | (muted ? GATE_REPLY : 0);
+    client->muted = muted;
+    client->muted_once = muted && once;
+}
 
 void command_client_reply(struct request *request) {
     struct client *client = request->client;
     if (request_word(request, 2, SLICE("on"))) {
-        client->gates &= ~(uint32_t)(GATE_REPLY_OFF | GATE_REPLY_SKIP);
+        set_muted(client, false, false);
         request->reply.out = conn_out(client->conn);
         reply_ok(request);
     } else if (request_word(request, 2, SLICE("off"))) {
-        client->gates |= GATE_REPLY_OFF;
+        set_muted(client, true, false);
         request->reply.out = &client->clients->nowhere;
     } else if (request_word(request, 2, SLICE("skip"))) {
-        client->gates |= (client->gates & GATE_REPLY_OFF) == 0 ? GATE_REPLY_SKIP : 0;
+        set_muted(client, true, !client->muted || client->muted_once);
     } else {
         resp_error(&request->reply, ERR_SYNTAX);
     }
 }
+
+/* The reply that is left out is this command's, which may ask for the same again. */
+static void unmute_next(struct client *client) {
+    if (client->muted_once) {
+        set_muted(client, false, false);
+    }
+}
+
+static enum feature_verdict before_reply(struct request *request) {
+    unmute_next(request->client);
+    return FEATURE_GO;
+}
+
+static void refused_reply(struct request *request, size_t written_from) {
+    (void)written_from;
+    unmute_next(request->client);
+}
+
+static void end_muting(struct client *client) { set_muted(client, false, false); }
+
+const struct feature feature_reply_mode = {
+    .before = before_reply,
+    .refused = refused_reply,
+    .end = end_muting,
+};
+
+/* --- The small ones */
 
 static void set_switch(struct request *request, bool *to) {
     bool on = request_word(request, 2, SLICE("on"));

@@ -10,4 +10,6 @@ void client_write(const struct client *client, int64_t now_ms, struct buf *out);
 /* An empty name is none. False: replied with an error. */
 bool client_set_name(struct request *request, struct slice name);
 
+extern const struct feature feature_reply_mode; /* CLIENT REPLY OFF and SKIP */
+
 #endif

@@ -1,6 +1,7 @@
 /* connection.c: commands about the connection itself: who it is (HELLO, AUTH), how it speaks, its end. */
+#include "server/commands/client/connection.h"
+
 #include "protocol/num.h"
-#include "server/clients/clients.h"
 #include "server/commands/client/client_command.h"
 #include "server/dispatch/telemetry.h"
 #include "server/password.h"
@@ -161,11 +162,26 @@ void command_hello(struct request *request) {
 
 void command_reset(struct request *request) {
     struct client *client = request->client;
-    client_forget_state(client);
-    client->protocol = 2;
-    client->gates = password_is_wanted(request->context->settings) ? GATE_UNAUTHENTICATED : 0;
+    client_reset(client);
     request->reply = (struct resp_reply){.out = conn_out(client->conn), .version = 2};
     if (client_set_name(request, SLICE(""))) {
         RESP_LITERAL(&request->reply, "+RESET\r\n");
     }
 }
+
+/* --- The feature: on for a client that owes the password */
+
+static enum feature_verdict wants_password(struct request *request) {
+    if ((request->command->flags & COMMAND_NO_AUTH) != 0) {
+        return FEATURE_GO;
+    }
+    resp_errorf(&request->reply, "NOAUTH Authentication required.");
+    return FEATURE_REFUSED;
+}
+
+static void begin(struct client *client) {
+    bool owes = password_is_wanted(client->clients->context->settings);
+    client->gates = (client->gates & ~(uint32_t)GATE_UNAUTHENTICATED) | (owes ? GATE_UNAUTHENTICATED : 0);
+}
+
+const struct feature feature_password = {.arrive = wants_password, .begin = begin, .is_stranger = true};

@@ -1,6 +1,5 @@
 /* monitor.c: MONITOR: every command of every client, once it has been run. */
-#include "server/clients/clients.h"
-#include "server/commands/client/gates.h"
+#include "server/commands/client/monitor.h"
 #include "server/dispatch/telemetry.h"
 
 #include <ctype.h>
@@ -53,7 +52,8 @@ static struct client *next_monitor(struct client *client) {
     return client;
 }
 
-void gate_feed_monitors(struct request *request) {
+/* For every monitor: the command that has been run; so EXEC comes behind what it ran. */
+static void feed_monitors(struct request *request) {
     struct clients *clients = request->client->clients;
     struct client *monitor = next_monitor(clients->first);
     if (monitor == NULL) { /* the last one has left */
@@ -67,10 +67,15 @@ void gate_feed_monitors(struct request *request) {
     buf_init(&line, SIZE_MAX);
     write_command(request, &line);
     while (monitor != NULL) {
-        if ((monitor->gates & (GATE_REPLY_OFF | GATE_REPLY_SKIP)) == 0) {
+        if (!monitor->muted) {
             client_push(monitor, &line);
         }
         monitor = next_monitor(monitor->next);
     }
     buf_deinit(&line);
 }
+
+/* At RESET, too. The bit for all goes when the next command finds no monitor. */
+static void end(struct client *client) { client->gates &= ~(uint32_t)GATE_MONITOR; }
+
+const struct feature feature_monitor = {.after = feed_monitors, .end = end, .listens = true};

@@ -3,6 +3,8 @@
 #include "server/commands/client/pubsub.h"
 #include "server/dispatch/command.h"
 
+#include <stdlib.h>
+
 /* The events as Redis calls them, and their letter in notify-keyspace-events. */
 struct event_name {
     const char *name; /* NULL: not an event of its own */
@@ -102,8 +104,7 @@ static void happened(void *context, const struct keyspace *keyspace, enum keyspa
     (void)keyspace;
     struct clients *clients = context;
     uint32_t wanted = (uint32_t)clients->context->settings->notify_flags;
-    const struct interest *subscribed = clients->subscribed;
-    if (subscribed[SUBSCRIPTION_CHANNEL].count + subscribed[SUBSCRIPTION_PATTERN].count == 0) {
+    if (pubsub_names(clients, SUBSCRIPTION_CHANNEL) + pubsub_names(clients, SUBSCRIPTION_PATTERN) == 0) {
         return;
     }
     struct event_name event_name = name_of(clients, event);
@@ -119,20 +120,38 @@ static void happened(void *context, const struct keyspace *keyspace, enum keyspa
     }
 }
 
+/* --- The feature: on for all while events are told, whose names are those of commands: the long way notes them
+ * --- */
+
+struct notify {
+    struct keyspace_observer observer;
+};
+
 void notify_follow_settings(struct clients *clients) {
     uint32_t flags = (uint32_t)clients->context->settings->notify_flags;
-    struct keyspace_observer *observer = &clients->notify_observer;
-    notify_stop(clients);
+    struct keyspace_observer *observer = &clients->notify->observer;
+    keyspace_unobserve(clients->context->keyspace, observer);
+    clients->gates &= ~(uint32_t)GATE_NOTIFY;
     if ((flags & (NOTIFY_KEYSPACE | NOTIFY_KEYEVENT)) == 0 || events_of(flags) == 0) {
         return;
     }
     *observer =
         (struct keyspace_observer){.events = events_of(flags), .happened = happened, .context = clients};
     keyspace_observe(clients->context->keyspace, observer);
-    clients->gates |= GATE_NOTIFY; /* the name of an event may depend on the command that is being run */
+    clients->gates |= GATE_NOTIFY;
 }
 
-void notify_stop(struct clients *clients) {
-    keyspace_unobserve(clients->context->keyspace, &clients->notify_observer);
-    clients->gates &= ~(uint32_t)GATE_NOTIFY;
+static bool start(struct clients *clients) {
+    clients->notify = calloc(1, sizeof(*clients->notify));
+    return clients->notify != NULL;
 }
+
+static void stop(struct clients *clients) {
+    if (clients->notify != NULL) {
+        keyspace_unobserve(clients->context->keyspace, &clients->notify->observer);
+        free(clients->notify);
+        clients->notify = NULL;
+    }
+}
+
+const struct feature feature_notify = {.start = start, .stop = stop};

@@ -9,6 +9,7 @@
 
 /* notify-keyspace-events has changed: the keyspace is observed only while it asks for something. */
 void notify_follow_settings(struct clients *clients);
-void notify_stop(struct clients *clients);
+
+extern const struct feature feature_notify;
 
 #endif

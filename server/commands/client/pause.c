@@ -1,8 +1,6 @@
 #include "server/commands/client/pause.h"
 
-#include "server/clients/clients.h"
-#include "server/commands/client/gates.h"
-#include "server/commands/client/transactions.h"
+#include "server/dispatch/command.h"
 
 #include <ev.h>
 #include <stdlib.h>
@@ -26,7 +24,7 @@ static void end(struct pause *pause) {
     struct client *next;
     for (struct client *client = clients->first; client != NULL; client = next) {
         next = client->next;
-        client_release(client, HOLD_PAUSE);
+        client_release(client, GATE_PAUSE);
     }
 }
 
@@ -35,38 +33,35 @@ static void on_over(struct ev_loop *ev, ev_timer *timer, int events) {
     end(timer->data);
 }
 
-struct pause *pause_create(struct clients *clients) {
+static bool start(struct clients *clients) {
     struct pause *pause = calloc(1, sizeof(*pause));
+    clients->pause = pause;
     if (pause != NULL) {
         pause->clients = clients;
         ev_init(&pause->over, on_over);
         pause->over.data = pause;
     }
-    return pause;
+    return pause != NULL;
 }
 
-void pause_destroy(struct pause **handle) {
-    struct pause *pause = *handle;
-    if (pause != NULL) {
-        ev_timer_stop(ev_of(pause), &pause->over);
-        free(pause);
-        *handle = NULL;
+static void stop(struct clients *clients) {
+    if (clients->pause != NULL) {
+        ev_timer_stop(ev_of(clients->pause), &clients->pause->over);
+        free(clients->pause);
+        clients->pause = NULL;
     }
 }
 
-bool gate_paused(struct request *request) {
-    struct client *client = request->client;
-    const struct clients *clients = client->clients;
-    if ((clients->gates & GATE_PAUSE) == 0) {
-        return false;
+static enum feature_verdict before(struct request *request) {
+    bool all = request->client->clients->pause->all;
+    if (!all && (request->flags & (COMMAND_WRITE | COMMAND_SPREADS)) == 0) {
+        return FEATURE_GO;
     }
-    uint32_t held = COMMAND_WRITE | COMMAND_SPREADS;
-    if (!clients->pause->all && (transaction_flags(request) & held) == 0) {
-        return false;
-    }
-    client_hold(client, HOLD_PAUSE);
-    return true;
+    client_hold(request->client, GATE_PAUSE);
+    return FEATURE_HELD;
 }
+
+const struct feature feature_pause = {.before = before, .start = start, .stop = stop};
 
 static void begin(struct pause *pause, bool all, int64_t timeout_ms) {
     struct clients *clients = pause->clients;

@@ -1,6 +1,6 @@
 /* pause.h: CLIENT PAUSE and UNPAUSE.
  *
- *   off --PAUSE--> ON: commands are held at their gate (HOLD_PAUSE), the data stays as it is
+ *   off --PAUSE--> ON: commands are held at their gate (GATE_PAUSE), the data stays as it is
  *    ^                |
  *    '-- its time is over, or UNPAUSE: the held clients go on
  *
@@ -11,12 +11,8 @@
 #ifndef KVNODE_SERVER_COMMANDS_CLIENT_PAUSE_H
 #define KVNODE_SERVER_COMMANDS_CLIENT_PAUSE_H
 
-struct clients;
-struct pause;
+#include "server/clients/clients.h"
 
-/* One a registry of clients, off. NULL: out of memory. */
-struct pause *pause_create(struct clients *clients);
-/* When the last client has left. NULL-safe, nulls it. */
-void pause_destroy(struct pause **pause);
+extern const struct feature feature_pause; /* on for all during a pause */
 
 #endif

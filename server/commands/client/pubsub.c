@@ -5,9 +5,14 @@
 #include "server/dispatch/help.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 struct subscriptions {
     struct interested kinds[SUBSCRIPTION_KINDS];
+};
+
+struct pubsub {
+    struct interest kinds[SUBSCRIPTION_KINDS];
 };
 
 /* What the messages of a kind are called. */
@@ -18,6 +23,10 @@ static const struct {
     [SUBSCRIPTION_PATTERN] = {{"psubscribe", 10}, {"punsubscribe", 12}, {"pmessage", 8}},
     [SUBSCRIPTION_SHARD] = {{"ssubscribe", 10}, {"sunsubscribe", 12}, {"smessage", 8}},
 };
+
+size_t pubsub_names(const struct clients *clients, enum subscription_kind kind) {
+    return clients->pubsub->kinds[kind].count;
+}
 
 size_t pubsub_count(const struct client *client, enum subscription_kind kind) {
     return client->subscriptions == NULL ? 0 : client->subscriptions->kinds[kind].count;
@@ -35,12 +44,12 @@ static void update_gate(struct client *client) {
     }
 }
 
-void pubsub_forget(struct client *client) {
+static void forget(struct client *client) {
     if (client->subscriptions == NULL) {
         return;
     }
     for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
-        interest_drop_all(&client->clients->subscribed[kind], &client->subscriptions->kinds[kind]);
+        interest_drop_all(&client->clients->pubsub->kinds[kind], &client->subscriptions->kinds[kind]);
     }
     free(client->subscriptions);
     client->subscriptions = NULL;
@@ -88,7 +97,7 @@ static size_t send_to_all(struct message *message, const struct interest_name *n
 
 static size_t send_to_channel(struct clients *clients, enum subscription_kind kind, struct slice channel,
                               struct slice text) {
-    const struct interest_name *name = interest_find(&clients->subscribed[kind], channel);
+    const struct interest_name *name = interest_find(&clients->pubsub->kinds[kind], channel);
     if (name == NULL) {
         return 0;
     }
@@ -99,7 +108,7 @@ static size_t send_to_channel(struct clients *clients, enum subscription_kind ki
 
 size_t pubsub_publish(struct clients *clients, struct slice channel, struct slice text) {
     size_t sent = send_to_channel(clients, SUBSCRIPTION_CHANNEL, channel, text);
-    const struct interest *patterns = &clients->subscribed[SUBSCRIPTION_PATTERN];
+    const struct interest *patterns = &clients->pubsub->kinds[SUBSCRIPTION_PATTERN];
     for (const struct interest_name *name = patterns->first; name != NULL; name = name->next) {
         struct slice pattern = interest_bytes(name);
         if (glob_match(pattern, channel, GLOB_CASE)) {
@@ -166,7 +175,7 @@ static void subscribe(struct request *request, enum subscription_kind kind) {
     struct subscriptions *subscriptions = subscriptions_of(client);
     for (size_t i = 1; i < request->arg_count; i++) {
         if (subscriptions == NULL ||
-            interest_add(&client->clients->subscribed[kind], &subscriptions->kinds[kind], request->args[i],
+            interest_add(&client->clients->pubsub->kinds[kind], &subscriptions->kinds[kind], request->args[i],
                          NULL) == INTEREST_NO_MEMORY) {
             resp_error(&request->reply, ERR_NO_MEMORY);
             break;
@@ -182,7 +191,7 @@ static void unsubscribe_all(struct client *client, enum subscription_kind kind) 
         return;
     }
     struct interested *who = &client->subscriptions->kinds[kind];
-    struct interest *interest = &client->clients->subscribed[kind];
+    struct interest *interest = &client->clients->pubsub->kinds[kind];
     while (who->first != NULL) {
         struct slice channel = interest_bytes(who->first->name); /* which goes with its last subscriber */
         confirm(client, kinds[kind].removed, &channel, told_count(client, kind) - 1);
@@ -197,7 +206,7 @@ static void unsubscribe(struct request *request, enum subscription_kind kind) {
     }
     for (size_t i = 1; i < request->arg_count; i++) {
         if (client->subscriptions != NULL) {
-            interest_remove(&client->clients->subscribed[kind], &client->subscriptions->kinds[kind],
+            interest_remove(&client->clients->pubsub->kinds[kind], &client->subscriptions->kinds[kind],
                             request->args[i]);
         }
         confirm(client, kinds[kind].removed, &request->args[i], told_count(client, kind));
@@ -219,7 +228,7 @@ static void reply_names(struct request *request, enum subscription_kind kind) {
         reply_wrong_arity(request);
         return;
     }
-    const struct interest *interest = &request->client->clients->subscribed[kind];
+    const struct interest *interest = &request->client->clients->pubsub->kinds[kind];
     struct slice pattern = request->arg_count == 3 ? request->args[2] : SLICE("*");
     size_t count = 0;
     for (const struct interest_name *name = interest->first; name != NULL; name = name->next) {
@@ -234,7 +243,7 @@ static void reply_names(struct request *request, enum subscription_kind kind) {
 }
 
 static void reply_counts(struct request *request, enum subscription_kind kind) {
-    const struct interest *interest = &request->client->clients->subscribed[kind];
+    const struct interest *interest = &request->client->clients->pubsub->kinds[kind];
     resp_array(&request->reply, (request->arg_count - 2) * 2);
     for (size_t i = 2; i < request->arg_count; i++) {
         const struct interest_name *name = interest_find(interest, request->args[i]);
@@ -249,7 +258,7 @@ void command_pubsub_numsub(struct request *request) { reply_counts(request, SUBS
 void command_pubsub_shardnumsub(struct request *request) { reply_counts(request, SUBSCRIPTION_SHARD); }
 
 void command_pubsub_numpat(struct request *request) {
-    const struct interest *patterns = &request->client->clients->subscribed[SUBSCRIPTION_PATTERN];
+    const struct interest *patterns = &request->client->clients->pubsub->kinds[SUBSCRIPTION_PATTERN];
     resp_integer(&request->reply, (int64_t)patterns->count);
 }
 
@@ -270,3 +279,51 @@ void command_pubsub_help(struct request *request) {
     };
     reply_help(request, lines);
 }
+
+/* --- The feature --- */
+
+/* In RESP2 a message can't be told from a reply: a subscriber gets no replies but those that are messages. */
+static enum feature_verdict only_messages(struct request *request) {
+    const struct client *client = request->client;
+    const struct command *command = request->command;
+    if (client->protocol > 2 || (command->flags & COMMAND_SUBSCRIBED) != 0) {
+        return FEATURE_GO;
+    }
+    resp_errorf(
+        &request->reply,
+        "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed "
+        "in this context",
+        command->name);
+    return FEATURE_REFUSED;
+}
+
+/* Names that are hashed must not be chosen to collide. */
+static bool start(struct clients *clients) {
+    uint8_t secret[16];
+    struct pubsub *pubsub = calloc(1, sizeof(*pubsub));
+    clients->pubsub = pubsub;
+    if (pubsub == NULL || getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
+        return false;
+    }
+    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
+        interest_init(&pubsub->kinds[kind], siphash_key_from(secret));
+    }
+    return true;
+}
+
+static void stop(struct clients *clients) {
+    for (int kind = 0; clients->pubsub != NULL && kind < SUBSCRIPTION_KINDS; kind++) {
+        interest_deinit(&clients->pubsub->kinds[kind]);
+    }
+    free(clients->pubsub);
+    clients->pubsub = NULL;
+}
+
+const struct feature feature_pubsub = {
+    .before = only_messages,
+    .end = forget,
+    .start = start,
+    .stop = stop,
+    .listens = true,
+    .subscribes = true,
+};

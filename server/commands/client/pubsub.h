@@ -9,6 +9,9 @@
 #define KVNODE_SERVER_COMMANDS_CLIENT_PUBSUB_H
 
 #include "server/clients/clients.h"
+#include "server/clients/interest.h"
+
+enum subscription_kind { SUBSCRIPTION_CHANNEL, SUBSCRIPTION_PATTERN, SUBSCRIPTION_SHARD, SUBSCRIPTION_KINDS };
 
 /* To the channel's subscribers, then to those of the patterns that match it. Returns how many messages that
  * was. */
@@ -17,8 +20,9 @@ size_t pubsub_publish(struct clients *clients, struct slice channel, struct slic
 /* How many channels, patterns, or shard channels the client has subscribed to (CLIENT LIST: sub, psub, ssub).
  */
 size_t pubsub_count(const struct client *client, enum subscription_kind kind);
+/* How many names of the kind somebody has subscribed to. */
+size_t pubsub_names(const struct clients *clients, enum subscription_kind kind);
 
-/* Ends all subscriptions of the client, without a word to it. */
-void pubsub_forget(struct client *client);
+extern const struct feature feature_pubsub; /* its end is that of all subscriptions, without a word */
 
 #endif

@@ -1,5 +1,6 @@
 #include "server/commands/client/tracking.h"
 
+#include "server/clients/interest.h"
 #include "server/commands/client/changes.h"
 
 #include <stdlib.h>
@@ -78,7 +79,7 @@ static bool start_tracking(struct clients *clients) {
     return true;
 }
 
-void tracking_destroy(struct clients *clients) {
+static void stop(struct clients *clients) {
     struct tracking *tracking = clients->tracking;
     if (tracking == NULL) {
         return;
@@ -216,7 +217,8 @@ static void tell_prefix(const struct tracking *tracking, const struct interest_n
     }
 }
 
-void tracking_broadcast(struct clients *clients) {
+/* Before the poll: the clients in the BCAST mode are told of what has changed since the last time. */
+static void broadcast(struct clients *clients) {
     struct tracking *tracking = clients->tracking;
     if (tracking == NULL || tracking->changed.count == 0) {
         return;
@@ -232,7 +234,7 @@ void tracking_broadcast(struct clients *clients) {
 static void gather_for_prefixes(struct clients *clients, struct slice key, enum tracking_cause cause) {
     struct tracking *tracking = clients->tracking;
     if (changes_full(&tracking->changed, key.len)) {
-        tracking_broadcast(clients);
+        broadcast(clients);
     }
     bool by_client = cause == TRACKING_BY_CLIENT && clients->current != NULL;
     if (changes_add(&tracking->changed, key, by_client ? clients->current->id : 0)) {
@@ -400,7 +402,7 @@ static bool is_about_the_client(const struct command *command) {
     return strncmp(command->name, "client|", 7) == 0;
 }
 
-void tracking_after(struct request *request) {
+static void after(struct request *request) {
     struct client *client = request->client;
     struct tracker *tracker = client->tracker;
     if (remembers(tracker, request->command)) {
@@ -417,7 +419,7 @@ void tracking_after(struct request *request) {
 
 /* --- CLIENT TRACKING --- */
 
-void tracking_forget(struct client *client) {
+static void forget(struct client *client) {
     struct tracker *tracker = client->tracker;
     if (tracker == NULL) {
         return;
@@ -572,7 +574,7 @@ static bool turn_on(struct client *client, const struct tracking_wish *wish, con
     if (tracker == NULL) {
         return false;
     }
-    tracking_broadcast(client->clients); /* what changed before is nothing to a new prefix */
+    broadcast(client->clients); /* what changed before is nothing to a new prefix */
     tracker->options = wish->options;
     tracker->redirect = (uint64_t)wish->redirect;
     tracker->redirect_broken = false;
@@ -585,7 +587,7 @@ static bool turn_on(struct client *client, const struct tracking_wish *wish, con
     for (size_t i = 0; i < count; i++) {
         if (interest_add(&client->clients->tracking->prefixes, &tracker->prefixes, prefixes[i], NULL) ==
             INTEREST_NO_MEMORY) {
-            tracking_forget(client);
+            forget(client);
             return false;
         }
     }
@@ -605,7 +607,7 @@ static void track(struct request *request, const struct tracking_wish *wish, con
         return;
     }
     if (!on) {
-        tracking_forget(client);
+        forget(client);
         reply_ok(request);
     } else if (prefixes_are_apart(request, prefixes, wish->prefix_count)) {
         if (turn_on(client, wish, prefixes)) {
@@ -692,3 +694,5 @@ void command_client_trackinginfo(struct request *request) {
         resp_bulk(reply, interest_bytes(link->name));
     }
 }
+
+const struct feature feature_tracking = {.after = after, .end = forget, .stop = stop, .flush = broadcast};

@@ -12,22 +12,16 @@
 #include "server/clients/clients.h"
 #include "server/dispatch/command.h"
 
-/* A client with GATE_TRACKING has run this. */
-void tracking_after(struct request *request);
-
-/* Before the poll: the clients in the BCAST mode are told of what has changed since the last time. */
-void tracking_broadcast(struct clients *clients);
 void tracking_limit_changed(
     struct clients *clients); /* tracking-table-max-keys: what is too much is forgotten */
-
-void tracking_forget(struct client *client); /* CLIENT TRACKING OFF */
-void tracking_destroy(struct clients *clients);
 
 /* For INFO. */
 size_t tracking_clients(const struct clients *clients);  /* that track */
 size_t tracking_keys(const struct clients *clients);     /* in the table */
 size_t tracking_items(const struct clients *clients);    /* clients of all keys in the table */
 size_t tracking_prefixes(const struct clients *clients); /* different ones */
+
+extern const struct feature feature_tracking; /* its end: CLIENT TRACKING OFF */
 
 /* For CLIENT LIST. */
 bool tracking_broadcasts(const struct client *client);     /* BCAST: flag B */

@@ -1,9 +1,11 @@
 #include "server/commands/client/transactions.h"
 
+#include "server/clients/interest.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
 
 #include <stdlib.h>
+#include <sys/random.h>
 
 /* A command that waits for EXEC: one allocation, its arguments' bytes behind their slices. */
 struct queued {
@@ -21,6 +23,11 @@ struct transaction {
     struct queued *first, *last;
     size_t count, bytes;
     uint32_t flags; /* of all commands in the queue */
+};
+
+struct watches {
+    struct interest keys;
+    struct keyspace_observer observer; /* while there are any */
 };
 
 static struct transaction *transaction_of(struct client *client) {
@@ -44,12 +51,6 @@ size_t transaction_bytes(const struct client *client) {
 
 bool transaction_dirty(const struct client *client) {
     return client->transaction != NULL && client->transaction->dirty;
-}
-
-uint32_t transaction_flags(const struct request *request) {
-    uint32_t flags = request->command->flags;
-    bool runs_more = request->command->run == command_exec && (request->client->gates & GATE_MULTI) != 0;
-    return runs_more ? flags | request->client->transaction->flags : flags;
 }
 
 static void free_queue(struct queued *queued) {
@@ -82,13 +83,13 @@ static void happened(void *context, const struct keyspace *keyspace, enum keyspa
     const struct clients *clients = context;
     const struct interest_name *name;
     if (event != KEYSPACE_FLUSHED) {
-        name = interest_find(&clients->watched, key);
+        name = interest_find(&clients->watches->keys, key);
         if (name != NULL) {
             key_changed(name, (event & KEYSPACE_REMOVALS) != 0);
         }
         return;
     }
-    for (name = clients->watched.first; name != NULL; name = name->next) {
+    for (name = clients->watches->keys.first; name != NULL; name = name->next) {
         if (is_present(keyspace, interest_bytes(name))) {
             key_changed(name, true);
         }
@@ -98,8 +99,8 @@ static void happened(void *context, const struct keyspace *keyspace, enum keyspa
 /* The keyspace is observed while a key is watched. */
 static void follow_watched(struct clients *clients) {
     struct keyspace *keyspace = clients->context->keyspace;
-    struct keyspace_observer *observer = &clients->watch_observer;
-    if (clients->watched.count == 0) {
+    struct keyspace_observer *observer = &clients->watches->observer;
+    if (clients->watches->keys.count == 0) {
         keyspace_unobserve(keyspace, observer);
         return;
     }
@@ -110,12 +111,12 @@ static void follow_watched(struct clients *clients) {
 }
 
 static void unwatch(struct client *client) {
-    interest_drop_all(&client->clients->watched, &client->transaction->watching);
+    interest_drop_all(&client->clients->watches->keys, &client->transaction->watching);
     client->transaction->dirty = false;
     follow_watched(client->clients);
 }
 
-void transaction_forget(struct client *client) {
+static void forget(struct client *client) {
     if (client->transaction == NULL) {
         return;
     }
@@ -152,7 +153,7 @@ static struct queued *copy_request(const struct request *request, size_t *bytes)
     return queued;
 }
 
-void transaction_queue(struct request *request) {
+static void queue(struct request *request) {
     struct transaction *transaction = request->client->transaction;
     size_t bytes = 0;
     if (request->command->flags & COMMAND_NO_MULTI) {
@@ -178,7 +179,7 @@ void transaction_queue(struct request *request) {
     RESP_LITERAL(&request->reply, "+QUEUED\r\n");
 }
 
-void transaction_refused(struct request *request, size_t written_from) {
+static void on_refused(struct request *request, size_t written_from) {
     struct client *client = request->client;
     struct buf *out = request->reply.out;
     client->transaction->failed = true;
@@ -194,7 +195,7 @@ void transaction_refused(struct request *request, size_t written_from) {
     size_t length = text.len > 2 ? text.len - 2 : 0;
     memcpy(reason, text.ptr, length);
     buf_truncate(out, written_from);
-    transaction_forget(client);
+    forget(client);
     resp_errorf(&request->reply, "EXECABORT Transaction discarded because of: %.*s", (int)length, reason);
 }
 
@@ -215,7 +216,8 @@ static void look_for_expired(struct client *client) {
 static bool watch(struct client *client, struct transaction *transaction, struct slice name) {
     struct interest_link *link;
     bool present = is_present(client->clients->context->keyspace, name);
-    enum interest_added added = interest_add(&client->clients->watched, &transaction->watching, name, &link);
+    enum interest_added added =
+        interest_add(&client->clients->watches->keys, &transaction->watching, name, &link);
     if (added == INTEREST_NEW) {
         link->noted = present;
     }
@@ -271,7 +273,7 @@ void command_discard(struct request *request) {
         resp_errorf(&request->reply, "ERR DISCARD without MULTI");
         return;
     }
-    transaction_forget(request->client);
+    forget(request->client);
     reply_ok(request);
 }
 
@@ -354,7 +356,7 @@ void command_exec(struct request *request) {
     struct queued *first = transaction->first;
     size_t count = transaction->count;
     transaction->first = transaction->last = NULL;
-    transaction_forget(client);
+    forget(client);
     if (failed) {
         resp_errorf(&request->reply, "EXECABORT Transaction discarded because of previous errors.");
     } else if (dirty) {
@@ -364,3 +366,52 @@ void command_exec(struct request *request) {
     }
     free_queue(first);
 }
+
+/* --- The feature: what is on between MULTI and EXEC --- */
+
+/* Every command takes memory then: that of the queue. EXEC writes, or whatever, if what it runs does. */
+static enum feature_verdict on_arrival(struct request *request) {
+    const struct command *command = request->command;
+    request->is_kept = (command->flags & (COMMAND_UNQUEUED | COMMAND_NO_MULTI)) == 0;
+    if (command->run == command_exec) {
+        request->flags |= request->client->transaction->flags;
+    }
+    return FEATURE_GO;
+}
+
+static enum feature_verdict before(struct request *request) {
+    if ((request->command->flags & COMMAND_UNQUEUED) != 0) {
+        return FEATURE_GO;
+    }
+    queue(request);
+    return FEATURE_TAKEN;
+}
+
+/* Names that are hashed must not be chosen to collide. */
+static bool start(struct clients *clients) {
+    uint8_t secret[16];
+    clients->watches = calloc(1, sizeof(*clients->watches));
+    if (clients->watches == NULL || getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
+        return false;
+    }
+    interest_init(&clients->watches->keys, siphash_key_from(secret));
+    return true;
+}
+
+static void stop(struct clients *clients) {
+    if (clients->watches != NULL) {
+        interest_deinit(&clients->watches->keys);
+        free(clients->watches);
+        clients->watches = NULL;
+    }
+}
+
+const struct feature feature_transactions = {
+    .arrive = on_arrival,
+    .before = before,
+    .refused = on_refused,
+    .bytes = transaction_bytes,
+    .end = forget,
+    .start = start,
+    .stop = stop,
+};

@@ -12,22 +12,11 @@
 #define KVNODE_SERVER_COMMANDS_CLIENT_TRANSACTIONS_H
 
 #include "server/clients/clients.h"
-#include "server/dispatch/command.h"
-
-/* Between MULTI and EXEC: keeps a copy of the request, replies QUEUED. */
-void transaction_queue(struct request *request);
-/* Between MULTI and EXEC: the request was refused, in what was written to its reply from byte written_from on.
- */
-void transaction_refused(struct request *request, size_t written_from);
-
-/* The flags of the request's command; EXEC has those of all that it is going to run besides. */
-uint32_t transaction_flags(const struct request *request);
 
 int64_t transaction_queued(const struct client *client); /* -1: no MULTI (CLIENT LIST: multi) */
 size_t transaction_bytes(const struct client *client);   /* in the queue: input that waits, as Redis sees it */
 bool transaction_dirty(const struct client *client);     /* a watched key has changed (CLIENT LIST: flag d) */
 
-/* No MULTI, no WATCH any more. */
-void transaction_forget(struct client *client);
+extern const struct feature feature_transactions; /* its end: no MULTI, no WATCH any more */
 
 #endif

@@ -36,16 +36,17 @@ static void write_reply(struct resp_reply *reply, const struct goal *goal, int64
 
 /* --- The end of a wait: one reply, then the client goes on --- */
 
-void wait_destroy(struct wait **handle) {
-    struct wait *wait = *handle;
-    if (wait == NULL) {
-        return;
+static void forget(struct client *client) {
+    struct wait *wait = client->wait;
+    if (wait != NULL) {
+        client->wait = NULL;
+        loop_remove_flush_hook(wait->context->loop, &wait->look);
+        ev_timer_stop(loop_ev(wait->context->loop), &wait->deadline);
+        free(wait);
     }
-    *handle = NULL;
-    loop_remove_flush_hook(wait->context->loop, &wait->look);
-    ev_timer_stop(loop_ev(wait->context->loop), &wait->deadline);
-    free(wait);
 }
+
+const struct feature feature_wait = {.end = forget};
 
 static void end(struct wait *wait, const char *error) {
     struct client *client = wait->client;
@@ -57,8 +58,8 @@ static void end(struct wait *wait, const char *error) {
             write_reply(&reply, &wait->goal, count_followers(wait->context, &wait->goal));
         }
     }
-    wait_destroy(&client->wait);
-    client_release(client, HOLD_WAIT);
+    forget(client);
+    client_release(client, GATE_WAIT);
 }
 
 static void on_look(void *context) {
@@ -107,7 +108,7 @@ static bool start(struct request *request, const struct goal *goal, int64_t time
     }
     loop_add_flush_hook(context->loop, &wait->look);
     client->wait = wait;
-    client_hold(client, HOLD_WAIT);
+    client_hold(client, GATE_WAIT);
     replication_ask_followers(context->replication);
     return true;
 }

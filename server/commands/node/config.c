@@ -67,12 +67,12 @@ static bool apply_log(const struct command_context *context, struct clients *cli
 
 static bool apply_timing(const struct command_context *context, struct clients *clients, char *reason,
                          size_t n) {
-    (void)reason, (void)n;
+    (void)clients, (void)reason, (void)n;
     const struct settings *settings = context->settings;
     bool every_command = settings->latency_monitor_threshold_ms > 0 ||
                          (settings->slowlog_slower_than_us >= 0 && settings->slowlog_max_len > 0 &&
                           settings->slowlog_slower_than_us < TIMED_BELOW_US);
-    clients->gates = (clients->gates & ~(uint32_t)GATE_TIMED) | (every_command ? GATE_TIMED : 0);
+    telemetry_time_all(context->telemetry, every_command);
     return true;
 }
 
@@ -88,16 +88,11 @@ static bool apply_password(const struct command_context *context, struct clients
     return true;
 }
 
-int64_t config_idle_deadline(const struct command_context *context) {
-    int64_t timeout_s = context->settings->timeout_s;
-    return timeout_s == 0 ? 0 : loop_monotonic_ms(context->loop) + timeout_s * 1000;
-}
-
 static bool apply_idle(const struct command_context *context, struct clients *clients, char *reason, size_t n) {
-    (void)reason, (void)n;
+    (void)context, (void)reason, (void)n;
     for (struct client *client = clients->first; client != NULL; client = client->next) {
         if (client->holds == 0) { /* else it is when to look for it */
-            conn_set_deadline(client->conn, config_idle_deadline(context));
+            conn_set_deadline(client->conn, client_idle_deadline(clients));
         }
     }
     return true;

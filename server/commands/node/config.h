@@ -11,7 +11,4 @@ enum { CONFIG_DESCRIPTORS_BESIDES_CLIENTS = 1200 }; /* links, listeners, the loo
 /* All of them, as the node starts; but maxclients, whose limit is known when the listeners stand. */
 void config_apply_all(const struct command_context *context, struct clients *clients);
 
-/* When a client that is silent from now on is to be looked at again (monotonic ms); 0: never. */
-int64_t config_idle_deadline(const struct command_context *context);
-
 #endif

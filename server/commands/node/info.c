@@ -61,7 +61,7 @@ static void info_server(const struct request *request, struct buf *out) {
 static size_t count_blocked(const struct clients *clients) {
     size_t count = 0;
     for (const struct client *client = clients->first; client != NULL; client = client->next) {
-        count += (client->holds & HOLD_WAIT) != 0;
+        count += (client->holds & GATE_WAIT) != 0;
     }
     return count;
 }
@@ -283,8 +283,8 @@ static void stats_of_clients(const struct request *request, struct buf *out) {
                "active_defrag_key_misses:0\r\n"
                "total_active_defrag_time:0\r\n"
                "current_active_defrag_time:0\r\n",
-               clients->subscribed[SUBSCRIPTION_CHANNEL].count, clients->subscribed[SUBSCRIPTION_PATTERN].count,
-               clients->subscribed[SUBSCRIPTION_SHARD].count);
+               pubsub_names(clients, SUBSCRIPTION_CHANNEL), pubsub_names(clients, SUBSCRIPTION_PATTERN),
+               pubsub_names(clients, SUBSCRIPTION_SHARD));
     buf_printf(out,
                "tracking_total_keys:%zu\r\n"
                "tracking_total_items:%zu\r\n"
