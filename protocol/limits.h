@@ -16,7 +16,6 @@
 /* A history line: key and value percent-encoded at worst, the numbers and the verb. */
 #define LIMIT_LINE_BYTES  (3 * (LIMIT_KEY_BYTES + LIMIT_VALUE_BYTES) + 256)
 #define LIMIT_BATCH_LINES ((size_t)1048576)
-#define LIMIT_CLIENTS     10000
 
 #define LIMIT_NODE_ID_BYTES ((size_t)40)
 #define LIMIT_HOST_BYTES    ((size_t)255)

@@ -41,12 +41,11 @@ struct command_context {
     struct messenger *messenger;             /* NULL: there are no other nodes */
     const struct discovery_stats *discovery; /* server/peers/discovery.h */
     const struct history *history;
-    const struct options *options;
+    const struct options *options; /* as it was started */
     struct log *log;
     struct server_stats *stats;
     struct settings *settings;   /* in force; changed by CONFIG SET alone */
     struct telemetry *telemetry; /* server/dispatch/telemetry.h */
-    size_t *max_clients;         /* in force at the listeners */
     /* The node stops, as at SIGTERM. */
     void (*stop)(void *node);
     void *node;

@@ -20,18 +20,6 @@ static const char *const level_names[] = {
     [LOG_ERROR] = "error",
 };
 
-bool log_level_parse(const char *text, enum log_level *out) {
-    for (size_t i = 0; i < sizeof(level_names) / sizeof(level_names[0]); i++) {
-        if (strcmp(text, level_names[i]) == 0) {
-            *out = (enum log_level)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *log_level_name(enum log_level level) { return level_names[level]; }
-
 static size_t write_time(char *to, size_t n) {
     struct timespec now;
     struct tm utc;

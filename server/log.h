@@ -18,9 +18,6 @@ struct log {
     int fd;
 };
 
-bool log_level_parse(const char *text, enum log_level *out); /* debug, info, warn, error */
-const char *log_level_name(enum log_level level);
-
 /* fields: a printf format that gives key=value pairs; log_quote for what may need quoting. A line is cut at
  * 4 KB. Keeps errno. */
 void log_write(const struct log *log, enum log_level level, const char *event, const char *fields, ...)

@@ -28,7 +28,7 @@ enum {
 static const char resp_refusal[] = "-ERR max number of clients reached\r\n";
 
 struct node {
-    const struct options *options;
+    struct options options; /* as it was started */
     struct log log;
     struct loop *loop;
     struct net *net;
@@ -50,7 +50,7 @@ struct node {
     ev_timer stop_timer;
     int64_t stop_at_ms; /* monotonic; 0: not stopping */
     char fatal[512];    /* "" or why the node may not go on */
-    size_t max_clients, max_accepted_peers;
+    size_t max_accepted_peers;
 };
 
 /* --- Facts --- */
@@ -63,7 +63,7 @@ static void rebuild_ring(struct node *node) {
         return;
     }
     log_write(&node->log, LOG_INFO, "ring", "groups=%zu epoch=%u own_slots=%zu", n, node->routing.epoch,
-              routing_owned_slots(&node->routing, node->options->group));
+              routing_owned_slots(&node->routing, node->settings.group));
     if (n > 1 && keyspace_count(node->keyspace) > 0) {
         log_write(&node->log, LOG_WARN, "keys-out-of-reach",
                   "text=\"a group joined after keys were stored: keys whose slots it owns now are not moved to "
@@ -122,7 +122,7 @@ static void on_role(void *context, enum replication_role role) {
     bool leads = role == REPLICATION_LEADER;
     routing_set_self_leader(&node->routing, leads);
     if (leads) {
-        membership_join_group(node->membership, node->options->group);
+        membership_join_group(node->membership, node->settings.group);
     } else if (role == REPLICATION_DEMOTED) {
         membership_set_leader(node->membership, false, loop_monotonic_ms(node->loop));
     }
@@ -136,7 +136,7 @@ static void on_message(void *context, struct slice channel, struct slice text) {
 
 static void on_leader(void *context) {
     struct node *node = context;
-    membership_join_group(node->membership, node->options->group);
+    membership_join_group(node->membership, node->settings.group);
     discovery_run_actions(node->discovery);
 }
 
@@ -186,22 +186,18 @@ static void on_fatal(void *context, const char *message) {
 
 /* What clients leave of the descriptors is for peers: three quarters of it for those that dial this node. */
 static void share_descriptors(struct node *node) {
-    size_t wanted = node->options->max_clients + CONFIG_DESCRIPTORS_BESIDES_CLIENTS;
-    size_t limit = socket_raise_descriptor_limit(wanted);
-    node->max_clients = node->options->max_clients;
-    if (limit < wanted) {
-        node->max_clients = limit > 2 * CONFIG_DESCRIPTORS_BESIDES_CLIENTS
-                                ? limit - CONFIG_DESCRIPTORS_BESIDES_CLIENTS
-                                : limit / 2;
-        log_write(&node->log, LOG_WARN, "descriptor-limit", "limit=%zu max_clients=%zu", limit,
-                  node->max_clients);
+    int64_t *maxclients = &node->options.settings.maxclients;
+    size_t besides, possible = socket_share_descriptors((size_t)*maxclients, &besides);
+    if (possible < (size_t)*maxclients) {
+        log_write(&node->log, LOG_WARN, "descriptor-limit", "limit=%zu max_clients=%zu", possible + besides,
+                  possible);
+        *maxclients = (int64_t)possible;
     }
-    size_t besides = limit < wanted ? limit - node->max_clients : CONFIG_DESCRIPTORS_BESIDES_CLIENTS;
     node->max_accepted_peers = besides * 3 / 4;
 }
 
 static bool create_core(struct node *node, const char **reason) {
-    const struct options *options = node->options;
+    const struct settings *settings = &node->settings;
     struct {
         uint64_t seed;
         uint16_t history;
@@ -211,24 +207,25 @@ static bool create_core(struct node *node, const char **reason) {
         return false;
     }
     struct member self = {
-        .port = options->port,
-        .api_port = options->api_port,
-        .redis_port = options->redis_port,
-        .group = options->group,
-        .leader = options->leader,
+        .port = settings->port,
+        .api_port = settings->api_port,
+        .redis_port = settings->redis_port,
+        .group = settings->group,
+        .leader = settings->leader,
         .self = true,
         .alive = true,
         .has_endpoints = true,
     };
-    memcpy(self.id, options->id, sizeof(self.id));
-    memcpy(self.host, options->host, sizeof(self.host));
+    memcpy(self.id, settings->id, sizeof(self.id));
+    memcpy(self.host, settings->host, sizeof(self.host));
     node->loop = loop_create();
     node->net = node->loop == NULL ? NULL : net_create(node->loop);
     node->history = node->net == NULL ? NULL
                                       : history_create(history_make_id(loop_now_ms(node->loop), random.history),
-                                                       options->backlog_bytes);
-    node->keyspace =
-        node->history == NULL ? NULL : keyspace_create(node->loop, node->history, options->maxmemory_bytes);
+                                                       (size_t)settings->backlog_bytes);
+    node->keyspace = node->history == NULL
+                         ? NULL
+                         : keyspace_create(node->loop, node->history, (size_t)settings->maxmemory_bytes);
     node->membership = node->keyspace == NULL ? NULL : membership_create(&self, random.seed);
     if (node->membership == NULL) {
         return false;
@@ -244,7 +241,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .keyspace = node->keyspace,
         .membership = node->membership,
         .log = &node->log,
-        .bind_host = node->options->bind,
+        .bind_host = node->settings.bind,
         .max_accepted = node->max_accepted_peers,
         .context = node,
         .on_role = on_role,
@@ -256,8 +253,8 @@ static bool create_peers(struct node *node, const char **reason) {
         .net = node->net,
         .membership = node->membership,
         .log = &node->log,
-        .broadcast = node->options->broadcast,
-        .port = node->options->discovery_port,
+        .broadcast = node->settings.broadcast,
+        .port = node->settings.discovery_port,
         .context = node,
         .on_action = on_membership_action,
     };
@@ -274,11 +271,11 @@ static bool create_peers(struct node *node, const char **reason) {
 static struct listener *listen_on(struct node *node, uint16_t port, const char *refusal,
                                   void (*accept)(void *context, int fd), void *server, const char **reason) {
     struct listener_config config = {
-        .host = node->options->bind,
+        .host = node->settings.bind,
         .port = port,
         .refusal = refusal,
         .clients = &node->stats.clients,
-        .max_clients = &node->max_clients,
+        .max_clients = &node->settings.maxclients,
         .on_accept = accept,
         .context = server,
     };
@@ -301,12 +298,11 @@ static bool create_servers(struct node *node, const char **reason) {
         .messenger = node->messenger,
         .discovery = discovery_stats(node->discovery),
         .history = node->history,
-        .options = node->options,
+        .options = &node->options,
         .log = &node->log,
         .stats = &node->stats,
         .settings = &node->settings,
         .telemetry = node->telemetry,
-        .max_clients = &node->max_clients,
         .stop = on_stop_asked,
         .node = node,
     };
@@ -319,12 +315,12 @@ static bool create_servers(struct node *node, const char **reason) {
     }
     config_apply_all(&node->context, resp_server_clients(node->resp));
     node->resp_listener =
-        listen_on(node, node->options->redis_port, resp_refusal, resp_server_accept, node->resp, reason);
+        listen_on(node, node->settings.redis_port, resp_refusal, resp_server_accept, node->resp, reason);
     if (node->resp_listener == NULL) {
         return false;
     }
     node->rest_listener =
-        listen_on(node, node->options->api_port, rest_refusal, rest_server_accept, node->rest, reason);
+        listen_on(node, node->settings.api_port, rest_refusal, rest_server_accept, node->rest, reason);
     return node->rest_listener != NULL;
 }
 
@@ -341,11 +337,11 @@ struct node *node_create(const struct options *options, char *message, size_t n)
         snprintf(message, n, "%s", reason);
         return NULL;
     }
-    node->options = options;
-    node->settings = options->settings;
-    node->log = (struct log){.level = options->log_level, .fd = 2};
+    node->options = *options;
+    node->log = (struct log){.level = settings_log_level(&options->settings), .fd = 2};
     signal(SIGPIPE, SIG_IGN);
     share_descriptors(node);
+    node->settings = node->options.settings;
     if (!create_core(node, &reason) || !create_peers(node, &reason) || !create_servers(node, &reason)) {
         snprintf(message, n, "%s", reason);
         node_destroy(&node);
@@ -367,12 +363,12 @@ static void forget_signals(struct node *node) {
 }
 
 int node_run(struct node *node, char *message, size_t n) {
-    const struct options *options = node->options;
+    const struct settings *settings = &node->settings;
     log_write(&node->log, LOG_INFO, "started",
               "version=%s node=%s group=%u leader=%s host=%s bind=%s port=%u api=%u redis=%u discovery=%s:%u",
-              KVNODE_VERSION, options->id, options->group, options->leader ? "true" : "false", options->host,
-              options->bind, options->port, options->api_port, options->redis_port, options->broadcast,
-              options->discovery_port);
+              KVNODE_VERSION, settings->id, settings->group, settings->leader ? "true" : "false",
+              settings->host, settings->bind, settings->port, settings->api_port, settings->redis_port,
+              settings->broadcast, settings->discovery_port);
     discovery_start(node->discovery);
     loop_run(node->loop);
     log_write(&node->log, LOG_INFO, "stopped", "keys=%zu", keyspace_count(node->keyspace));

@@ -8,10 +8,11 @@ bool password_matches(const struct settings *settings, struct slice user, struct
         return true;
     }
     /* Every byte of the place is compared, of whatever length the two are. */
-    unsigned difference = strlen(settings->requirepass) != password.len;
-    for (size_t i = 0; i < sizeof(settings->requirepass); i++) {
+    const struct setting_bytes *wanted = &settings->requirepass;
+    unsigned difference = wanted->length != password.len;
+    for (size_t i = 0; i < sizeof(wanted->bytes); i++) {
         unsigned char given = i < password.len ? (unsigned char)password.ptr[i] : 0;
-        difference |= (unsigned)((unsigned char)settings->requirepass[i] ^ given);
+        difference |= (unsigned)((unsigned char)wanted->bytes[i] ^ given);
     }
     return difference == 0;
 }

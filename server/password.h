@@ -6,7 +6,7 @@
 #include "server/settings.h"
 
 static inline bool password_is_wanted(const struct settings *settings) {
-    return settings->requirepass[0] != '\0';
+    return settings->requirepass.length > 0;
 }
 
 /* In time that does not depend on how much of it is right. Without a password any one is right. */

@@ -3,111 +3,36 @@
 #include "protocol/http_origin.h"
 #include "protocol/num.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind {
-    KIND_NUMBER,
-    KIND_CLAMPED, /* a number that is brought between min and max, as Redis does with hz */
-    KIND_MEMORY,  /* bytes, with a unit */
-    KIND_PERCENT, /* bytes, or a part of maxmemory, which is kept negative */
-    KIND_BOOL,
-    KIND_ENUM, /* one of names */
-    KIND_TEXT,
-    KIND_HOSTS,   /* names of hosts: items with commas or blanks between them */
-    KIND_ORIGINS, /* origins of web pages, likewise */
-    KIND_NOTIFY,
-    KIND_PERCENTILES,
-    KIND_OUTPUT_LIMITS,
-    KIND_CONSTANT, /* the text it has is the only one it takes */
-};
-
-struct setting {
-    const char *name, *flag;
-    enum kind kind;
-    enum setting_effect effect;
-    size_t offset; /* in struct settings */
-    int64_t min, max;
-    const char *initial;
-    const char *const *names; /* of a KIND_ENUM, ended by NULL */
-};
-
 static const char *const policies[] = {
-    "volatile-lru", "volatile-lfu",   "volatile-random", "volatile-ttl", "allkeys-lru",
-    "allkeys-lfu",  "allkeys-random", "noeviction",      NULL,
+#define EVICTION_POLICY(name, text, volatile_only, by) (text),
+#include "server/store/eviction_policies.def"
+#undef EVICTION_POLICY
+    NULL,
 };
 
-/* Redis's words: kvnode's info is both verbose and notice. */
-static const char *const log_levels[] = {"debug", "verbose", "notice", "warning", "nothing", NULL};
-
-#define AT(field) offsetof(struct settings, field)
-#define NUMBER(name, field, min, max, initial, effect)                                                         \
-    { name, NULL, KIND_NUMBER, effect, AT(field), min, max, initial, NULL }
-#define MEMORY(name, field, min, initial, effect)                                                              \
-    { name, NULL, KIND_MEMORY, effect, AT(field), min, INT64_MAX, initial, NULL }
-#define SWITCH(name, field, initial)                                                                           \
-    { name, NULL, KIND_BOOL, SETTING_NO_EFFECT, AT(field), 0, 1, initial, NULL }
-#define CONSTANT(name, text)                                                                                   \
-    { name, NULL, KIND_CONSTANT, SETTING_NO_EFFECT, 0, 0, 0, text, NULL }
+/* Redis's words, then kvnode's own, and what each means. */
+static const char *const log_levels[] = {"debug", "verbose", "notice", "warning", "nothing",
+                                         "info",  "warn",    "error",  NULL};
+static const enum log_level level_of_word[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_WARN,
+                                               LOG_ERROR, LOG_INFO, LOG_WARN, LOG_ERROR};
 
 static const struct setting table[] = {
-    NUMBER("acllog-max-len", acllog_max_len, 0, INT64_MAX, "128", SETTING_NO_EFFECT),
-    NUMBER("active-expire-effort", active_expire_effort, 1, 10, "1", SETTING_NO_EFFECT),
-    CONSTANT("activedefrag", "no"),
-    {"api-hosts", NULL, KIND_HOSTS, SETTING_NO_EFFECT, AT(api_hosts), 0, SETTINGS_TEXT_BYTES - 1, "", NULL},
-    {"api-origins", NULL, KIND_ORIGINS, SETTING_NO_EFFECT, AT(api_origins), 0, SETTINGS_TEXT_BYTES - 1, "",
-     NULL},
-    CONSTANT("appendfsync", "everysec"),
-    CONSTANT("appendonly", "no"),
-    NUMBER("busy-reply-threshold", busy_reply_threshold_ms, 0, INT64_MAX, "5000", SETTING_NO_EFFECT),
-    {"client-output-buffer-limit", NULL, KIND_OUTPUT_LIMITS, SETTING_NO_EFFECT, AT(output_limits), 0, 0,
-     "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", NULL},
-    MEMORY("client-query-buffer-limit", client_query_buffer_limit_bytes, 1 << 20, "1gb", SETTING_NO_EFFECT),
-    CONSTANT("cluster-allow-reads-when-down", "yes"),
-    CONSTANT("cluster-enabled", "yes"),
-    CONSTANT("cluster-node-timeout", "30000"),
-    CONSTANT("cluster-require-full-coverage", "no"),
-    CONSTANT("daemonize", "no"),
-    CONSTANT("databases", "1"),
-    SWITCH("dynamic-hz", dynamic_hz, "yes"),
-    MEMORY("hll-sparse-max-bytes", hll_sparse_max_bytes, 0, "3000", SETTING_NO_EFFECT),
-    {"hz", NULL, KIND_CLAMPED, SETTING_NO_EFFECT, AT(hz), 1, 500, "10", NULL},
-    CONSTANT("io-threads", "1"),
-    NUMBER("latency-monitor-threshold", latency_monitor_threshold_ms, 0, INT64_MAX, "0", SETTING_LATENCY),
-    {"latency-tracking", NULL, KIND_BOOL, SETTING_LATENCY, AT(latency_tracking), 0, 1, "yes", NULL},
-    {"latency-tracking-info-percentiles", NULL, KIND_PERCENTILES, SETTING_NO_EFFECT, AT(percentiles), 0, 0,
-     "50 99 99.9", NULL},
-    SWITCH("lazyfree-lazy-eviction", lazy_eviction, "no"),
-    SWITCH("lazyfree-lazy-expire", lazy_expire, "no"),
-    SWITCH("lazyfree-lazy-server-del", lazy_server_del, "no"),
-    SWITCH("lazyfree-lazy-user-del", lazy_user_del, "no"),
-    SWITCH("lazyfree-lazy-user-flush", lazy_user_flush, "no"),
-    NUMBER("lfu-decay-time", lfu_decay_time_min, 0, INT32_MAX, "1", SETTING_MEMORY),
-    NUMBER("lfu-log-factor", lfu_log_factor, 0, INT32_MAX, "10", SETTING_MEMORY),
-    {"loglevel", "log-level", KIND_ENUM, SETTING_LOG, AT(log_level), 0, 0, "notice", log_levels},
-    {"maxclients", "max-clients", KIND_NUMBER, SETTING_CLIENTS, AT(maxclients), 1, UINT32_MAX, "10000", NULL},
-    MEMORY("maxmemory", maxmemory_bytes, 0, "0", SETTING_MEMORY),
-    {"maxmemory-clients", NULL, KIND_PERCENT, SETTING_NO_EFFECT, AT(maxmemory_clients_bytes), 0, INT64_MAX, "0",
-     NULL},
-    NUMBER("maxmemory-eviction-tenacity", maxmemory_eviction_tenacity, 0, 100, "10", SETTING_MEMORY),
-    {"maxmemory-policy", NULL, KIND_ENUM, SETTING_MEMORY, AT(maxmemory_policy), 0, 0, "noeviction", policies},
-    NUMBER("maxmemory-samples", maxmemory_samples, 1, 64, "5", SETTING_MEMORY),
-    CONSTANT("min-replicas-to-write", "0"),
-    {"notify-keyspace-events", NULL, KIND_NOTIFY, SETTING_NOTIFY, AT(notify_flags), 0, 0, "", NULL},
-    MEMORY("proto-max-bulk-len", proto_max_bulk_bytes, 1 << 20, "512mb", SETTING_NO_EFFECT),
-    SWITCH("replica-lazy-flush", lazy_replica_flush, "no"),
-    CONSTANT("replica-read-only", "yes"),
-    {"requirepass", NULL, KIND_TEXT, SETTING_PASSWORD, AT(requirepass), 0, SETTINGS_TEXT_BYTES - 1, "", NULL},
-    CONSTANT("save", ""),
-    NUMBER("slowlog-log-slower-than", slowlog_slower_than_us, -1, INT64_MAX, "10000", SETTING_SLOWLOG),
-    NUMBER("slowlog-max-len", slowlog_max_len, 0, INT64_MAX, "128", SETTING_SLOWLOG),
-    NUMBER("tcp-keepalive", tcp_keepalive_s, 0, INT32_MAX, "300", SETTING_NO_EFFECT),
-    NUMBER("timeout", timeout_s, 0, INT32_MAX, "0", SETTING_IDLE),
-    CONSTANT("tls-port", "0"),
-    NUMBER("tracking-table-max-keys", tracking_table_max_keys, 0, INT64_MAX, "1000000", SETTING_TRACKING),
+#define SETTING(kind, field, name, flag, unit, min, max, initial, effect, help)                                \
+    {name,    flag, SETTING_KIND_##kind, unit, offsetof(struct settings, field), min, max,                     \
+     initial, NULL, SETTING_##effect,    help},
+#define WORD(field, words, name, flag, unit, initial, effect, help)                                            \
+    {name,    flag,  SETTING_KIND_WORD, unit, offsetof(struct settings, field), 0, 0,                          \
+     initial, words, SETTING_##effect,  help},
+#define CONSTANT(name, text) {name, NULL, SETTING_KIND_CONSTANT, "", 0, 0, 0, text, NULL, SETTING_NONE, ""},
+#include "server/settings.def"
+#undef SETTING
+#undef WORD
+#undef CONSTANT
 };
 
 enum { SETTING_COUNT = sizeof(table) / sizeof(table[0]) };
@@ -208,6 +133,15 @@ static bool parse_number(const struct setting *setting, struct slice text, void 
     return set_in_range(setting, number, to, reason, n);
 }
 
+static bool parse_u16(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    int64_t number = 0;
+    if (!parse_number(setting, text, &number, reason, n)) {
+        return false;
+    }
+    *(uint16_t *)to = (uint16_t)number;
+    return true;
+}
+
 static bool parse_clamped(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
     const struct setting wide = {.min = 0, .max = INT32_MAX};
     int64_t number = 0;
@@ -219,7 +153,7 @@ static bool parse_clamped(const struct setting *setting, struct slice text, void
     return true;
 }
 
-static bool parse_memory(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+static bool parse_size(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
     int64_t bytes;
     if (!settings_parse_memory(text, &bytes)) {
         return fail(reason, n, "argument must be a memory value");
@@ -246,7 +180,7 @@ static bool parse_percent(const struct setting *setting, struct slice text, void
     return true;
 }
 
-static bool parse_bool(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+static bool parse_switch(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
     (void)setting;
     bool yes = slice_equals_nocase(text, SLICE("yes"));
     if (!yes && !slice_equals_nocase(text, SLICE("no"))) {
@@ -256,9 +190,19 @@ static bool parse_bool(const struct setting *setting, struct slice text, void *t
     return true;
 }
 
-static bool find_name(const char *const *names, struct slice text, int64_t *out) {
-    for (size_t i = 0; names[i] != NULL; i++) {
-        if (slice_equals_nocase(text, slice_from_text(names[i]))) {
+/* "true" and "false" are the command line's. */
+static bool parse_flag(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    bool is_true = slice_equals_nocase(text, SLICE("true"));
+    if (is_true || slice_equals_nocase(text, SLICE("false"))) {
+        *(bool *)to = is_true;
+        return true;
+    }
+    return parse_switch(setting, text, to, reason, n);
+}
+
+static bool find_word(const char *const *words, struct slice text, int64_t *out) {
+    for (size_t i = 0; words[i] != NULL; i++) {
+        if (slice_equals_nocase(text, slice_from_text(words[i]))) {
             *out = (int64_t)i;
             return true;
         }
@@ -266,26 +210,53 @@ static bool find_name(const char *const *names, struct slice text, int64_t *out)
     return false;
 }
 
-static bool parse_enum(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
-    if (find_name(setting->names, text, to)) {
+static bool parse_word(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    if (find_word(setting->words, text, to)) {
         return true;
     }
     int used = snprintf(reason, n, "argument(s) must be one of the following: ");
-    for (size_t i = 0; setting->names[i] != NULL && used >= 0 && (size_t)used < n; i++) {
-        used += snprintf(reason + used, n - (size_t)used, "%s%s", i == 0 ? "" : ", ", setting->names[i]);
+    for (size_t i = 0; setting->words[i] != NULL && used >= 0 && (size_t)used < n; i++) {
+        used += snprintf(reason + used, n - (size_t)used, "%s%s", i == 0 ? "" : ", ", setting->words[i]);
     }
     return false;
 }
 
+static bool check_length(const struct setting *setting, struct slice text, char *reason, size_t n) {
+    return (text.len >= (size_t)setting->min && text.len <= (size_t)setting->max) ||
+           fail(reason, n, "argument must be %lld to %lld bytes", (long long)setting->min,
+                (long long)setting->max);
+}
+
 static bool parse_text(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
-    if (text.len > (size_t)setting->max) {
-        return fail(reason, n, "argument must not be longer than %lld bytes", (long long)setting->max);
+    if (!check_length(setting, text, reason, n)) {
+        return false;
     }
     if (memchr(text.ptr, '\0', text.len) != NULL) {
         return fail(reason, n, "argument must not hold a NUL");
     }
-    memset(to, 0, (size_t)setting->max + 1);
     memcpy(to, text.ptr, text.len);
+    ((char *)to)[text.len] = '\0';
+    return true;
+}
+
+static bool parse_id(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    for (size_t i = 0; i < text.len; i++) {
+        if (memchr(allowed, text.ptr[i], sizeof(allowed) - 1) == NULL) {
+            return fail(reason, n, "argument must have only A-Z a-z 0-9 _ -");
+        }
+    }
+    return parse_text(setting, text, to, reason, n);
+}
+
+static bool parse_bytes(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
+    struct setting_bytes *out = to;
+    if (!check_length(setting, text, reason, n)) {
+        return false;
+    }
+    memset(out, 0, sizeof(*out)); /* nothing is left of the one before */
+    memcpy(out->bytes, text.ptr, text.len);
+    out->length = text.len;
     return true;
 }
 
@@ -351,20 +322,18 @@ static bool parse_percentile(struct slice word, double *out) {
 
 static bool parse_percentiles(const struct setting *setting, struct slice text, void *to, char *reason,
                               size_t n) {
-    double percentiles[SETTINGS_PERCENTILES] = {0};
-    int64_t count = 0;
+    struct percentiles percentiles = {.count = 0};
     for (struct slice word = next_word(&text); word.len > 0; word = next_word(&text)) {
-        if (count == SETTINGS_PERCENTILES || !parse_percentile(word, &percentiles[count])) {
+        double *percentile = &percentiles.values[percentiles.count];
+        if (percentiles.count == SETTINGS_PERCENTILES || !parse_percentile(word, percentile)) {
             return fail(reason, n, "Invalid %s parameters", setting->name);
         }
-        if (percentiles[count] < 0 || percentiles[count] > 100) {
+        if (*percentile < 0 || *percentile > 100) {
             return fail(reason, n, "%s parameters should sit between [0.0,100.0]", setting->name);
         }
-        count++;
+        percentiles.count++;
     }
-    memcpy(to, percentiles, sizeof(percentiles));
-    struct settings *settings = (void *)((char *)to - AT(percentiles));
-    settings->percentile_count = count;
+    memcpy(to, &percentiles, sizeof(percentiles));
     return true;
 }
 
@@ -422,20 +391,24 @@ static bool parse_constant(const struct setting *setting, struct slice text, voi
            fail(reason, n, "can't set immutable config");
 }
 
-static parse_kind *const parsers[] = {
-    [KIND_NUMBER] = parse_number,
-    [KIND_CLAMPED] = parse_clamped,
-    [KIND_MEMORY] = parse_memory,
-    [KIND_PERCENT] = parse_percent,
-    [KIND_BOOL] = parse_bool,
-    [KIND_ENUM] = parse_enum,
-    [KIND_TEXT] = parse_text,
-    [KIND_HOSTS] = parse_hosts,
-    [KIND_ORIGINS] = parse_origins,
-    [KIND_NOTIFY] = parse_notify,
-    [KIND_PERCENTILES] = parse_percentiles,
-    [KIND_OUTPUT_LIMITS] = parse_output_limits,
-    [KIND_CONSTANT] = parse_constant,
+static parse_kind *const parsers[SETTING_KINDS] = {
+    [SETTING_KIND_U16] = parse_u16,
+    [SETTING_KIND_NUMBER] = parse_number,
+    [SETTING_KIND_CLAMPED] = parse_clamped,
+    [SETTING_KIND_SIZE] = parse_size,
+    [SETTING_KIND_PERCENT] = parse_percent,
+    [SETTING_KIND_SWITCH] = parse_switch,
+    [SETTING_KIND_FLAG] = parse_flag,
+    [SETTING_KIND_WORD] = parse_word,
+    [SETTING_KIND_TEXT] = parse_text,
+    [SETTING_KIND_ID] = parse_id,
+    [SETTING_KIND_HOSTS] = parse_hosts,
+    [SETTING_KIND_ORIGINS] = parse_origins,
+    [SETTING_KIND_BYTES] = parse_bytes,
+    [SETTING_KIND_NOTIFY] = parse_notify,
+    [SETTING_KIND_PERCENTILES] = parse_percentiles,
+    [SETTING_KIND_OUTPUT_LIMITS] = parse_output_limits,
+    [SETTING_KIND_CONSTANT] = parse_constant,
 };
 
 bool setting_parse(const struct setting *setting, struct slice text, struct settings *settings, char *reason,
@@ -467,10 +440,10 @@ void settings_write_percentile(double percentile, struct buf *out) {
     buf_append(out, text, n);
 }
 
-static void write_percentiles(const struct settings *settings, struct buf *out) {
-    for (int64_t i = 0; i < settings->percentile_count; i++) {
+static void write_percentiles(const struct percentiles *percentiles, struct buf *out) {
+    for (size_t i = 0; i < percentiles->count; i++) {
         buf_append_text(out, i == 0 ? "" : " ");
-        settings_write_percentile(settings->percentiles[i], out);
+        settings_write_percentile(percentiles->values[i], out);
     }
 }
 
@@ -482,51 +455,65 @@ static void write_output_limits(const struct output_limit *limits, struct buf *o
     }
 }
 
+static void write_percent(int64_t number, struct buf *out) {
+    buf_append_i64(out, number < 0 ? -number : number);
+    buf_append_text(out, number < 0 ? "%" : "");
+}
+
+static void write_bytes(const struct setting_bytes *value, struct buf *out) {
+    buf_append(out, value->bytes, value->length);
+}
+
 void setting_write(const struct setting *setting, const struct settings *settings, struct buf *out) {
     const void *value = value_of(setting, settings);
     switch (setting->kind) {
-    case KIND_NUMBER:
-    case KIND_CLAMPED:
-    case KIND_MEMORY:
+    case SETTING_KIND_U16:
+        buf_append_u64(out, *(const uint16_t *)value);
+        break;
+    case SETTING_KIND_NUMBER:
+    case SETTING_KIND_CLAMPED:
+    case SETTING_KIND_SIZE:
         buf_append_i64(out, *(const int64_t *)value);
         break;
-    case KIND_PERCENT: {
-        int64_t number = *(const int64_t *)value;
-        if (number < 0) {
-            buf_printf(out, "%lld%%", (long long)-number);
-        } else {
-            buf_append_i64(out, number);
-        }
+    case SETTING_KIND_PERCENT:
+        write_percent(*(const int64_t *)value, out);
         break;
-    }
-    case KIND_BOOL:
+    case SETTING_KIND_SWITCH:
+    case SETTING_KIND_FLAG:
         buf_append_text(out, *(const bool *)value ? "yes" : "no");
         break;
-    case KIND_ENUM:
-        buf_append_text(out, setting->names[*(const int64_t *)value]);
+    case SETTING_KIND_WORD:
+        buf_append_text(out, setting->words[*(const int64_t *)value]);
         break;
-    case KIND_TEXT:
-    case KIND_HOSTS:
-    case KIND_ORIGINS:
+    case SETTING_KIND_TEXT:
+    case SETTING_KIND_ID:
+    case SETTING_KIND_HOSTS:
+    case SETTING_KIND_ORIGINS:
         buf_append_text(out, value);
         break;
-    case KIND_NOTIFY:
+    case SETTING_KIND_BYTES:
+        write_bytes(value, out);
+        break;
+    case SETTING_KIND_NOTIFY:
         write_notify(*(const uint64_t *)value, out);
         break;
-    case KIND_PERCENTILES:
-        write_percentiles(settings, out);
+    case SETTING_KIND_PERCENTILES:
+        write_percentiles(value, out);
         break;
-    case KIND_OUTPUT_LIMITS:
+    case SETTING_KIND_OUTPUT_LIMITS:
         write_output_limits(value, out);
         break;
-    case KIND_CONSTANT:
+    case SETTING_KIND_CONSTANT:
         buf_append_text(out, setting->initial);
+        break;
+    case SETTING_KINDS:
         break;
     }
 }
 
 /* --- The table */
 
+/* An initial value that is not taken is what start-up finds by itself: it stays empty. */
 void settings_init(struct settings *settings) {
     memset(settings, 0, sizeof(*settings));
     for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -534,6 +521,10 @@ void settings_init(struct settings *settings) {
         setting_parse(&table[i], slice_from_text(table[i].initial), settings, reason, sizeof(reason));
     }
 }
+
+size_t settings_count(void) { return SETTING_COUNT; }
+
+const struct setting *settings_at(size_t i) { return &table[i]; }
 
 const struct setting *settings_find(struct slice name) {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -544,19 +535,18 @@ const struct setting *settings_find(struct slice name) {
     return NULL;
 }
 
-size_t settings_count(void) { return SETTING_COUNT; }
-
-const struct setting *settings_at(size_t i) { return &table[i]; }
-
-const char *setting_name(const struct setting *setting) { return setting->name; }
-
-const char *setting_flag_name(const struct setting *setting) {
+const char *setting_flag(const struct setting *setting) {
     return setting->flag != NULL ? setting->flag : setting->name;
 }
 
-bool setting_is_immutable(const struct setting *setting) { return setting->kind == KIND_CONSTANT; }
-
-enum setting_effect setting_effect(const struct setting *setting) { return setting->effect; }
+const struct setting *settings_find_flag(struct slice flag) {
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (slice_equals_nocase(flag, slice_from_text(setting_flag(&table[i])))) {
+            return &table[i];
+        }
+    }
+    return settings_find(flag);
+}
 
 bool setting_equal(const struct setting *setting, const struct settings *a, const struct settings *b) {
     struct buf texts[2];
@@ -571,6 +561,6 @@ bool setting_equal(const struct setting *setting, const struct settings *a, cons
     return equal;
 }
 
-const char *settings_policy_name(int64_t policy) { return policies[policy]; }
-
-bool settings_policy_parse(struct slice name, int64_t *out) { return find_name(policies, name, out); }
+enum log_level settings_log_level(const struct settings *settings) {
+    return level_of_word[settings->log_level];
+}

@@ -1,5 +1,5 @@
-/* settings.h: what an operator may change while the node runs: one table of parameters, for CONFIG GET, SET and
- * REWRITE, and for the command line and the config file, which take every one of them by its name.
+/* settings.h: every parameter of a node: one table (settings.def) for the command line, the config file and
+ * CONFIG GET, SET and REWRITE.
  *
  * struct settings is a plain value: a change of several parameters is made on a copy, which takes the place of
  * the one in force when all of it is right (server/commands/node/config.c does so, and makes it act).
@@ -8,11 +8,12 @@
 #define KVNODE_SERVER_SETTINGS_H
 
 #include "protocol/buf.h"
+#include "protocol/limits.h"
 #include "server/log.h"
 
 #include <stdint.h>
 
-enum { SETTINGS_TEXT_BYTES = 1024, SETTINGS_PERCENTILES = 16 };
+enum { SETTINGS_BYTES = 1023, SETTINGS_PERCENTILES = 16 };
 
 /* What notify-keyspace-events says, a letter each. */
 enum notify_flag {
@@ -35,44 +36,70 @@ struct output_limit {
 };
 enum client_class { CLIENT_CLASS_NORMAL, CLIENT_CLASS_REPLICA, CLIENT_CLASS_PUBSUB, CLIENT_CLASSES };
 
+struct percentiles {
+    double values[SETTINGS_PERCENTILES];
+    size_t count;
+};
+
+/* A text that may hold any byte. */
+struct setting_bytes {
+    size_t length;
+    char bytes[SETTINGS_BYTES];
+};
+
+/* What a parameter takes; the macro of a kind declares its field. */
+enum setting_kind {
+    SETTING_KIND_U16,
+    SETTING_KIND_NUMBER,
+    SETTING_KIND_CLAMPED, /* a number that is brought between min and max, as Redis does with hz */
+    SETTING_KIND_SIZE,    /* bytes, with a unit */
+    SETTING_KIND_PERCENT, /* bytes, or a part of maxmemory, which is kept negative */
+    SETTING_KIND_SWITCH,
+    SETTING_KIND_FLAG, /* a switch that stands alone on the command line */
+    SETTING_KIND_WORD, /* the index of one of the row's words */
+    SETTING_KIND_TEXT,
+    SETTING_KIND_ID,      /* a text of A-Z a-z 0-9 _ - */
+    SETTING_KIND_HOSTS,   /* names of hosts: items with commas or blanks between them */
+    SETTING_KIND_ORIGINS, /* origins of web pages, likewise */
+    SETTING_KIND_BYTES,
+    SETTING_KIND_NOTIFY,
+    SETTING_KIND_PERCENTILES,
+    SETTING_KIND_OUTPUT_LIMITS,
+    SETTING_KIND_CONSTANT,
+    SETTING_KINDS
+};
+
+#define SETTING_FIELD_U16(field, max)           uint16_t field;
+#define SETTING_FIELD_NUMBER(field, max)        int64_t field;
+#define SETTING_FIELD_CLAMPED(field, max)       int64_t field;
+#define SETTING_FIELD_SIZE(field, max)          int64_t field;
+#define SETTING_FIELD_PERCENT(field, max)       int64_t field;
+#define SETTING_FIELD_SWITCH(field, max)        bool field;
+#define SETTING_FIELD_FLAG(field, max)          bool field;
+#define SETTING_FIELD_TEXT(field, max)          char field[(max) + 1];
+#define SETTING_FIELD_ID(field, max)            char field[(max) + 1];
+#define SETTING_FIELD_HOSTS(field, max)         char field[(max) + 1];
+#define SETTING_FIELD_ORIGINS(field, max)       char field[(max) + 1];
+#define SETTING_FIELD_BYTES(field, max)         struct setting_bytes field;
+#define SETTING_FIELD_NOTIFY(field, max)        int64_t field;
+#define SETTING_FIELD_PERCENTILES(field, max)   struct percentiles field;
+#define SETTING_FIELD_OUTPUT_LIMITS(field, max) struct output_limit field[CLIENT_CLASSES];
+
+/* A field a row, under the row's name for it. */
 struct settings {
-    int64_t maxmemory_bytes;  /* 0: no limit */
-    int64_t maxmemory_policy; /* settings_policy_name */
-    int64_t maxmemory_samples;
-    int64_t
-        maxmemory_clients_bytes; /* all clients' buffers together; -n: n percent of maxmemory; 0: no limit */
-    int64_t maxclients;
-    int64_t timeout_s;                     /* an idle RESP client is closed; 0: never */
-    int64_t tcp_keepalive_s;               /* 0: off */
-    char requirepass[SETTINGS_TEXT_BYTES]; /* "": no password */
-    char api_hosts[SETTINGS_TEXT_BYTES];   /* names that HTTP clients call this node by: settings_next_item */
-    char api_origins[SETTINGS_TEXT_BYTES]; /* web pages that may use the HTTP API: likewise */
-    int64_t notify_flags;
-    int64_t slowlog_slower_than_us; /* -1: off */
-    int64_t slowlog_max_len;
-    int64_t latency_monitor_threshold_ms; /* 0: off */
-    bool latency_tracking;
-    double percentiles[SETTINGS_PERCENTILES]; /* that INFO latencystats shows */
-    int64_t percentile_count;
-    struct output_limit output_limits[CLIENT_CLASSES];
-    int64_t client_query_buffer_limit_bytes;
-    int64_t proto_max_bulk_bytes;
-    int64_t tracking_table_max_keys;
-    int64_t lfu_log_factor, lfu_decay_time_min;
-    int64_t hll_sparse_max_bytes;
-    int64_t log_level; /* enum log_level */
-    int64_t acllog_max_len;
-    /* Accepted for compatibility only, and without any effect: work is done in slices that adapt by themselves,
-     * and memory is always given back in the background. */
-    bool lazy_eviction, lazy_expire, lazy_server_del, lazy_user_del, lazy_user_flush, lazy_replica_flush;
-    bool dynamic_hz;
-    int64_t hz;
-    int64_t active_expire_effort, busy_reply_threshold_ms, maxmemory_eviction_tenacity;
+#define SETTING(kind, field, name, flag, unit, min, max, initial, effect, help) SETTING_FIELD_##kind(field, max)
+#define WORD(field, words, name, flag, unit, initial, effect, help)             int64_t field;
+#define CONSTANT(name, text)
+#include "server/settings.def"
+#undef SETTING
+#undef WORD
+#undef CONSTANT
 };
 
 /* What changes with a parameter, besides the value: config.c does it. */
 enum setting_effect {
-    SETTING_NO_EFFECT,
+    SETTING_NONE,
+    SETTING_AT_START, /* it cannot be changed while the node runs */
     SETTING_MEMORY,
     SETTING_CLIENTS,
     SETTING_LOG,
@@ -85,17 +112,26 @@ enum setting_effect {
     SETTING_EFFECTS
 };
 
-struct setting; /* a row */
+/* A row; settings.def says what stands in it. */
+struct setting {
+    const char *name, *flag;
+    enum setting_kind kind;
+    const char *unit;
+    size_t offset; /* in struct settings */
+    int64_t min, max;
+    const char *initial;
+    const char *const *words; /* ended by NULL */
+    enum setting_effect effect;
+    const char *help;
+};
 
 void settings_init(struct settings *settings); /* the defaults */
 
-const struct setting *settings_find(struct slice name); /* in any case; NULL: there is none */
 size_t settings_count(void);
-const struct setting *settings_at(size_t i); /* in the order of their names */
-const char *setting_name(const struct setting *setting);
-const char *setting_flag_name(const struct setting *setting); /* as the config file has it */
-bool setting_is_immutable(const struct setting *setting);
-enum setting_effect setting_effect(const struct setting *setting);
+const struct setting *settings_at(size_t i);
+const struct setting *settings_find(struct slice name);      /* in any case; NULL: there is none */
+const struct setting *settings_find_flag(struct slice flag); /* by the flag, else by the name */
+const char *setting_flag(const struct setting *setting);     /* as the command line and the file have it */
 /* The same value in both? Of a parameter that can't be changed: yes. Without memory to compare them: no. */
 bool setting_equal(const struct setting *setting, const struct settings *a, const struct settings *b);
 
@@ -110,11 +146,9 @@ bool settings_parse_memory(struct slice text, int64_t *out);
 
 /* Takes the next item of a list parameter off *rest; empty: there is none left. */
 struct slice settings_next_item(struct slice *rest);
+enum log_level settings_log_level(const struct settings *settings);
 
 /* Six digits behind the point at most, and no zeros at the end, as Redis has it. */
 void settings_write_percentile(double percentile, struct buf *out);
-
-const char *settings_policy_name(int64_t policy);
-bool settings_policy_parse(struct slice name, int64_t *out);
 
 #endif

@@ -55,7 +55,7 @@ static void refuse(struct listener *listener, int fd) {
 }
 
 static bool limit_reached(const struct listener_config *config) {
-    return config->clients != NULL && *config->clients >= *config->max_clients;
+    return config->clients != NULL && *config->clients >= (size_t)*config->max_clients;
 }
 
 static void pause_accepting(struct listener *listener) {

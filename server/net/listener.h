@@ -8,6 +8,8 @@
 
 #include "server/net/conn.h"
 
+#include <stdint.h>
+
 struct listener;
 
 struct listener_config {
@@ -15,7 +17,7 @@ struct listener_config {
     uint16_t port;
     const char *refusal; /* sent to a connection over the limit; may be NULL */
     size_t *clients;     /* the shared count of clients that the limit is about; NULL: no limit */
-    const size_t *max_clients;
+    const int64_t *max_clients;
     /* fd is non-blocking, with TCP_NODELAY. Takes it over: adopts or closes it. */
     void (*on_accept)(void *context, int fd);
     void *context;

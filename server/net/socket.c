@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    BACKLOG = 4096, /* the kernel cuts it to net.core.somaxconn */
+    DESCRIPTORS_BESIDES_CLIENTS = 1200, /* links, listeners, the loop's own, a margin */
+    BACKLOG = 4096,                     /* the kernel cuts it to net.core.somaxconn */
     KEEPALIVE_IDLE_S = 60,
     KEEPALIVE_INTERVAL_S = 20,
     KEEPALIVE_PROBES = 3,
@@ -255,7 +256,8 @@ bool socket_local_text(int fd, char *out, size_t n) {
     return getsockname(fd, (struct sockaddr *)&address, &length) == 0 && endpoint_text(&address, out, n);
 }
 
-size_t socket_raise_descriptor_limit(size_t n) {
+/* To n at least; returns the limit now in force. */
+static size_t raise_descriptor_limit(size_t n) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
         return 0;
@@ -268,4 +270,14 @@ size_t socket_raise_descriptor_limit(size_t n) {
         }
     }
     return limit.rlim_cur;
+}
+
+size_t socket_share_descriptors(size_t clients, size_t *besides) {
+    size_t wanted = clients + DESCRIPTORS_BESIDES_CLIENTS;
+    size_t limit = raise_descriptor_limit(wanted);
+    *besides = DESCRIPTORS_BESIDES_CLIENTS;
+    if (limit < wanted && limit / 2 < DESCRIPTORS_BESIDES_CLIENTS) {
+        *besides = limit - limit / 2;
+    }
+    return limit < wanted ? limit - *besides : clients;
 }

@@ -29,7 +29,8 @@ void socket_set_keepalive(int fd, int seconds);
 bool socket_peer_text(int fd, char *out, size_t n); /* "address:port" ([v6]:port) */
 bool socket_local_text(int fd, char *out, size_t n);
 
-/* Raises the descriptor limit to at least n where the hard limit allows; returns the limit now in force. */
-size_t socket_raise_descriptor_limit(size_t n);
+/* Raises the descriptor limit, where the hard limit allows it, so that there are enough for so many clients and
+ * for all else; returns for how many clients there are, and in *besides what is left for all else. */
+size_t socket_share_descriptors(size_t clients, size_t *besides);
 
 #endif

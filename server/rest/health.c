@@ -49,12 +49,12 @@ void rest_health(struct exchange *exchange) {
     struct replication_status status;
     replication_status(exchange->context->replication, &status);
     struct health health = judge(&status);
-    const struct options *options = exchange->context->options;
+    const struct settings *settings = exchange->context->settings;
 
     struct buf *body = &exchange->server->body;
     buf_printf(body,
                "{\"status\":\"%s\",\"node\":\"%s\",\"group\":%u,\"role\":\"%s\",\"leader\":", health.status,
-               options->id, (unsigned)options->group, replication_role_name(status.role));
+               settings->id, (unsigned)settings->group, replication_role_name(status.role));
     if (status.leader_id[0] != '\0') {
         json_text_write(body, slice_from_text(status.leader_id));
     } else {

@@ -33,18 +33,9 @@ static const struct {
 
 const char *eviction_policy_name(enum eviction_policy policy) { return names[policy]; }
 
-bool eviction_policy_parse(struct slice text, enum eviction_policy *out) {
-    for (int i = 0; i < EVICTION_POLICIES; i++) {
-        if (slice_equals_nocase(text, slice_from_text(names[i]))) {
-            *out = (enum eviction_policy)i;
-            return true;
-        }
-    }
-    return false;
-}
-
 void eviction_init(struct eviction *eviction, uint64_t random) {
     *eviction = (struct eviction){
+        .policy = EVICTION_NOEVICTION,
         .samples = DEFAULT_SAMPLES,
         .lfu_log_factor = DEFAULT_LOG_FACTOR,
         .lfu_decay_minutes = DEFAULT_DECAY_MINUTES,

@@ -35,7 +35,6 @@ enum eviction_policy {
 };
 
 const char *eviction_policy_name(enum eviction_policy policy);
-bool eviction_policy_parse(struct slice text, enum eviction_policy *out); /* in any case, as Redis reads it */
 
 enum { EVICTION_POOL = 16, EVICTION_MAX_SAMPLES = 64 };
 

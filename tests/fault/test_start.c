@@ -14,7 +14,8 @@ static void a_start(void) {
     if (parsed != OPTIONS_RUN) {
         fail_msg("%s", message);
     }
-    options.port = options.api_port = options.redis_port = options.discovery_port = 0; /* any that is free */
+    options.settings.port = options.settings.api_port = 0; /* any that is free */
+    options.settings.redis_port = options.settings.discovery_port = 0;
     fault_arm();
     struct node *node = node_create(&options, message, sizeof(message));
     fault_disarm();

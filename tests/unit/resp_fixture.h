@@ -99,7 +99,6 @@ static struct {
     struct server_stats stats;
     struct settings settings;
     struct telemetry *telemetry;
-    size_t max_clients;
     bool stopped;
     struct log log;
     struct command_context context;
@@ -145,16 +144,13 @@ static inline int set_up(void **state) {
     assert_true(routing_rebuild(&node.routing));
     routing_set_self_leader(&node.routing, true);
     node.replication.role = REPLICATION_LEADER;
-    node.options = (struct options){.port = 8000,
-                                    .api_port = 9000,
-                                    .redis_port = 6379,
-                                    .max_clients = 100,
-                                    .maxmemory_policy = "noeviction",
-                                    .bind = "127.0.0.1",
-                                    .id = "self0001"};
     settings_init(&node.settings);
+    node.settings.redis_port = self.redis_port;
+    node.settings.maxclients = 100;
+    memcpy(node.settings.id, self.id, sizeof(self.id));
+    strcpy(node.settings.bind, self.host);
+    node.options.settings = node.settings;
     node.telemetry = telemetry_create();
-    node.max_clients = 100;
     node.context = (struct command_context){.loop = node.loop,
                                             .net = node.net,
                                             .keyspace = node.keyspace,
@@ -168,7 +164,6 @@ static inline int set_up(void **state) {
                                             .stats = &node.stats,
                                             .settings = &node.settings,
                                             .telemetry = node.telemetry,
-                                            .max_clients = &node.max_clients,
                                             .stop = on_stop,
                                             .node = &node};
     node.server = resp_server_create(&node.context, &all_features);

@@ -24,7 +24,8 @@ static struct loop *loop;
 static struct net *net;
 static struct listener *listener;
 static uint16_t port;
-static size_t clients, max_clients;
+static size_t clients;
+static int64_t max_clients;
 static int accepted[MANY]; /* what on_accept was given */
 static int dialled[MANY];
 static size_t dialled_count;

@@ -129,19 +129,6 @@ static void test_long_values_are_cut(void **state) {
     }
 }
 
-static void test_levels(void **state) {
-    (void)state;
-    for (enum log_level level = LOG_DEBUG; level <= LOG_ERROR; level++) {
-        enum log_level parsed = LOG_DEBUG;
-        assert_true(log_level_parse(log_level_name(level), &parsed));
-        assert_int_equal(parsed, level);
-    }
-    enum log_level level = LOG_WARN;
-    assert_false(log_level_parse("verbose", &level));
-    assert_false(log_level_parse("", &level));
-    assert_int_equal(level, LOG_WARN);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_line, setup, teardown),
@@ -151,7 +138,6 @@ int main(void) {
         cmocka_unit_test(test_quoting),
         cmocka_unit_test(test_quoted_values_live_for_eight_calls),
         cmocka_unit_test(test_long_values_are_cut),
-        cmocka_unit_test(test_levels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

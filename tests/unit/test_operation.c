@@ -304,12 +304,17 @@ static void test_config_set(void **state) {
     check("CONFIG SET loglevel warning", "+OK\r\n");
     assert_int_equal(node.log.level, LOG_WARN);
     check("CONFIG SET maxclients 50", "+OK\r\n");
-    assert_int_equal(node.max_clients, 50);
+    assert_int_equal(node.settings.maxclients, 50);
     check("CONFIG SET a", "-ERR wrong number of arguments for 'config|set' command\r\n");
     check("CONFIG SET a b c", "-ERR syntax error\r\n");
     check("CONFIG SET foo bar", "-ERR Unknown option or number of arguments for CONFIG SET - 'foo'\r\n");
     check("CONFIG SET port 1",
           "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable config\r\n");
+    check("CONFIG SET timeout 1 Id self0001",
+          "-ERR CONFIG SET failed (possibly related to argument 'Id') - can't set immutable config\r\n");
+    check("CONFIG GET port id replication* repl-*",
+          "*8\r\n$16\r\nreplication-port\r\n$4\r\n8000\r\n$4\r\nport\r\n$4\r\n6379\r\n"
+          "$2\r\nid\r\n$8\r\nself0001\r\n$17\r\nrepl-backlog-size\r\n$8\r\n67108864\r\n");
     check("CONFIG SET timeout 1 TIMEOUT 2",
           "-ERR CONFIG SET failed (possibly related to argument 'TIMEOUT') - duplicate parameter\r\n");
 }
@@ -327,7 +332,7 @@ static void test_config_set_is_all_or_nothing(void **state) {
         "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not "
         "able to handle the specified number of clients, try with ");
     assert_int_equal(keyspace_maxmemory_bytes(node.keyspace), 0);
-    assert_int_equal(node.max_clients, 100);
+    assert_int_equal(node.settings.maxclients, 100);
     check("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
 }
 
@@ -340,7 +345,6 @@ static void test_config_rewrite(void **state) {
     static const char before[] = "# a comment\nport 8000\ntimeout 5 # old\nlog-level info";
     assert_int_equal(write(fd, before, sizeof(before) - 1), sizeof(before) - 1);
     close(fd);
-    settings_init(&node.options.settings);
     check("CONFIG SET timeout 7 loglevel debug maxmemory 1mb requirepass \"a b\"", "+OK\r\n");
     check("CONFIG REWRITE", "+OK\r\n");
     char after[1024] = "";

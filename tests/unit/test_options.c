@@ -1,4 +1,5 @@
 #include "server/options.h"
+#include "server/store/eviction.h"
 
 #include "server/version.h"
 
@@ -40,39 +41,39 @@ static void assert_wrong(const char *command_line, const char *expected) {
 static void test_defaults(void **state) {
     (void)state;
     assert_int_equal(parse(""), OPTIONS_RUN);
-    assert_int_equal(options.port, 8000);
-    assert_int_equal(options.api_port, 9000);
-    assert_int_equal(options.redis_port, 6379);
-    assert_int_equal(options.discovery_port, 7946);
-    assert_int_equal(options.group, 0);
-    assert_false(options.leader);
-    assert_string_equal(options.host, "127.0.0.1");
-    assert_string_equal(options.bind, "127.0.0.1");
-    assert_string_equal(options.broadcast, "127.255.255.255");
-    assert_int_equal(options.backlog_bytes, 64 << 20);
-    assert_int_equal(options.maxmemory_bytes, 0);
-    assert_string_equal(options.maxmemory_policy, "noeviction");
-    assert_int_equal(options.max_clients, 10000);
-    assert_int_equal(options.log_level, LOG_INFO);
-    assert_int_equal(strlen(options.id), 8);
-    assert_int_equal(strspn(options.id, "0123456789abcdef"), 8);
+    assert_int_equal(options.settings.port, 8000);
+    assert_int_equal(options.settings.api_port, 9000);
+    assert_int_equal(options.settings.redis_port, 6379);
+    assert_int_equal(options.settings.discovery_port, 7946);
+    assert_int_equal(options.settings.group, 0);
+    assert_false(options.settings.leader);
+    assert_string_equal(options.settings.host, "127.0.0.1");
+    assert_string_equal(options.settings.bind, "127.0.0.1");
+    assert_string_equal(options.settings.broadcast, "127.255.255.255");
+    assert_int_equal(options.settings.backlog_bytes, 64 << 20);
+    assert_int_equal(options.settings.maxmemory_bytes, 0);
+    assert_int_equal(options.settings.maxmemory_policy, EVICTION_NOEVICTION);
+    assert_int_equal(options.settings.maxclients, 10000);
+    assert_int_equal(settings_log_level(&options.settings), LOG_INFO);
+    assert_int_equal(strlen(options.settings.id), 8);
+    assert_int_equal(strspn(options.settings.id, "0123456789abcdef"), 8);
 
-    char id[sizeof(options.id)];
-    strcpy(id, options.id);
+    char id[sizeof(options.settings.id)];
+    strcpy(id, options.settings.id);
     assert_int_equal(parse(""), OPTIONS_RUN);
-    assert_string_not_equal(options.id, id);
+    assert_string_not_equal(options.settings.id, id);
 }
 
 static void test_the_specified_command_lines(void **state) {
     (void)state;
     assert_int_equal(parse("-port 8000 -group 0 -leader -api 9000"), OPTIONS_RUN);
-    assert_true(options.leader);
-    assert_int_equal(options.redis_port, 6379);
+    assert_true(options.settings.leader);
+    assert_int_equal(options.settings.redis_port, 6379);
     assert_int_equal(parse("-port 8002 -group 0 -api 9002"), OPTIONS_RUN);
-    assert_false(options.leader);
-    assert_int_equal(options.port, 8002);
-    assert_int_equal(options.api_port, 9002);
-    assert_int_equal(options.redis_port, 6381);
+    assert_false(options.settings.leader);
+    assert_int_equal(options.settings.port, 8002);
+    assert_int_equal(options.settings.api_port, 9002);
+    assert_int_equal(options.settings.redis_port, 6381);
 }
 
 static void test_forms_of_a_flag(void **state) {
@@ -80,31 +81,45 @@ static void test_forms_of_a_flag(void **state) {
     static const char *const forms[] = {"-port 8123", "--port 8123", "-port=8123", "--port=8123"};
     for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
         assert_int_equal(parse(forms[i]), OPTIONS_RUN);
-        assert_int_equal(options.port, 8123);
+        assert_int_equal(options.settings.port, 8123);
     }
     assert_int_equal(parse("-leader=true"), OPTIONS_RUN);
-    assert_true(options.leader);
+    assert_true(options.settings.leader);
+    assert_int_equal(parse("-leader -port 8001"), OPTIONS_RUN); /* takes no value but by = */
+    assert_true(options.settings.leader);
     assert_int_equal(parse("--leader --leader=false"), OPTIONS_RUN);
-    assert_false(options.leader);
+    assert_false(options.settings.leader);
 }
 
 static void test_every_value(void **state) {
     (void)state;
     assert_int_equal(parse("-group 16383 -redis 7000 -host localhost -bind 0.0.0.0 -broadcast 10.0.0.255"
-                           " -discovery-port 9000 -id node_A-1 -backlog 1m -maxmemory 2G"
-                           " -maxmemory-policy noeviction -max-clients 5 -log-level debug"),
+                           " -discovery-port 9000 -id node_A-1 -backlog 1mb -maxmemory 2GB"
+                           " -maxmemory-policy allkeys-lru -max-clients 5 -log-level debug"),
                      OPTIONS_RUN);
-    assert_int_equal(options.group, 16383);
-    assert_int_equal(options.redis_port, 7000);
-    assert_string_equal(options.host, "127.0.0.1");
-    assert_string_equal(options.bind, "0.0.0.0");
-    assert_string_equal(options.broadcast, "10.0.0.255");
-    assert_int_equal(options.discovery_port, 9000); /* UDP: no conflict with the API's port */
-    assert_string_equal(options.id, "node_A-1");
-    assert_int_equal(options.backlog_bytes, 1 << 20);
-    assert_int_equal(options.maxmemory_bytes, (size_t)2 << 30);
-    assert_int_equal(options.max_clients, 5);
-    assert_int_equal(options.log_level, LOG_DEBUG);
+    assert_int_equal(options.settings.group, 16383);
+    assert_int_equal(options.settings.redis_port, 7000);
+    assert_string_equal(options.settings.host, "127.0.0.1");
+    assert_string_equal(options.settings.bind, "0.0.0.0");
+    assert_string_equal(options.settings.broadcast, "10.0.0.255");
+    assert_int_equal(options.settings.discovery_port, 9000); /* UDP: no conflict with the API's port */
+    assert_string_equal(options.settings.id, "node_A-1");
+    assert_int_equal(options.settings.backlog_bytes, 1 << 20);
+    assert_int_equal(options.settings.maxmemory_bytes, (size_t)2 << 30);
+    assert_int_equal(options.settings.maxmemory_policy, EVICTION_ALLKEYS_LRU);
+    assert_int_equal(options.settings.maxclients, 5);
+    assert_int_equal(settings_log_level(&options.settings), LOG_DEBUG);
+}
+
+/* A flag goes before a parameter of that name: -port is the replication port, and CONFIG's "port" is -redis. */
+static void test_either_name(void **state) {
+    (void)state;
+    assert_int_equal(parse("-port 8010 -replication-port 8011 -redis 7011 -maxclients 7 -loglevel warning"),
+                     OPTIONS_RUN);
+    assert_int_equal(options.settings.port, 8011);
+    assert_int_equal(options.settings.redis_port, 7011);
+    assert_int_equal(options.settings.maxclients, 7);
+    assert_int_equal(settings_log_level(&options.settings), LOG_WARN);
 }
 
 static void test_sizes(void **state) {
@@ -113,16 +128,17 @@ static void test_sizes(void **state) {
         const char *text;
         size_t bytes;
     } rows[] = {
-        {"0", 0},        {"17", 17},       {"17b", 17},     {"1k", 1024},     {"2KB", 2048},
-        {"3m", 3 << 20}, {"3Mb", 3 << 20}, {"1g", 1 << 30}, {"1gB", 1 << 30}, {"1048576g", (size_t)1 << 50}};
+        {"0", 0},        {"17", 17},       {"17b", 17},        {"1k", 1000},     {"2KB", 2048},
+        {"3m", 3000000}, {"3Mb", 3 << 20}, {"1g", 1000000000}, {"1gB", 1 << 30}, {"1048576gb", (size_t)1 << 50},
+    };
     char line[64];
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         snprintf(line, sizeof(line), "-maxmemory %s", rows[i].text);
         assert_int_equal(parse(line), OPTIONS_RUN);
-        assert_int_equal(options.maxmemory_bytes, rows[i].bytes);
+        assert_int_equal(options.settings.maxmemory_bytes, rows[i].bytes);
     }
     static const char *const bad[] = {
-        "k", "1t", "1kk", "-1", "1.5g", "99999999999999999999g", "18446744073709551615g", "1048577g"};
+        "k", "1t", "1kk", "-1", "1.5g", "99999999999999999999g", "9223372036854775807kb"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         snprintf(line, sizeof(line), "-maxmemory=%s", bad[i]);
         assert_int_equal(parse(line), OPTIONS_WRONG);
@@ -142,23 +158,27 @@ static void test_wrong(void **state) {
         {"-", "kvnode: unexpected argument - (see kvnode -help)"},
         {"--", "kvnode: unexpected argument -- (see kvnode -help)"},
         {"-port", "kvnode: -port wants a value: PORT"},
-        {"-port 0", "kvnode: -port: 0 is out of range (1 to 65535)"},
-        {"-port 65536", "kvnode: -port: 65536 is out of range (1 to 65535)"},
-        {"-port 80x", "kvnode: -port: 80x is not a number"},
-        {"-port=", "kvnode: -port:  is not a number"},
-        {"-group 16384", "kvnode: -group: 16384 is out of range (0 to 16383)"},
-        {"-backlog 1k", "kvnode: -backlog: 1k is out of range (16384 to 1099511627776)"},
-        {"-maxmemory much", "kvnode: -maxmemory: much is not a size (a number, perhaps with k, m or g)"},
-        {"-leader=yes", "kvnode: -leader: yes is neither true nor false"},
-        {"-id a|b", "kvnode: -id: a|b has other characters than A-Z a-z 0-9 _ -"},
-        {"-id=", "kvnode: -id: a value of 1 to 40 bytes is wanted"},
-        {"-id 12345678901234567890123456789012345678901", "kvnode: -id: a value of 1 to 40 bytes is wanted"},
-        {"-log-level loud", "kvnode: -log-level: loud is none of debug, info, warn, error"},
+        {"-port 0", "kvnode: -port 0: argument must be between 1 and 65535 inclusive"},
+        {"-port 65536", "kvnode: -port 65536: argument must be between 1 and 65535 inclusive"},
+        {"-port 80x", "kvnode: -port 80x: argument couldn't be parsed into an integer"},
+        {"-port=", "kvnode: -port wants a value: PORT"},
+        {"-group 16384", "kvnode: -group 16384: argument must be between 0 and 16383 inclusive"},
+        {"-backlog 1k", "kvnode: -backlog 1k: argument must be between 16384 and 1099511627776 inclusive"},
+        {"-maxmemory much", "kvnode: -maxmemory much: argument must be a memory value"},
+        {"-leader=maybe", "kvnode: -leader maybe: argument must be 'yes' or 'no'"},
+        {"-id a|b", "kvnode: -id a|b: argument must have only A-Z a-z 0-9 _ -"},
+        {"-id=", "kvnode: -id wants a value: ID"},
+        {"-id 12345678901234567890123456789012345678901",
+         "kvnode: -id 12345678901234567890123456789012345678901: argument must be 1 to 40 bytes"},
+        {"-log-level loud", "kvnode: -log-level loud: argument(s) must be one of the following: debug, "
+                            "verbose, notice, warning, nothing, info, warn, error"},
         {"-maxmemory-policy best",
-         "kvnode: -maxmemory-policy: best is no policy (allkeys-lru, volatile-ttl and noeviction are some)"},
-        {"-timeout soon", "kvnode: -timeout: argument couldn't be parsed into an integer"},
-        {"-hz", "kvnode: -hz wants a value"},
-        {"-databases 2", "kvnode: -databases: can't set immutable config"},
+         "kvnode: -maxmemory-policy best: argument(s) must be one of the following: volatile-lru, "
+         "volatile-lfu, volatile-random, volatile-ttl, allkeys-lru, allkeys-lfu, allkeys-random, noeviction"},
+        {"-timeout soon", "kvnode: -timeout soon: argument couldn't be parsed into an integer"},
+        {"-hz", "kvnode: -hz wants a value: N"},
+        {"-requirepass=", "kvnode: -requirepass wants a value: PASSWORD"},
+        {"-databases 2", "kvnode: -databases 2: can't set immutable config"},
         {"-port 1000", "kvnode: -redis must be given: its default, -port - 8000 + 6379, would be -621"},
         {"-port 9000", "kvnode: -port and -api are the same port, 9000"},
         {"-redis 9000", "kvnode: -api and -redis are the same port, 9000"},
@@ -174,7 +194,7 @@ static void test_wrong(void **state) {
     }
     assert_int_equal(parse("-port 1000 -redis 6379"), OPTIONS_RUN);
     assert_int_equal(parse("-host 192.0.2.77 -broadcast 192.0.2.255"), OPTIONS_RUN);
-    assert_string_equal(options.bind, "192.0.2.77");
+    assert_string_equal(options.settings.bind, "192.0.2.77");
 }
 
 static void test_version_and_help(void **state) {
@@ -182,13 +202,14 @@ static void test_version_and_help(void **state) {
     assert_int_equal(parse("-version"), OPTIONS_EXIT);
     assert_string_equal(message, "kvnode " KVNODE_VERSION "\n");
     assert_int_equal(parse("--help"), OPTIONS_EXIT);
-    static const char *const flags[] = {
-        "-port PORT",     "-group N",           "-leader", "-api PORT",     "-redis PORT",  "-host HOST",
-        "-bind HOST",     "-broadcast ADDRESS", "-id ID",  "-backlog SIZE", "-config FILE", "-maxmemory SIZE",
-        "-max-clients N", "-log-level LEVEL"};
-    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-        assert_non_null(strstr(message, flags[i]));
+    for (size_t i = 0; i < settings_count(); i++) {
+        const struct setting *setting = settings_at(i);
+        char line[128];
+        snprintf(line, sizeof(line), "\n  -%s %s", setting_flag(setting), setting->unit);
+        assert_int_equal(strstr(message, line) != NULL, setting->kind != SETTING_KIND_CONSTANT);
     }
+    assert_non_null(strstr(message, "\n  -config FILE "));
+    assert_non_null(strstr(message, "(64mb)\n"));
     assert_true(strlen(message) < sizeof(message) - 1);
     /* A short buffer is never overrun. */
     char *argv[] = {"kvnode", "-help"};
@@ -230,28 +251,28 @@ static enum options_result parse_with_file(const char *content, const char *more
 static void test_file(void **state) {
     (void)state;
     assert_int_equal(parse_with_file("# a node\n\nport 8005\n  api\t9005  # its API\r\nleader\nid n#1\nid n1\n"
-                                     "maxmemory 1g",
+                                     "maxmemory 1gb",
                                      ""),
                      OPTIONS_WRONG); /* n#1: only a # after a blank begins a comment */
-    assert_non_null(strstr(message, ":6: -id: n#1 has other characters"));
+    assert_non_null(strstr(message, ":6: -id n#1: argument must have only"));
     assert_int_equal(
-        parse_with_file("# a node\n\nport 8005\n  api\t9005  # its API\r\nleader\nid n1\nmaxmemory 1g", ""),
+        parse_with_file("# a node\n\nport 8005\n  api\t9005  # its API\r\nleader\nid n1\nmaxmemory 1gb", ""),
         OPTIONS_RUN);
-    assert_int_equal(options.port, 8005);
-    assert_int_equal(options.api_port, 9005);
-    assert_int_equal(options.redis_port, 6384);
-    assert_true(options.leader);
-    assert_string_equal(options.id, "n1");
-    assert_int_equal(options.maxmemory_bytes, 1 << 30);
+    assert_int_equal(options.settings.port, 8005);
+    assert_int_equal(options.settings.api_port, 9005);
+    assert_int_equal(options.settings.redis_port, 6384);
+    assert_true(options.settings.leader);
+    assert_string_equal(options.settings.id, "n1");
+    assert_int_equal(options.settings.maxmemory_bytes, 1 << 30);
     assert_string_equal(options.config_file, path);
 }
 
 static void test_command_line_wins_over_file(void **state) {
     (void)state;
     assert_int_equal(parse_with_file("port 8005\nleader\nport 8006\n", "-leader=false -api 9123"), OPTIONS_RUN);
-    assert_int_equal(options.port, 8006);
-    assert_int_equal(options.api_port, 9123);
-    assert_false(options.leader);
+    assert_int_equal(options.settings.port, 8006);
+    assert_int_equal(options.settings.api_port, 9123);
+    assert_false(options.settings.leader);
 }
 
 static void test_file_errors_name_the_line(void **state) {
@@ -261,10 +282,10 @@ static void test_file_errors_name_the_line(void **state) {
     } rows[] = {
         {"port 8005\nprot 8006\n", ":2: unknown option prot (see kvnode -help)"},
         {"port\n", ":1: -port wants a value: PORT"},
-        {"\n\nport x\n", ":3: -port: x is not a number"},
+        {"\n\nport x\n", ":3: -port x: argument couldn't be parsed into an integer"},
         {"config other\n", ":1: unknown option config (see kvnode -help)"},
         {"help\n", ":1: unknown option help (see kvnode -help)"},
-        {"leader maybe\n", ":1: -leader: maybe is neither true nor false"},
+        {"leader maybe\n", ":1: -leader maybe: argument must be 'yes' or 'no'"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char expected[256];
@@ -291,6 +312,7 @@ int main(void) {
         cmocka_unit_test(test_the_specified_command_lines),
         cmocka_unit_test(test_forms_of_a_flag),
         cmocka_unit_test(test_every_value),
+        cmocka_unit_test(test_either_name),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_wrong),
         cmocka_unit_test(test_version_and_help),

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -164,14 +165,34 @@ static void test_descriptor_limit(void **state) {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     struct rlimit low = {.rlim_cur = 100, .rlim_max = before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
-    assert_int_equal(socket_raise_descriptor_limit(50), 100); /* never lowered */
-    assert_int_equal(socket_raise_descriptor_limit(200), 200);
+    size_t besides;
+    assert_int_equal(socket_share_descriptors(50, &besides), 50);
+    assert_true(besides > 1000);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &low), 0);
-    assert_int_equal(low.rlim_cur, 200);
+    assert_int_equal(low.rlim_cur, 50 + besides);
+    assert_int_equal(socket_share_descriptors(10, &besides), 10);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(low.rlim_cur, 50 + besides); /* never lowered */
     if (before.rlim_max != RLIM_INFINITY) {
-        assert_int_equal(socket_raise_descriptor_limit(before.rlim_max + 1), before.rlim_max);
+        assert_int_equal(socket_share_descriptors(before.rlim_max, &besides), before.rlim_max - besides);
     }
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/* Where there are too few for both, clients and all else have half each. */
+static void test_few_descriptors(void **state) {
+    (void)state;
+    pid_t child = fork(); /* a hard limit is not raised again */
+    if (child == 0) {
+        struct rlimit few = {.rlim_cur = 101, .rlim_max = 101};
+        size_t besides;
+        bool half = setrlimit(RLIMIT_NOFILE, &few) == 0 && socket_share_descriptors(10000, &besides) == 50 &&
+                    besides == 51;
+        _exit(half ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
 }
 
 int main(void) {
@@ -184,6 +205,7 @@ int main(void) {
         cmocka_unit_test(test_listen_errors),
         cmocka_unit_test(test_broadcast_reaches_all),
         cmocka_unit_test(test_descriptor_limit),
+        cmocka_unit_test(test_few_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,8 @@ static bool is_default(struct slice user) { return slice_equals(user, SLICE("def
 /* In lower-case hex, with a NUL. */
 static void password_hash(const struct request *request, char out[HASH_HEX_BYTES + 1]) {
     unsigned char sum[SHA256_BYTES];
-    struct slice password = slice_from_text(request->context->settings->requirepass);
+    const struct setting_bytes *wanted = &request->context->settings->requirepass;
+    struct slice password = slice_of(wanted->bytes, wanted->length);
     sha256_of(&password, 1, sum);
     for (size_t i = 0; i < SHA256_BYTES; i++) {
         snprintf(out + 2 * i, 3, "%02x", sum[i]);

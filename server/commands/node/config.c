@@ -9,6 +9,7 @@
 #include "server/dispatch/help.h"
 #include "server/dispatch/telemetry.h"
 #include "server/net/socket.h"
+#include "server/password.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,10 +32,8 @@ static bool apply_memory(const struct command_context *context, struct clients *
     (void)clients, (void)reason, (void)n;
     const struct settings *settings = context->settings;
     struct keyspace *keyspace = context->keyspace;
-    enum eviction_policy policy = EVICTION_NOEVICTION;
-    eviction_policy_parse(slice_from_text(settings_policy_name(settings->maxmemory_policy)), &policy);
     keyspace_set_maxmemory(keyspace, (size_t)settings->maxmemory_bytes);
-    keyspace_set_policy(keyspace, policy);
+    keyspace_set_policy(keyspace, (enum eviction_policy)settings->maxmemory_policy);
     keyspace_set_maxmemory_samples(keyspace, (unsigned)settings->maxmemory_samples);
     keyspace_set_lfu_log_factor(keyspace, (unsigned)settings->lfu_log_factor);
     keyspace_set_lfu_decay_minutes(keyspace, (unsigned)settings->lfu_decay_time_min);
@@ -44,24 +43,19 @@ static bool apply_memory(const struct command_context *context, struct clients *
 static bool apply_clients(const struct command_context *context, struct clients *clients, char *reason,
                           size_t n) {
     (void)clients;
-    size_t wanted = (size_t)context->settings->maxclients;
-    size_t limit = socket_raise_descriptor_limit(wanted + CONFIG_DESCRIPTORS_BESIDES_CLIENTS);
-    if (limit < wanted + CONFIG_DESCRIPTORS_BESIDES_CLIENTS) {
-        size_t possible =
-            limit > CONFIG_DESCRIPTORS_BESIDES_CLIENTS ? limit - CONFIG_DESCRIPTORS_BESIDES_CLIENTS : 0;
+    size_t besides, possible = socket_share_descriptors((size_t)context->settings->maxclients, &besides);
+    if (possible < (size_t)context->settings->maxclients) {
         snprintf(reason, n,
                  "The operating system is not able to handle the specified number of clients, try with %zu",
                  possible);
         return false;
     }
-    *context->max_clients = wanted;
     return true;
 }
 
 static bool apply_log(const struct command_context *context, struct clients *clients, char *reason, size_t n) {
     (void)clients, (void)reason, (void)n;
-    static const enum log_level levels[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_WARN, LOG_ERROR};
-    context->log->level = levels[context->settings->log_level];
+    context->log->level = settings_log_level(context->settings);
     return true;
 }
 
@@ -80,7 +74,7 @@ static bool apply_timing(const struct command_context *context, struct clients *
 static bool apply_password(const struct command_context *context, struct clients *clients, char *reason,
                            size_t n) {
     (void)reason, (void)n;
-    if (context->settings->requirepass[0] == '\0') {
+    if (!password_is_wanted(context->settings)) {
         for (struct client *client = clients->first; client != NULL; client = client->next) {
             client->gates &= ~(uint32_t)GATE_UNAUTHENTICATED;
         }
@@ -127,36 +121,6 @@ void config_apply_all(const struct command_context *context, struct clients *cli
     }
 }
 
-/* --- What can be read, but is no parameter: it says how the node was started */
-
-typedef void fact_write(const struct command_context *context, struct buf *out);
-
-static void write_port(const struct command_context *context, struct buf *out) {
-    buf_append_u64(out, context->options->redis_port);
-}
-static void write_bind(const struct command_context *context, struct buf *out) {
-    buf_append_text(out, context->options->bind);
-}
-static void write_backlog(const struct command_context *context, struct buf *out) {
-    buf_append_u64(out, context->options->backlog_bytes);
-}
-
-static const struct fact {
-    const char *name;
-    fact_write *write;
-} facts[] = {{"bind", write_bind}, {"port", write_port}, {"repl-backlog-size", write_backlog}};
-
-enum { FACT_COUNT = sizeof(facts) / sizeof(facts[0]) };
-
-static bool is_fact(struct slice name) {
-    for (size_t i = 0; i < FACT_COUNT; i++) {
-        if (slice_equals_nocase(name, slice_from_text(facts[i].name))) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- CONFIG GET */
 
 static bool is_asked_for(const struct request *request, const char *name) {
@@ -176,23 +140,16 @@ void command_config_get(struct request *request) {
     bool ok = true;
     buf_init(&pairs, SIZE_MAX);
     buf_init(&value, SIZE_MAX);
-    for (size_t i = 0; i < settings_count() + FACT_COUNT; i++) {
-        const struct setting *setting = i < settings_count() ? settings_at(i) : NULL;
-        const struct fact *fact = setting == NULL ? &facts[i - settings_count()] : NULL;
-        const char *name = setting != NULL ? setting_name(setting) : fact->name;
-        if (!is_asked_for(request, name)) {
-            continue;
-        }
-        buf_reset(&value);
-        if (setting != NULL) {
+    for (size_t i = 0; i < settings_count(); i++) {
+        const struct setting *setting = settings_at(i);
+        if (is_asked_for(request, setting->name)) {
+            buf_reset(&value);
             setting_write(setting, context->settings, &value);
-        } else {
-            fact->write(context, &value);
+            ok = ok && !buf_failed(&value);
+            resp_bulk_text(&reply, setting->name);
+            resp_bulk(&reply, buf_slice(&value));
+            count++;
         }
-        ok = ok && !buf_failed(&value);
-        resp_bulk_text(&reply, name);
-        resp_bulk(&reply, buf_slice(&value));
-        count++;
     }
     if (ok && !buf_failed(&pairs)) {
         resp_map(&request->reply, count);
@@ -224,13 +181,14 @@ static bool is_repeated(const struct request *request, size_t i) {
 static bool check_names(struct request *request) {
     for (size_t i = 2; i < request->arg_count; i += 2) {
         struct slice name = slice_first(request->args[i], 128);
-        if (is_fact(name)) {
-            reply_refused(request, name, "can't set immutable config");
-            return false;
-        }
-        if (settings_find(name) == NULL) {
+        const struct setting *setting = settings_find(name);
+        if (setting == NULL) {
             resp_errorf(&request->reply, "ERR Unknown option or number of arguments for CONFIG SET - '%.*s'",
                         (int)name.len, name.ptr);
+            return false;
+        }
+        if (setting->effect == SETTING_AT_START) {
+            reply_refused(request, name, "can't set immutable config");
             return false;
         }
         if (is_repeated(request, i)) {
@@ -246,7 +204,7 @@ static bool parse_values(struct request *request, struct settings *settings) {
         char reason[REASON_BYTES];
         const struct setting *setting = settings_find(request->args[i]);
         if (!setting_parse(setting, request->args[i + 1], settings, reason, sizeof(reason))) {
-            reply_refused(request, slice_from_text(setting_name(setting)), reason);
+            reply_refused(request, slice_from_text(setting->name), reason);
             return false;
         }
     }
@@ -259,13 +217,13 @@ static bool apply_values(struct request *request) {
     for (size_t i = 2; i < request->arg_count; i += 2) {
         char reason[REASON_BYTES];
         const struct setting *setting = settings_find(request->args[i]);
-        enum setting_effect effect = setting_effect(setting);
+        enum setting_effect effect = setting->effect;
         if (done[effect] || effects[effect] == NULL) {
             continue;
         }
         done[effect] = true;
         if (!effects[effect](request->context, request->client->clients, reason, sizeof(reason))) {
-            reply_refused(request, slice_from_text(setting_name(setting)), reason);
+            reply_refused(request, slice_from_text(setting->name), reason);
             return false;
         }
     }
@@ -310,19 +268,15 @@ static bool line_can_hold(struct slice value) {
     return true;
 }
 
-/* As the file says it: the levels of the log have kvnode's own names there. False: it can't be said. */
+/* False: the file can't say it. */
 static bool write_line(const struct command_context *context, const struct setting *setting, struct buf *out) {
     struct buf value;
     buf_init(&value, SIZE_MAX);
-    if (setting_effect(setting) == SETTING_LOG) {
-        buf_append_text(&value, log_level_name(context->log->level));
-    } else {
-        setting_write(setting, context->settings, &value);
-    }
+    setting_write(setting, context->settings, &value);
     bool can = !buf_failed(&value) && line_can_hold(buf_slice(&value));
     buf_fail_if(out, buf_failed(&value)); /* empty for want of memory is not empty */
     if (can && buf_used(&value) > 0) {
-        buf_printf(out, "%s ", setting_flag_name(setting));
+        buf_printf(out, "%s ", setting_flag(setting));
         buf_append_slice(out, buf_slice(&value));
         buf_append_byte(out, '\n');
     }
@@ -333,15 +287,7 @@ static bool write_line(const struct command_context *context, const struct setti
 /* The parameter that a line of the file sets; NULL: none. */
 static const struct setting *setting_of_line(const char *line) {
     line += strspn(line, " \t");
-    struct slice name = slice_of(line, strcspn(line, " \t\r\n"));
-    for (size_t i = 0; i < settings_count(); i++) {
-        const struct setting *setting = settings_at(i);
-        if (slice_equals_nocase(name, slice_from_text(setting_name(setting))) ||
-            slice_equals_nocase(name, slice_from_text(setting_flag_name(setting)))) {
-            return setting;
-        }
-    }
-    return NULL;
+    return settings_find_flag(slice_of(line, strcspn(line, " \t\r\n")));
 }
 
 static bool is_changed(const struct command_context *context, const struct setting *setting) {

@@ -6,8 +6,6 @@
 
 struct clients;
 
-enum { CONFIG_DESCRIPTORS_BESIDES_CLIENTS = 1200 }; /* links, listeners, the loop's own, a margin */
-
 /* All of them, as the node starts; but maxclients, whose limit is known when the listeners stand. */
 void config_apply_all(const struct command_context *context, struct clients *clients);
 

@@ -7,6 +7,7 @@
 #include "server/memory/allocator.h"
 #include "server/version.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -52,9 +53,9 @@ static void info_server(const struct request *request, struct buf *out) {
                "executable:%s\r\n"
                "config_file:%s\r\n"
                "io_threads_active:0\r\n",
-               (long)getpid(), context->options->id, context->options->redis_port, context->options->api_port,
-               context->options->port, (long long)now_ms * 1000, uptime_s, uptime_s / 86400,
-               (long long)context->settings->hz, (long long)context->settings->hz,
+               (long)getpid(), context->settings->id, context->settings->redis_port,
+               context->settings->api_port, context->settings->port, (long long)now_ms * 1000, uptime_s,
+               uptime_s / 86400, (long long)context->settings->hz, (long long)context->settings->hz,
                (long long)(now_ms / 1000 & 0xffffff), executable, context->options->config_file);
 }
 
@@ -72,7 +73,7 @@ static void info_clients(const struct request *request, struct buf *out) {
     buf_printf(out,
                "connected_clients:%zu\r\n"
                "cluster_connections:0\r\n"
-               "maxclients:%zu\r\n"
+               "maxclients:%" PRId64 "\r\n"
                "client_recent_max_input_buffer:0\r\n"
                "client_recent_max_output_buffer:0\r\n"
                "blocked_clients:%zu\r\n"
@@ -80,7 +81,7 @@ static void info_clients(const struct request *request, struct buf *out) {
                "clients_in_timeout_table:0\r\n"
                "resp_clients:%zu\r\n"
                "http_clients:%zu\r\n",
-               context->stats->clients, *context->max_clients, count_blocked(clients),
+               context->stats->clients, context->settings->maxclients, count_blocked(clients),
                tracking_clients(clients), context->stats->resp_clients, context->stats->http_clients);
 }
 
@@ -142,7 +143,7 @@ static void info_memory(const struct request *request, struct buf *out) {
                     "used_memory_scripts_human:0B\r\nnumber_of_cached_scripts:0\r\nnumber_of_functions:0\r\n"
                     "number_of_libraries:0\r\n");
     write_bytes(out, "maxmemory", keyspace_maxmemory_bytes(context->keyspace));
-    buf_printf(out, "maxmemory_policy:%s\r\n", settings_policy_name(context->settings->maxmemory_policy));
+    buf_printf(out, "maxmemory_policy:%s\r\n", eviction_policy_name(keyspace_policy(context->keyspace)));
     write_growth(out, "allocator_frag", memory.active, memory.allocated);
     write_growth(out, "allocator_rss", memory.resident, memory.active);
     write_growth(out, "rss_overhead", memory.process, memory.resident);
@@ -483,8 +484,8 @@ static void info_latencystats(const struct request *request, struct buf *out) {
             continue;
         }
         buf_printf(out, "latency_percentiles_usec_%s:", command_table_at(i)->name);
-        for (int64_t k = 0; k < settings->percentile_count; k++) {
-            double percent = settings->percentiles[k];
+        for (size_t k = 0; k < settings->percentiles.count; k++) {
+            double percent = settings->percentiles.values[k];
             buf_append_text(out, k == 0 ? "p" : ",p");
             settings_write_percentile(percent, out);
             buf_printf(out, "=%.3f", (double)histogram_percentile(histogram, percent > 0 ? percent : 1e-9));
@@ -501,8 +502,8 @@ static void info_cluster(const struct request *request, struct buf *out) {
                "group:%u\r\n"
                "groups_in_ring:%zu\r\n"
                "slots_owned:%zu\r\n",
-               context->options->group, membership_groups(context->membership, &groups),
-               routing_owned_slots(context->routing, context->options->group));
+               context->settings->group, membership_groups(context->membership, &groups),
+               routing_owned_slots(context->routing, context->settings->group));
 }
 
 static void info_keyspace(const struct request *request, struct buf *out) {
