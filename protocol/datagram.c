@@ -22,12 +22,13 @@ enum { MOST_FIELDS = 5 };
 static const struct row {
     const char *name;
     enum datagram_verb verb;
+    bool may_grow; /* kvnode's own: fields behind these are ignored */
     enum field fields[MOST_FIELDS + 1];
 } rows[] = {
-    {"ANNOUNCE", DATAGRAM_ANNOUNCE, {FIELD_NODE_ID, FIELD_HOST, FIELD_PORT, FIELD_GROUP, FIELD_LEADER}},
-    {"ENDPOINTS", DATAGRAM_ENDPOINTS, {FIELD_NODE_ID, FIELD_API, FIELD_REDIS}},
-    {"WHO", DATAGRAM_WHO, {FIELD_NONE}},
-    {"LEAVE", DATAGRAM_LEAVE, {FIELD_NODE_ID}},
+    {"ANNOUNCE", DATAGRAM_ANNOUNCE, false, {FIELD_NODE_ID, FIELD_HOST, FIELD_PORT, FIELD_GROUP, FIELD_LEADER}},
+    {"ENDPOINTS", DATAGRAM_ENDPOINTS, true, {FIELD_NODE_ID, FIELD_API, FIELD_REDIS}},
+    {"WHO", DATAGRAM_WHO, true, {FIELD_NONE}},
+    {"LEAVE", DATAGRAM_LEAVE, true, {FIELD_NODE_ID}},
 };
 
 static bool is_letter_or_digit(char c) {
@@ -134,7 +135,7 @@ enum datagram_result datagram_decode(struct slice bytes, struct datagram *out) {
                 return DATAGRAM_MALFORMED;
             }
         }
-        return rest.len == 0 ? DATAGRAM_OK : DATAGRAM_MALFORMED;
+        return rest.len == 0 || rows[r].may_grow ? DATAGRAM_OK : DATAGRAM_MALFORMED;
     }
     return DATAGRAM_UNKNOWN;
 }

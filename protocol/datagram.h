@@ -6,6 +6,7 @@
  *   LEAVE|nodeID
  *
  * The same texts travel as lines on the TCP port in answer to WHO. An LF, or CR LF, at the end is tolerated.
+ * Fields behind the last one are of the future, and ignored, but in ANNOUNCE, which is specified.
  */
 #ifndef KVNODE_PROTOCOL_DATAGRAM_H
 #define KVNODE_PROTOCOL_DATAGRAM_H
@@ -33,7 +34,8 @@ enum datagram_result {
     DATAGRAM_MALFORMED, /* to be ignored and counted */
 };
 
-/* Reads one datagram. Malformed: too long, wrong number of fields, an id, host (letters, digits, '.', '-', '_',
+/* Reads one datagram. Malformed: too long, missing fields, too many in ANNOUNCE, an id, host (letters, digits,
+ * '.', '-', '_',
  * ':'), port, group or truth value out of its domain, a NUL or control character anywhere. */
 enum datagram_result datagram_decode(struct slice bytes, struct datagram *out);
 

@@ -15,8 +15,9 @@
  *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...     MESSAGE|channel|text (percent-encoded)
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
- * either case; a lone '%' is malformed. What was not written by kvnode is read as it is meant: a CR or NUL that
- * stands in a field unescaped is a byte of it.
+ * either case; a lone '%' is malformed. Fields behind the last one of a link line are of the future, and
+ * ignored; a history line has none: it would mean another change. What was not written by kvnode is read as it
+ * is meant: a CR or NUL that stands in a field unescaped is a byte of it.
  */
 #ifndef KVNODE_PROTOCOL_LINE_H
 #define KVNODE_PROTOCOL_LINE_H

@@ -469,7 +469,7 @@ class BadLines(ClusterTestCase):
         b"REPLICATEX|k|v|1|281474976710656|0", b"DELETE|k", b"DELETE|k|x", b"DELETE|k|1|2", b"DELETEX|%|1",
         b"EXPIREX|k", b"FLUSH|", b"CLOCK|", b"CLOCK|now", b"BATCH|0", b"BATCH|1048577", b"LEAD|x|0|1",
         b"LEAD|x y|0|0000000000000001|0", b"LEAD|x|16384|0000000000000001|0", b"LEAD|x|0|000000000000000G|0",
-        b"LEAD|x|0|0000000000000000|0", b"SYNC|x|-|1", b"PING|", b"ACK|x", b"END|1", b"WHO|me", b"PULL|all",
+        b"LEAD|x|0|0000000000000000|0", b"SYNC|x|-|1", b"PING|", b"ACK|x", b"END|1", b"MESSAGE|k",
     )
     OUT_OF_PLACE = (b"SYNC|x|-|0", b"CONTINUE|0000000000000001|0", b"FULL|0000000000000001|0|0", b"END|0|0", b"PING|0",
                     b"ACK|0", b"PULL")
