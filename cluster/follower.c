@@ -189,7 +189,7 @@ static void count_lines(const struct follower_link *link, struct follower *follo
 static enum follower_verdict on_batch_line(struct follower_link *link, struct follower *follower,
                                            const struct line *line, struct slice bytes, struct buf *scratch,
                                            struct buf *out) {
-    if (line->verb > LINE_FLUSH) {
+    if (line->verb > LINE_LAST_OF_CHANGES) {
         return malformed(follower, out, "a BATCH holds changes only");
     }
     buf_append_slice(&link->batch, bytes);

@@ -298,6 +298,14 @@ void history_flush(struct history *history, uint64_t floor) {
     line_end_of(history, out);
 }
 
+void history_floor(struct history *history, uint64_t floor) {
+    struct buf *out = line_begin(history, LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        line_floor(out, floor);
+    }
+    line_end_of(history, out);
+}
+
 void history_batch_begin(struct history *history) {
     assert(!history->in_batch);
     history->in_batch = true;

@@ -43,6 +43,7 @@ void history_replicate(struct history *history, struct slice key, struct slice v
 void history_delete(struct history *history, struct slice key, uint64_t version);
 void history_expire(struct history *history, struct slice key, int64_t deadline_ms);
 void history_flush(struct history *history, uint64_t floor);
+void history_floor(struct history *history, uint64_t floor);
 /* What is written until history_batch_end becomes one BATCH|n with its n lines, applied all or none; CLOCK
  * lines go before it. An empty batch writes nothing. Batches do not nest. A batch that no reader would take
  * (more than LIMIT_BATCH_LINES lines or HISTORY_BATCH_LIMIT_BYTES) counts, but drops the backlog: every reader

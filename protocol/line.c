@@ -54,6 +54,7 @@ static const struct row {
     {NAME("CLOCK"), LINE_CLOCK, false, {FIELD_TIMESTAMP}},
     {NAME("BATCH"), LINE_BATCH, false, {FIELD_LINES}},
     {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
+    {NAME("FLOOR"), LINE_FLOOR, false, {FIELD_ANY_VERSION}},
     {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX}},
     {NAME("PING"), LINE_PING, false, {FIELD_INDEX}},
     {NAME("LEAD"), LINE_LEAD, false, {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX}},
@@ -389,6 +390,8 @@ static void append_number_line(struct buf *out, struct slice name, uint64_t numb
 }
 
 void line_flush(struct buf *out, uint64_t floor) { append_number_line(out, SLICE("FLUSH"), floor); }
+
+void line_floor(struct buf *out, uint64_t floor) { append_number_line(out, SLICE("FLOOR"), floor); }
 
 void line_clock(struct buf *out, int64_t now_ms) {
     assert(is_time(now_ms));

@@ -6,7 +6,7 @@
  *   REPLICATE|key|value|version      the key ends at the first '|', the version starts after the last one
  *   REPLICATEX|key|value|version|timestamp|deadline      percent-encoded, where the plain form can't say it
  *   DELETE|key|version     DELETEX|key|version     EXPIREX|key|deadline
- *   FLUSH|floor            CLOCK|ms                BATCH|n
+ *   FLUSH|floor            FLOOR|floor             CLOCK|ms                BATCH|n
  *
  * Link lines (never in the history):
  *
@@ -37,6 +37,8 @@ enum line_verb {
     LINE_DELETE,    /* both forms */
     LINE_EXPIRE,    /* EXPIREX */
     LINE_FLUSH,
+    LINE_FLOOR,
+    LINE_LAST_OF_CHANGES = LINE_FLOOR, /* what a BATCH may hold */
     LINE_CLOCK,
     LINE_BATCH,
     LINE_LAST_OF_HISTORY = LINE_BATCH,
@@ -60,7 +62,7 @@ struct line {
     bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE has no other */
     struct slice key;     /* REPLICATE, DELETE, EXPIRE, MESSAGE: decoded */
     struct slice value;   /* REPLICATE, MESSAGE: decoded */
-    uint64_t version;     /* REPLICATE (at least 1), DELETE; FLUSH and FULL: the floor */
+    uint64_t version;     /* REPLICATE (at least 1), DELETE; FLUSH, FLOOR, FULL: the floor */
     int64_t timestamp_ms; /* REPLICATEX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
@@ -89,6 +91,7 @@ void line_replicate_x(struct buf *out, struct slice key, struct slice value, uin
 void line_delete(struct buf *out, struct slice key, uint64_t version);
 void line_expire(struct buf *out, struct slice key, int64_t deadline_ms);
 void line_flush(struct buf *out, uint64_t floor);
+void line_floor(struct buf *out, uint64_t floor);
 void line_clock(struct buf *out, int64_t now_ms);
 void line_batch(struct buf *out, uint64_t count);
 

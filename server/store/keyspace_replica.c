@@ -1,7 +1,5 @@
 #include "server/store/keyspace_internal.h"
 
-#include <stdio.h>
-
 /* --- Replication --- */
 
 void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor) {
@@ -60,6 +58,9 @@ enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int6
         keyspace_raise_floor(keyspace, line->version);
         keyspace_tell(keyspace, KEYSPACE_FLUSHED, SLICE(""));
         keyspace_empty(keyspace);
+        return ERR_NONE;
+    case LINE_FLOOR:
+        keyspace_raise_floor(keyspace, line->version);
         return ERR_NONE;
     default:
         return ERR_NONE;
@@ -141,19 +142,11 @@ enum err keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     return err;
 }
 
-/* What the history has to say it with is a deletion: of a key that is not here. */
 void keyspace_adopt_floor(struct keyspace *keyspace, uint64_t floor) {
-    if (floor <= keyspace->floor) {
-        return;
+    if (floor > keyspace->floor) {
+        history_floor(keyspace->history, floor);
+        keyspace_raise_floor(keyspace, floor);
     }
-    char name[17] = "";
-    struct key key = keyspace_key(keyspace, SLICE(""));
-    while (table_find(keyspace->table, key.hash, key.name) != NULL) {
-        snprintf(name, sizeof(name), "%016llx", (unsigned long long)keyspace_next_random(keyspace));
-        key = keyspace_key(keyspace, slice_from_text(name));
-    }
-    history_delete(keyspace->history, key.name, floor);
-    keyspace_raise_floor(keyspace, floor);
 }
 
 /* --- A full state: marks tell what it has touched ---

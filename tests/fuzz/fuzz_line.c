@@ -31,6 +31,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
     case LINE_FLUSH:
         line_flush(out, line->version);
         return;
+    case LINE_FLOOR:
+        line_floor(out, line->version);
+        return;
     case LINE_CLOCK:
         line_clock(out, line->timestamp_ms);
         return;

@@ -192,6 +192,9 @@ static inline enum err model_apply(void *context, const struct line *line, int64
         model_raise_floor(store, line->version);
         model_clear(store);
         break;
+    case LINE_FLOOR:
+        model_raise_floor(store, line->version);
+        break;
     default:
         abort(); /* the deciders keep everything else from the data */
     }
@@ -234,11 +237,10 @@ static inline enum err model_adopt(void *context, const struct line *line) {
     return ERR_NONE;
 }
 
-/* The tests have no empty key. */
 static inline void model_adopt_floor(void *context, uint64_t floor) {
     struct model_store *store = context;
     if (floor > store->floor) {
-        history_delete(store->history, SLICE(""), floor);
+        history_floor(store->history, floor);
         model_raise_floor(store, floor);
     }
 }

@@ -120,8 +120,10 @@ static void test_a_new_follower_gets_the_state_and_then_the_stream(void **state)
     say("FLUSH|8\n");
     assert_int_equal(store.count, 0);
     assert_int_equal(store.floor, 8);
-    say("PING|15\n");
-    answered("ACK|15\n");
+    say("FLOOR|12\nFLOOR|11\n");
+    assert_int_equal(store.floor, 12);
+    say("PING|17\n");
+    answered("ACK|17\n");
 }
 
 static void test_it_goes_on_where_it_was(void **state) {
@@ -260,6 +262,7 @@ static void test_lines_out_of_place_close_the_link(void **state) {
         {"", "PING|1\n", "ERROR|LEAD or REPLICATE is expected first\n"},
         {"", "END|0|0\n", "ERROR|LEAD or REPLICATE is expected first\n"},
         {"", "FLUSH|1\n", "ERROR|not allowed without LEAD\n"},
+        {"", "FLOOR|1\n", "ERROR|not allowed without LEAD\n"},
         {"", "BATCH|1\n", "ERROR|not allowed without LEAD\n"},
         {"LEAD|boss|0|" A_TEXT "|0\n", "LEAD|boss|0|" A_TEXT "|0\n", "ERROR|LEAD must be the first line\n"},
         {"LEAD|boss|0|" A_TEXT "|0\n", "END|0|0\n", "ERROR|END without FULL\n"},

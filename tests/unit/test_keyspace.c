@@ -385,22 +385,22 @@ static void what_is_not_adopted_repeats_no_version_all_the_same(void **state) {
     assert_int_equal(keyspace_floor(f->keyspace), 11);
 }
 
-static void a_floor_is_adopted_as_a_deletion_of_nothing(void **state) {
+static void an_adopted_floor_is_a_line_of_its_own(void **state) {
     struct fixture *f = *state;
     set(f, "a", "v");
     said(f);
     keyspace_adopt_floor(f->keyspace, 21);
     assert_int_equal(keyspace_floor(f->keyspace), 21);
-    assert_string_equal(said(f), "DELETE||21\n");
+    assert_string_equal(said(f), "FLOOR|21\n");
     keyspace_adopt_floor(f->keyspace, 21); /* nothing to say */
     assert_string_equal(said(f), "");
-    assert_int_equal(set(f, "", "the empty key is one too"), 22);
-    said(f);
-    keyspace_adopt_floor(f->keyspace, 30);
-    const char *line = said(f);
-    assert_memory_equal(line, "DELETE|", 7);
-    assert_string_equal(line + 7 + 16, "|30\n"); /* of some key that is not here */
-    assert_int_equal(version_of(f, ""), 22);
+    assert_int_equal(set(f, "b", "v"), 22);
+    apply(f, "FLOOR|30");
+    assert_int_equal(keyspace_floor(f->keyspace), 30);
+    apply(f, "FLOOR|29");
+    assert_int_equal(keyspace_floor(f->keyspace), 30);
+    apply(f, "DELETE||40"); /* as older nodes said it */
+    assert_int_equal(keyspace_floor(f->keyspace), 40);
     assert_int_equal(keyspace_count(f->keyspace), 2);
 }
 
@@ -797,7 +797,7 @@ int main(void) {
         TEST(a_bare_line_is_newer_than_what_a_state_has_dropped),
         TEST(only_missing_keys_are_adopted_as_writes),
         TEST(what_is_not_adopted_repeats_no_version_all_the_same),
-        TEST(a_floor_is_adopted_as_a_deletion_of_nothing),
+        TEST(an_adopted_floor_is_a_line_of_its_own),
         TEST(a_full_state_drops_what_it_did_not_touch),
         TEST(a_state_that_begins_does_not_bring_back_what_the_one_before_dropped),
         TEST(every_key_that_is_dropped_is_told_of_once),

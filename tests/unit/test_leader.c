@@ -594,7 +594,7 @@ static void test_a_leader_that_has_written_takes_the_keys_it_lacks(void **state)
     assert_int_equal(history_id(history), OWN);
     said(1, "REPLICATE|k|new|8\nREPLICATEX|lost|x|3|500|90000\n"
             "CLOCK|2050\nREPLICATE|meanwhile|y|1\nREPLICATE|meanwhile|y|4\n"
-            "DELETE||21\n"); /* what was deleted in A had no higher version: followers have to know too */
+            "FLOOR|21\n"); /* what was deleted in A had no higher version: followers have to know too */
     set("deleted in A", "z");
     assert_true(holds("deleted in A", "z", 22));
     assert_int_equal(links[0].phase, LEADER_LINK_STATE); /* and then it gets the whole */

@@ -111,6 +111,8 @@ static void test_every_history_line_byte_for_byte(void **state) {
     assert_written(&out, "EXPIREX|a%7C%25|0\n");
     line_flush(&out, 12);
     assert_written(&out, "FLUSH|12\n");
+    line_floor(&out, 12);
+    assert_written(&out, "FLOOR|12\n");
     line_clock(&out, 1700000000000);
     assert_written(&out, "CLOCK|1700000000000\n");
     line_batch(&out, LIMIT_BATCH_LINES);
@@ -196,6 +198,9 @@ static void test_decodes_history_lines(void **state) {
     assert_int_equal(line.verb, LINE_FLUSH);
     line = decoded(SLICE("FLUSH|18446744073709551615"));
     assert_int_equal(line.version, UINT64_MAX);
+    line = decoded(SLICE("FLOOR|7"));
+    assert_int_equal(line.verb, LINE_FLOOR);
+    assert_int_equal(line.version, 7);
     line = decoded(SLICE("CLOCK|1700000000000"));
     assert_int_equal(line.verb, LINE_CLOCK);
     assert_int_equal(line.timestamp_ms, 1700000000000);
@@ -394,6 +399,9 @@ static void test_malformed(void **state) {
         {"FLUSH", "too few fields"},
         {"FLUSH|", "bad version"},
         {"FLUSH|1|2", "too many fields"},
+        {"FLOOR", "too few fields"},
+        {"FLOOR|-1", "bad version"},
+        {"FLOOR|1|2", "too many fields"},
         {"CLOCK|", "bad timestamp"},
         {"CLOCK|281474976710656", "bad timestamp"},
         {"BATCH|0", "bad count"},
