@@ -6,6 +6,7 @@
 #include "server/commands/client/pubsub.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/net/listener.h"
 #include "server/net/socket.h"
@@ -283,7 +284,7 @@ static struct listener *listen_on(struct node *node, uint16_t port, const char *
 }
 
 static bool create_servers(struct node *node, const char **reason) {
-    node->telemetry = telemetry_create();
+    node->telemetry = telemetry_create(&all_commands);
     *reason = "out of memory";
     if (node->telemetry == NULL) {
         return false;
@@ -308,7 +309,7 @@ static bool create_servers(struct node *node, const char **reason) {
     };
     node->stats.started_ms = loop_now_ms(node->loop);
     node->stats.started_monotonic_ms = loop_monotonic_ms(node->loop);
-    node->resp = resp_server_create(&node->context, &all_features);
+    node->resp = resp_server_create(&node->context, &all_commands, &all_features);
     node->rest = node->resp == NULL ? NULL : rest_server_create(&node->context);
     if (node->rest == NULL) {
         return false;

@@ -1,5 +1,5 @@
-/* command.h: what a command is: one row of commands.def and one function. The row says the policy (reads,
- * writes, arity, keys); dispatch.c acts on it and names no command. */
+/* command.h: what a command is: one row of a table (server/commands/rows.h) and one function. The row says the
+ * policy (reads, writes, arity, keys); dispatch.c acts on it and names no command. */
 #ifndef KVNODE_SERVER_DISPATCH_COMMAND_H
 #define KVNODE_SERVER_DISPATCH_COMMAND_H
 
@@ -50,7 +50,14 @@ struct command {
         key_step; /* places of keys among the arguments; 0: none. last_key counts from the end if < 0 */
     const char *group, *since, *syntax, *complexity, *summary;
     const char *categories, *key_flags, *tips; /* words separated by a blank, told to clients */
-    const char *history;                       /* NULL: none. Behind the tips: the rows count on it */
+    /* NULL: none. Behind the tips, in this order: the rows count on it. help: of a container, a line each. */
+    const char *history, *help;
+};
+
+/* All commands of a node, subcommands behind their container. */
+struct command_rows {
+    const struct command *items;
+    size_t count;
 };
 
 /* A command on its way. args[0] is its name; everything in it lives until the function returns. */
@@ -99,13 +106,5 @@ void reply_gathered(struct request *request, struct buf *text);
 void reply_value(struct request *request, struct slice value);
 
 #define reply_ok(request) RESP_LITERAL(&(request)->reply, "+OK\r\n")
-
-#define COMMAND(name, function, arity, flags, first, last, step, group, since, syntax, complexity, summary,    \
-                categories, key_flags, ...)                                                                    \
-    command_function function;
-#define COMMAND_CONTAINER_ROW(name, flags, group, since, summary, categories)
-#include "server/commands/commands.def"
-#undef COMMAND
-#undef COMMAND_CONTAINER_ROW
 
 #endif

@@ -2,34 +2,7 @@
 
 #include <stdlib.h>
 
-/* What varies is the tips, and behind them the history of a row that has one: neighbours in the struct. */
-static const struct command commands[] = {
-#define COMMAND(row_name, function, row_arity, row_flags, first, last, step, row_group, row_since, row_syntax, \
-                row_complexity, row_summary, row_categories, row_key_flags, ...)                               \
-    {.name = row_name,                                                                                         \
-     .run = function,                                                                                          \
-     .arity = row_arity,                                                                                       \
-     .flags = row_flags,                                                                                       \
-     .first_key = first,                                                                                       \
-     .last_key = last,                                                                                         \
-     .key_step = step,                                                                                         \
-     .group = row_group,                                                                                       \
-     .since = row_since,                                                                                       \
-     .syntax = row_syntax,                                                                                     \
-     .complexity = row_complexity,                                                                             \
-     .summary = row_summary,                                                                                   \
-     .categories = row_categories,                                                                             \
-     .key_flags = row_key_flags,                                                                               \
-     .tips = __VA_ARGS__},
-#define COMMAND_CONTAINER_ROW(name, flags, group, since, summary, categories)                                  \
-    COMMAND(name, NULL, -2, flags, 0, 0, 0, group, since, "", "Depends on subcommand.", summary, categories,   \
-            "", "")
-#include "server/commands/commands.def"
-#undef COMMAND
-#undef COMMAND_CONTAINER_ROW
-};
-
-enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]), LONGEST_NAME = 64 };
+enum { LONGEST_NAME = 64 };
 
 struct slot {
     uint64_t fold;
@@ -38,6 +11,7 @@ struct slot {
 };
 
 struct command_table {
+    const struct command_rows *rows;
     size_t mask;
     struct slot slots[];
 };
@@ -67,23 +41,24 @@ static inline size_t slot_of_fold(const struct command_table *table, uint64_t fo
     return (size_t)((fold * 0xff51afd7ed558ccdu) >> 40) & table->mask;
 }
 
-struct command_table *command_table_create(void) {
+struct command_table *command_table_create(const struct command_rows *rows) {
     size_t capacity = 64;
-    while (capacity < COMMAND_COUNT * 4) {
+    while (capacity < rows->count * 4) {
         capacity *= 2;
     }
     struct command_table *table = calloc(1, sizeof(*table) + capacity * sizeof(table->slots[0]));
     if (table == NULL) {
         return NULL;
     }
+    table->rows = rows;
     table->mask = capacity - 1;
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        uint64_t fold = fold_name(slice_from_text(commands[i].name));
+    for (size_t i = 0; i < rows->count; i++) {
+        uint64_t fold = fold_name(slice_from_text(rows->items[i].name));
         size_t at = slot_of_fold(table, fold);
         while (table->slots[at].command != NULL) {
             at = (at + 1) & table->mask;
         }
-        table->slots[at] = (struct slot){fold, &commands[i], strlen(commands[i].name)};
+        table->slots[at] = (struct slot){fold, &rows->items[i], strlen(rows->items[i].name)};
     }
     return table;
 }
@@ -131,12 +106,6 @@ const struct command *command_table_resolve(const struct command_table *table, c
     *container = command;
     return arg_count < 2 ? command : find_subcommand(table, args[0], args[1]);
 }
-
-size_t command_table_count(void) { return COMMAND_COUNT; }
-
-const struct command *command_table_at(size_t i) { return &commands[i]; }
-
-size_t command_table_index(const struct command *command) { return (size_t)(command - commands); }
 
 bool command_is_subcommand_of(const struct command *command, const struct command *container) {
     size_t n = strlen(container->name);

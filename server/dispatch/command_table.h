@@ -6,7 +6,8 @@
 
 struct command_table;
 
-struct command_table *command_table_create(void); /* NULL: out of memory */
+/* The rows outlive it. NULL: out of memory. */
+struct command_table *command_table_create(const struct command_rows *rows);
 void command_table_destroy(struct command_table **table);
 
 /* The row of a full name ("get", "config|get") or NULL. */
@@ -17,10 +18,6 @@ const struct command *command_table_find(const struct command_table *table, stru
 const struct command *command_table_resolve(const struct command_table *table, const struct slice *args,
                                             size_t arg_count, const struct command **container);
 
-/* All rows, subcommands behind their container. */
-size_t command_table_count(void);
-const struct command *command_table_at(size_t i);
-size_t command_table_index(const struct command *command);
 bool command_has_category(const struct command *command,
                           struct slice category); /* without the @; in any case */
 bool command_is_subcommand_of(const struct command *command, const struct command *container);

@@ -152,7 +152,7 @@ static void call(struct request *request) {
 }
 
 static void run(struct request *request) {
-    struct command_stat *stat = &request->context->telemetry->commands[command_table_index(request->command)];
+    struct command_stat *stat = telemetry_stat(request->context->telemetry, request->command);
     if (telemetry_begin(stat) || telemetry_large(request)) {
         uint64_t begin_us = loop_monotonic_us();
         call(request);

@@ -1,5 +1,5 @@
 /* dispatch.h: from a parsed request to its reply: the checks that every command goes through, in Redis's order,
- * then its function. Acts on rows (commands.def); names no command.
+ * then its function. Acts on rows (struct command); names no command.
  *
  *   known? -> arity -> data there? (LOADING) -> whose keys? (CROSSSLOT, CLUSTERDOWN, MOVED) -> may write?
  * (READONLY) -> room? (OOM) -> run

@@ -2,6 +2,7 @@
 #ifndef KVNODE_SERVER_DISPATCH_LATENCY_H
 #define KVNODE_SERVER_DISPATCH_LATENCY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,5 +28,9 @@ struct latency {
 };
 
 void latency_add(struct latency *latency, enum latency_event event, int64_t now_s, uint64_t ms);
+
+/* The i-th sample, the oldest first; the newest one. NULL: there is none. */
+const struct latency_sample *latency_sample_at(const struct latency_series *series, size_t i);
+const struct latency_sample *latency_newest(const struct latency_series *series);
 
 #endif

@@ -4,7 +4,14 @@
 
 #include "server/dispatch/command.h"
 
-struct slowlog_entry;
+struct slowlog_entry {
+    struct slowlog_entry *older, *newer;
+    uint64_t id, us;
+    int64_t time_s;       /* Unix */
+    struct buf arguments; /* as elements of a RESP array */
+    size_t argument_count;
+    struct buf peer, name;
+};
 
 /* Embedded; zero-initialised. */
 struct slowlog {

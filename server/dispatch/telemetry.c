@@ -16,7 +16,7 @@ static void arm(const struct telemetry *telemetry, struct command_stat *stat, co
     stat->until_timed = always ? 1 : TELEMETRY_EVERY;
 }
 
-struct telemetry *telemetry_create(void) {
+struct telemetry *telemetry_create(const struct command_rows *rows) {
     struct telemetry *telemetry = calloc(1, sizeof(*telemetry));
     if (telemetry == NULL) {
         return NULL;
@@ -24,19 +24,20 @@ struct telemetry *telemetry_create(void) {
     struct allocator_stats heap;
     allocator_read(&heap);
     telemetry->startup_bytes = heap.allocated;
-    telemetry->commands = calloc(command_table_count(), sizeof(telemetry->commands[0]));
+    telemetry->rows = rows;
+    telemetry->commands = calloc(rows->count, sizeof(telemetry->commands[0]));
     if (telemetry->commands == NULL) {
         free(telemetry);
         return NULL;
     }
-    for (size_t i = 0; i < command_table_count(); i++) {
+    for (size_t i = 0; i < rows->count; i++) {
         telemetry->commands[i].until_timed = 1;
     }
     return telemetry;
 }
 
 void telemetry_reset(struct telemetry *telemetry) {
-    for (size_t i = 0; i < command_table_count(); i++) {
+    for (size_t i = 0; i < telemetry->rows->count; i++) {
         free(telemetry->commands[i].histogram);
         telemetry->commands[i] = (struct command_stat){.until_timed = 1};
     }
@@ -49,7 +50,7 @@ void telemetry_reset(struct telemetry *telemetry) {
 
 void telemetry_time_all(struct telemetry *telemetry, bool all) {
     telemetry->times_all = all;
-    for (size_t i = 0; all && i < command_table_count(); i++) {
+    for (size_t i = 0; all && i < telemetry->rows->count; i++) {
         telemetry->commands[i].until_timed = 1;
     }
 }
@@ -62,7 +63,6 @@ void telemetry_destroy(struct telemetry **handle) {
     *handle = NULL;
     telemetry_reset(telemetry);
     slowlog_deinit(&telemetry->slowlog);
-    acl_log_deinit(&telemetry->acl_log);
     free(telemetry->commands);
     free(telemetry);
 }
@@ -129,7 +129,7 @@ void telemetry_failed(const struct request *request, struct command_stat *stat) 
 void telemetry_rejected(const struct request *request) {
     struct telemetry *telemetry = request->context->telemetry;
     if (request->command != NULL) {
-        telemetry->commands[command_table_index(request->command)].rejected++;
+        telemetry_stat(telemetry, request->command)->rejected++;
     }
     if (request->reply.error != NULL) {
         count_error(telemetry, request->reply.error);
@@ -138,7 +138,7 @@ void telemetry_rejected(const struct request *request) {
 
 uint64_t telemetry_calls(const struct telemetry *telemetry) {
     uint64_t calls = 0;
-    for (size_t i = 0; i < command_table_count(); i++) {
+    for (size_t i = 0; i < telemetry->rows->count; i++) {
         calls += telemetry->commands[i].calls;
     }
     return calls;

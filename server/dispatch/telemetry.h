@@ -9,7 +9,6 @@
 #ifndef KVNODE_SERVER_DISPATCH_TELEMETRY_H
 #define KVNODE_SERVER_DISPATCH_TELEMETRY_H
 
-#include "server/commands/node/acl_log.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/latency.h"
 #include "server/dispatch/rates.h"
@@ -37,13 +36,13 @@ struct error_stat {
 };
 
 struct telemetry {
-    struct command_stat *commands; /* a row of the command table each */
-    bool times_all;                /* every run of every command is timed */
+    struct command_stat *commands; /* one for each of the rows */
+    const struct command_rows *rows;
+    bool times_all; /* every run of every command is timed */
     struct error_stat errors[TELEMETRY_ERRORS];
     size_t error_count;
     uint64_t total_errors;
     struct slowlog slowlog;
-    struct acl_log acl_log;
     struct latency latency;
     struct rates rates;
     int64_t exceeded_since_ms; /* monotonic: more memory is used than maxmemory says; 0: it is not */
@@ -51,9 +50,15 @@ struct telemetry {
     size_t startup_bytes;      /* allocated when the node started */
 };
 
-struct telemetry *telemetry_create(void);             /* NULL: out of memory */
+/* The rows outlive it. NULL: out of memory. */
+struct telemetry *telemetry_create(const struct command_rows *rows);
 void telemetry_destroy(struct telemetry **telemetry); /* NULL-safe, nulls it */
 void telemetry_reset(struct telemetry *telemetry);    /* CONFIG RESETSTAT: counters; no logs */
+
+static inline struct command_stat *telemetry_stat(const struct telemetry *telemetry,
+                                                  const struct command *command) {
+    return &telemetry->commands[command - telemetry->rows->items];
+}
 
 /* From now on every run of every command is timed, or not any more. */
 void telemetry_time_all(struct telemetry *telemetry, bool all);

@@ -76,8 +76,7 @@ void walk_time(struct walk *walk, uint64_t us) {
 static void tell_time(const struct walk_request *asked) {
     struct telemetry *telemetry = asked->request.context->telemetry;
     if (asked->timed) {
-        telemetry_timed(&asked->request, &telemetry->commands[command_table_index(asked->request.command)],
-                        asked->us);
+        telemetry_timed(&asked->request, telemetry_stat(telemetry, asked->request.command), asked->us);
     }
 }
 

@@ -299,13 +299,14 @@ static const struct conn_handler handler = {
 /* --- The server
  * --------------------------------------------------------------------------------------------------- */
 
-struct resp_server *resp_server_create(const struct command_context *context, const feature_table *features) {
+struct resp_server *resp_server_create(const struct command_context *context, const struct command_rows *rows,
+                                       const feature_table *features) {
     struct resp_server *server = calloc(1, sizeof(*server));
     if (server == NULL) {
         return NULL;
     }
     server->context = context;
-    server->table = command_table_create();
+    server->table = command_table_create(rows);
     server->clients = server->table == NULL ? NULL : clients_create(context, features);
     server->upkeep = server->clients == NULL ? NULL : upkeep_create(server->clients);
     if (server->upkeep == NULL) {

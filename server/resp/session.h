@@ -11,13 +11,15 @@
 
 #include "server/clients/feature.h"
 #include "server/context.h"
+#include "server/dispatch/command.h"
 
 enum { RESP_BATCH_COMMANDS = KEYSPACE_PREFETCH_MAX, RESP_TURN_US = 400 };
 
 struct resp_server;
 
-/* context and features outlive it. NULL: out of memory. */
-struct resp_server *resp_server_create(const struct command_context *context, const feature_table *features);
+/* context, rows and features outlive it. NULL: out of memory. */
+struct resp_server *resp_server_create(const struct command_context *context, const struct command_rows *rows,
+                                       const feature_table *features);
 /* After all its conns are closed (net_destroy). NULL-safe, nulls it. */
 void resp_server_destroy(struct resp_server **server);
 

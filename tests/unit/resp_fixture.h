@@ -14,6 +14,7 @@
 
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/telemetry.h"
 #include "server/resp/session.h"
@@ -150,7 +151,7 @@ static inline int set_up(void **state) {
     memcpy(node.settings.id, self.id, sizeof(self.id));
     strcpy(node.settings.bind, self.host);
     node.options.settings = node.settings;
-    node.telemetry = telemetry_create();
+    node.telemetry = telemetry_create(&all_commands);
     node.context = (struct command_context){.loop = node.loop,
                                             .net = node.net,
                                             .keyspace = node.keyspace,
@@ -166,7 +167,7 @@ static inline int set_up(void **state) {
                                             .telemetry = node.telemetry,
                                             .stop = on_stop,
                                             .node = &node};
-    node.server = resp_server_create(&node.context, &all_features);
+    node.server = resp_server_create(&node.context, &all_commands, &all_features);
     config_apply_all(&node.context, resp_server_clients(node.server));
     buf_init(&node.received, SIZE_MAX);
     connect_client();

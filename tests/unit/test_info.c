@@ -162,8 +162,8 @@ static void test_large_values_are_timed(void **state) {
     (void)state;
     says('a', "CONFIG RESETSTAT\r\nSET a 1", "+OK\r\n+OK\r\n");
     struct command_stat *stat = NULL;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        if (strcmp(command_table_at(i)->name, "set") == 0) {
+    for (size_t i = 0; i < all_commands.count; i++) {
+        if (strcmp(all_commands.items[i].name, "set") == 0) {
             stat = &node.telemetry->commands[i];
         }
     }

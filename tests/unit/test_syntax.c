@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "server/commands/node/syntax.h"
-#include "server/dispatch/command_table.h"
+#include "server/commands/rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,7 +220,7 @@ static void test_keys_have_specifications_in_turn(void **state) {
     check_reply(2, "key key key", "*3\r\n" KEY_OF_SPEC("0") KEY_OF_SPEC("1") KEY_OF_SPEC("1"));
 }
 
-/* --- What is in commands.def */
+/* --- What the rows have */
 
 /* How many words a text stands for: at least, and whether that is the number. */
 struct words {
@@ -265,8 +265,8 @@ static bool is_shown(const struct command *command) { return (command->flags & C
 
 static void test_every_row_is_well_formed(void **state) {
     (void)state;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        const struct command *command = command_table_at(i);
+    for (size_t i = 0; i < all_commands.count; i++) {
+        const struct command *command = &all_commands.items[i];
         if (!syntax_is_well_formed(command->syntax)) {
             fail_msg("%s: malformed: %s", command->name, command->syntax);
         }
@@ -293,8 +293,8 @@ static bool is_at_odds_in_redis(const char *name) {
 
 static void test_every_row_has_the_arity_that_its_syntax_says(void **state) {
     (void)state;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        const struct command *command = command_table_at(i);
+    for (size_t i = 0; i < all_commands.count; i++) {
+        const struct command *command = &all_commands.items[i];
         if (command->run == NULL || !is_shown(command)) {
             continue;
         }
@@ -311,8 +311,8 @@ static void test_every_row_has_the_arity_that_its_syntax_says(void **state) {
 /* "7.0.0 What is new." a line, and at most one "!7.0.0 `OTHER`", the last. */
 static void test_every_history_is_well_formed(void **state) {
     (void)state;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        const struct command *command = command_table_at(i);
+    for (size_t i = 0; i < all_commands.count; i++) {
+        const struct command *command = &all_commands.items[i];
         struct slice rest = slice_from_text(command->history == NULL ? "" : command->history);
         assert_true(command->history == NULL || rest.len > 0);
         while (rest.len > 0) {
@@ -359,10 +359,10 @@ static struct slice skip_reply(struct slice in) {
 static void test_every_row_is_one_complete_reply(void **state) {
     (void)state;
     for (int version = 2; version <= 3; version++) {
-        for (size_t i = 0; i < command_table_count(); i++) {
+        for (size_t i = 0; i < all_commands.count; i++) {
             struct resp_reply reply = {.out = &out, .version = version};
             buf_reset(&out);
-            syntax_reply(&reply, command_table_at(i)->syntax, 1);
+            syntax_reply(&reply, all_commands.items[i].syntax, 1);
             assert_int_equal(skip_reply(buf_slice(&out)).len, 0);
         }
     }

@@ -3,9 +3,13 @@
 
 #include "protocol/num.h"
 #include "server/commands/client/client_command.h"
+#include "server/commands/node/acl_log.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/password.h"
 #include "server/version.h"
+
+#include <stdlib.h>
 
 /* To a subscriber in RESP2 the answer is a message, so that it can be told from a channel's. */
 static void reply_pong_message(struct request *request) {
@@ -53,7 +57,7 @@ void command_cross_protocol(struct request *request) { request->client->cut = tr
 static bool authenticate(struct request *request, struct slice user, struct slice password) {
     const struct settings *settings = request->context->settings;
     if (!password_matches(settings, user, password)) {
-        acl_log_add(&request->context->telemetry->acl_log, request, user, (size_t)settings->acllog_max_len);
+        acl_log_add(request->client->clients->acl_log, request, user, (size_t)settings->acllog_max_len);
         resp_errorf(&request->reply, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
@@ -184,4 +188,24 @@ static void begin(struct client *client) {
     client->gates = (client->gates & ~(uint32_t)GATE_UNAUTHENTICATED) | (owes ? GATE_UNAUTHENTICATED : 0);
 }
 
-const struct feature feature_password = {.arrive = wants_password, .begin = begin, .is_stranger = true};
+/* Whoever was refused is remembered. */
+static bool start(struct clients *clients) {
+    clients->acl_log = calloc(1, sizeof(*clients->acl_log));
+    return clients->acl_log != NULL;
+}
+
+static void stop(struct clients *clients) {
+    if (clients->acl_log != NULL) {
+        acl_log_deinit(clients->acl_log);
+        free(clients->acl_log);
+        clients->acl_log = NULL;
+    }
+}
+
+const struct feature feature_password = {
+    .arrive = wants_password,
+    .begin = begin,
+    .start = start,
+    .stop = stop,
+    .is_stranger = true,
+};

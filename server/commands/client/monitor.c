@@ -1,5 +1,6 @@
 /* monitor.c: MONITOR: every command of every client, once it has been run. */
 #include "server/commands/client/monitor.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 
 #include <ctype.h>

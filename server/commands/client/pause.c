@@ -1,5 +1,6 @@
 #include "server/commands/client/pause.h"
 
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 
 #include <ev.h>

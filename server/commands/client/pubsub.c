@@ -1,8 +1,8 @@
 #include "server/commands/client/pubsub.h"
 
 #include "protocol/glob.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
-#include "server/dispatch/help.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -260,24 +260,6 @@ void command_pubsub_shardnumsub(struct request *request) { reply_counts(request,
 void command_pubsub_numpat(struct request *request) {
     const struct interest *patterns = &request->client->clients->pubsub->kinds[SUBSCRIPTION_PATTERN];
     resp_integer(&request->reply, (int64_t)patterns->count);
-}
-
-void command_pubsub_help(struct request *request) {
-    static const char *const lines[] = {
-        "CHANNELS [<pattern>]",
-        "    Return the currently active channels matching a <pattern> (default: '*').",
-        "NUMPAT",
-        "    Return number of subscriptions to patterns.",
-        "NUMSUB [<channel> ...]",
-        "    Return the number of subscribers for the specified channels, excluding",
-        "    pattern subscriptions(default: no channels).",
-        "SHARDCHANNELS [<pattern>]",
-        "    Return the currently active shard level channels matching a <pattern> (default: '*').",
-        "SHARDNUMSUB [<shardchannel> ...]",
-        "    Return the number of subscribers for the specified shard level channel(s)",
-        NULL,
-    };
-    reply_help(request, lines);
 }
 
 /* --- The feature --- */

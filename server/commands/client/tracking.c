@@ -2,6 +2,7 @@
 
 #include "server/clients/interest.h"
 #include "server/commands/client/changes.h"
+#include "server/commands/rows.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

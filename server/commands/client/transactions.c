@@ -1,6 +1,7 @@
 #include "server/commands/client/transactions.h"
 
 #include "server/clients/interest.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
 

@@ -1,6 +1,7 @@
 #include "server/commands/client/wait.h"
 
 #include "server/clients/clients.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 
 #include <ev.h>

@@ -1,6 +1,7 @@
 /* dump.c: values that travel: DUMP, RESTORE. The payload is Redis's own (protocol/rdb_string.h). */
 #include "protocol/rdb_string.h"
 #include "server/commands/key/expiry.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 
 void command_dump(struct request *request) {

@@ -1,6 +1,8 @@
 /* expiry.c: the commands about deadlines: EXPIRE, EXPIREAT, PERSIST, TTL, EXPIRETIME, and the same in ms. */
 #include "server/commands/key/expiry.h"
 
+#include "server/commands/rows.h"
+
 static bool to_deadline(struct request *request, int64_t time, struct expiry_form form, int64_t *deadline_ms) {
     int64_t deadline = time;
     if ((form.seconds && __builtin_mul_overflow(time, 1000, &deadline)) ||

@@ -1,4 +1,5 @@
 /* generic.c: commands about keys whatever they hold, and about the whole of the data at once. */
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 
 static void count_deleted(struct request *request, const struct key *key, void *context) {

@@ -1,7 +1,7 @@
 /* object.c: OBJECT: what Redis would tell of a string of this value. */
 #include "protocol/num.h"
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
-#include "server/dispatch/help.h"
 
 enum {
     INTEGER_MAX_TEXT = 20, /* what Redis tries to read as a number */
@@ -88,23 +88,4 @@ void command_object_refcount(struct request *request) {
     bool shares = keyspace_maxmemory_bytes(keyspace) == 0 || (!is_lru(policy) && !is_lfu(policy));
     bool shared = shares && as_integer(entry_value(entry), &number) && number >= 0 && number < SHARED_INTEGERS;
     resp_integer(&request->reply, shared ? SHARED_REFERENCES : 1);
-}
-
-void command_object_help(struct request *request) {
-    static const char *const lines[] = {
-        "ENCODING <key>",
-        "    Return the kind of internal representation used in order to store the value",
-        "    associated with a <key>.",
-        "FREQ <key>",
-        "    Return the access frequency index of the <key>. The returned integer is",
-        "    proportional to the logarithm of the recent access frequency of the key.",
-        "IDLETIME <key>",
-        "    Return the idle time of the <key>, that is the approximated number of",
-        "    seconds elapsed since the last access to the key.",
-        "REFCOUNT <key>",
-        "    Return the number of references of the value associated with the specified",
-        "    <key>.",
-        NULL,
-    };
-    reply_help(request, lines);
 }

@@ -1,6 +1,7 @@
 /* scan.c: looking for keys: KEYS, SCAN. */
 #include "protocol/glob.h"
 #include "protocol/num.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/walk.h"
 
 #include <stdlib.h>

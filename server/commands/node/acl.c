@@ -2,8 +2,8 @@
  * parameter. */
 #include "protocol/num.h"
 #include "protocol/sha256.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/command_table.h"
-#include "server/dispatch/help.h"
 #include "server/password.h"
 
 #include <stdio.h>
@@ -86,13 +86,13 @@ static bool is_shown_in(const struct command *command, struct slice category) {
 
 static void reply_category(struct request *request, struct slice category) {
     size_t count = 0;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        count += is_shown_in(command_table_at(i), category);
+    for (size_t i = 0; i < all_commands.count; i++) {
+        count += is_shown_in(&all_commands.items[i], category);
     }
     resp_array(&request->reply, count);
-    for (size_t i = 0; i < command_table_count(); i++) {
-        if (is_shown_in(command_table_at(i), category)) {
-            resp_bulk_text(&request->reply, command_table_at(i)->name);
+    for (size_t i = 0; i < all_commands.count; i++) {
+        if (is_shown_in(&all_commands.items[i], category)) {
+            resp_bulk_text(&request->reply, all_commands.items[i].name);
         }
     }
 }
@@ -181,29 +181,4 @@ void command_acl_no_file(struct request *request) {
         "ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file "
         "set) "
         "in order to store users in the Redis configuration.");
-}
-
-void command_acl_help(struct request *request) {
-    static const char *const lines[] = {
-        "CAT [<category>]",
-        "    List all commands that belong to <category>, or all command categories",
-        "    when no category is specified.",
-        "DRYRUN <username> <command> [<arg> ...]",
-        "    Returns whether the user can execute the given command without executing the command.",
-        "GETUSER <username>",
-        "    Get the user's details.",
-        "GENPASS [<bits>]",
-        "    Generate a secure 256-bit user password. The optional `bits` argument can",
-        "    be used to specify a different size.",
-        "LIST",
-        "    Show users details in config file format.",
-        "LOG [<count> | RESET]",
-        "    Show the ACL log entries.",
-        "USERS",
-        "    List all the registered usernames.",
-        "WHOAMI",
-        "    Return the current connection username.",
-        NULL,
-    };
-    reply_help(request, lines);
 }

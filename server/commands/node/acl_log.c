@@ -1,6 +1,8 @@
 #include "server/commands/node/acl_log.h"
 
+#include "server/clients/clients.h"
 #include "server/commands/client/client_command.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 
 #include <stdlib.h>
@@ -114,7 +116,7 @@ static void reply_entry(struct resp_reply *reply, const struct acl_entry *entry,
 }
 
 void command_acl_log(struct request *request) {
-    struct acl_log *log = &request->context->telemetry->acl_log;
+    struct acl_log *log = request->client->clients->acl_log;
     int64_t count = DEFAULT_ENTRIES;
     if (request->arg_count > 3) {
         resp_errorf(&request->reply,

@@ -1,7 +1,7 @@
 /* cluster.c: the cluster as Redis Cluster clients see it: groups are shards, leaders are masters. Told from the
  * owner table (routing) and the members (membership). */
 #include "protocol/num.h"
-#include "server/dispatch/help.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/walk.h"
 
 #include <stdio.h>
@@ -414,39 +414,6 @@ void command_cluster_count_failure_reports(struct request *request) {
         return;
     }
     resp_integer(&request->reply, 0);
-}
-
-void command_cluster_help(struct request *request) {
-    static const char *const lines[] = {
-        "COUNT-FAILURE-REPORTS <node-id>",
-        "    Return number of failure reports for <node-id>.",
-        "COUNTKEYSINSLOT <slot>",
-        "    Return the number of keys in <slot>.",
-        "GETKEYSINSLOT <slot> <count>",
-        "    Return key names stored by current node in a slot.",
-        "INFO",
-        "    Return information about the cluster.",
-        "KEYSLOT <key>",
-        "    Return the hash slot for <key>.",
-        "LINKS",
-        "    Return information about all network links between this node and its peers.",
-        "MYID",
-        "    Return the node id.",
-        "MYSHARDID",
-        "    Return the node's shard id.",
-        "NODES",
-        "    Return cluster configuration seen by node. Output format:",
-        "    <id> <ip:port> <flags> <master> <pings> <pongs> <epoch> <link> <slot> ...",
-        "REPLICAS <node-id>",
-        "    Return <node-id> replicas.",
-        "SHARDS",
-        "    Return information about slot range mappings and the nodes associated with them.",
-        "SLOTS",
-        "    Return information about slots range mappings. Each range is made of:",
-        "    start, end, master and replicas IP addresses, ports and ids",
-        NULL,
-    };
-    reply_help(request, lines);
 }
 
 /* --- ROLE

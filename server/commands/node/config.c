@@ -6,7 +6,7 @@
 #include "server/clients/clients.h"
 #include "server/commands/client/notify.h"
 #include "server/commands/client/tracking.h"
-#include "server/dispatch/help.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/net/socket.h"
 #include "server/password.h"
@@ -384,19 +384,4 @@ void command_config_resetstat(struct request *request) {
     stats->http_requests = 0;
     stats->protocol_errors = stats->redirects = stats->evicted_clients = 0;
     reply_ok(request);
-}
-
-void command_config_help(struct request *request) {
-    static const char *const lines[] = {
-        "GET <pattern>",
-        "    Return parameters matching the glob-like <pattern> and their values.",
-        "SET <directive> <value>",
-        "    Set the configuration <directive> to <value>.",
-        "RESETSTAT",
-        "    Reset statistics reported by the INFO command.",
-        "REWRITE",
-        "    Rewrite the configuration file.",
-        NULL,
-    };
-    reply_help(request, lines);
 }

@@ -1,8 +1,8 @@
 /* debug.c: what tests ask to know. */
 #include "protocol/glob.h"
 #include "protocol/sha256.h"
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
-#include "server/dispatch/help.h"
 #include "server/dispatch/walk.h"
 
 #include <errno.h>
@@ -252,30 +252,3 @@ void command_debug_set_active_expire(struct request *request) {
 
 /* RELOAD, QUICKLIST-PACKED-THRESHOLD, ...: nothing here depends on it. */
 void command_debug_ignored(struct request *request) { reply_ok(request); }
-
-void command_debug_help(struct request *request) {
-    static const char *const lines[] = {
-        "DIGEST",
-        "    Output a hex signature representing the current DB content.",
-        "DIGEST-VALUE <key> [<key> ...]",
-        "    Output a hex signature of the values of all the specified keys.",
-        "OBJECT <key>",
-        "    Show low level info about `key` and associated value.",
-        "PROTOCOL <type>",
-        "    Reply with a test value of the specified type. <type> can be: string,",
-        "    integer, double, bignum, null, array, set, map, attrib, push, verbatim,",
-        "    true, false.",
-        "RELOAD [option ...]",
-        "    Nothing is persistent: does nothing.",
-        "SET-ACTIVE-EXPIRE <0|1>",
-        "    Setting it to 0 disables expiring keys in background when they are not",
-        "    accessed (otherwise the Redis behavior). Setting it to 1 reenables back the",
-        "    default.",
-        "SLEEP <seconds>",
-        "    Stop the server for <seconds>. Decimals allowed.",
-        "STRINGMATCH-LEN <pattern> <string>",
-        "    Whether the pattern matches the string: 1 or 0.",
-        NULL,
-    };
-    reply_help(request, lines);
-}

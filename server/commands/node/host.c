@@ -1,4 +1,5 @@
 /* host.c: what a server says of itself in a word: TIME, LASTSAVE, LOLWUT. */
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 #include "server/version.h"
 

@@ -3,6 +3,7 @@
 #include "server/clients/clients.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/client/tracking.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/memory/allocator.h"
 #include "server/version.h"
@@ -453,14 +454,14 @@ static void info_modules(const struct request *request, struct buf *out) { (void
 
 static void info_commandstats(const struct request *request, struct buf *out) {
     const struct telemetry *telemetry = request->context->telemetry;
-    for (size_t i = 0; i < command_table_count(); i++) {
+    for (size_t i = 0; i < telemetry->rows->count; i++) {
         const struct command_stat *stat = &telemetry->commands[i];
         uint64_t us = command_stat_us(stat);
         if (stat->calls > 0 || stat->rejected > 0) {
             buf_printf(
                 out,
                 "cmdstat_%s:calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu\r\n",
-                command_table_at(i)->name, (unsigned long long)stat->calls, (unsigned long long)us,
+                telemetry->rows->items[i].name, (unsigned long long)stat->calls, (unsigned long long)us,
                 stat->calls == 0 ? 0.0 : (double)us / (double)stat->calls, (unsigned long long)stat->rejected,
                 (unsigned long long)stat->failed);
         }
@@ -478,12 +479,12 @@ static void info_errorstats(const struct request *request, struct buf *out) {
 static void info_latencystats(const struct request *request, struct buf *out) {
     const struct telemetry *telemetry = request->context->telemetry;
     const struct settings *settings = request->context->settings;
-    for (size_t i = 0; settings->latency_tracking && i < command_table_count(); i++) {
+    for (size_t i = 0; settings->latency_tracking && i < telemetry->rows->count; i++) {
         const struct histogram *histogram = telemetry->commands[i].histogram;
         if (histogram == NULL) {
             continue;
         }
-        buf_printf(out, "latency_percentiles_usec_%s:", command_table_at(i)->name);
+        buf_printf(out, "latency_percentiles_usec_%s:", telemetry->rows->items[i].name);
         for (size_t k = 0; k < settings->percentiles.count; k++) {
             double percent = settings->percentiles.values[k];
             buf_append_text(out, k == 0 ? "p" : ",p");

@@ -1,9 +1,9 @@
 /* introspect.c: what commands there are: COMMAND, COMMAND COUNT, DOCS, INFO. Told from the rows themselves. */
 #include "protocol/glob.h"
 #include "server/commands/node/syntax.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
-#include "server/dispatch/help.h"
 
 #include <stdio.h>
 
@@ -114,16 +114,16 @@ static bool is_shown(const struct command *command) {
 
 static size_t count_shown(void) {
     size_t count = 0;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        count += is_shown(command_table_at(i));
+    for (size_t i = 0; i < all_commands.count; i++) {
+        count += is_shown(&all_commands.items[i]);
     }
     return count;
 }
 
 static size_t count_subcommands(const struct command *container) {
     size_t count = 0;
-    for (size_t i = 0; i < command_table_count(); i++) {
-        count += command_is_subcommand_of(command_table_at(i), container);
+    for (size_t i = 0; i < all_commands.count; i++) {
+        count += command_is_subcommand_of(&all_commands.items[i], container);
     }
     return count;
 }
@@ -131,9 +131,9 @@ static size_t count_subcommands(const struct command *container) {
 typedef void reply_row(struct resp_reply *reply, const struct command *command);
 
 static void reply_subcommands(struct resp_reply *reply, const struct command *container, reply_row *row) {
-    for (size_t i = 0; i < command_table_count(); i++) {
-        if (command_is_subcommand_of(command_table_at(i), container)) {
-            row(reply, command_table_at(i));
+    for (size_t i = 0; i < all_commands.count; i++) {
+        if (command_is_subcommand_of(&all_commands.items[i], container)) {
+            row(reply, &all_commands.items[i]);
         }
     }
 }
@@ -246,9 +246,9 @@ static void reply_docs(struct resp_reply *reply, const struct command *command) 
 
 void command_command(struct request *request) {
     resp_array(&request->reply, count_shown());
-    for (size_t i = 0; i < command_table_count(); i++) {
-        if (is_shown(command_table_at(i))) {
-            reply_info(&request->reply, command_table_at(i));
+    for (size_t i = 0; i < all_commands.count; i++) {
+        if (is_shown(&all_commands.items[i])) {
+            reply_info(&request->reply, &all_commands.items[i]);
         }
     }
 }
@@ -280,9 +280,9 @@ void command_command_docs(struct request *request) {
     struct resp_reply *reply = &request->reply;
     if (request->arg_count == 2) {
         resp_map(reply, count_shown());
-        for (size_t i = 0; i < command_table_count(); i++) {
-            if (is_shown(command_table_at(i))) {
-                reply_docs(reply, command_table_at(i));
+        for (size_t i = 0; i < all_commands.count; i++) {
+            if (is_shown(&all_commands.items[i])) {
+                reply_docs(reply, &all_commands.items[i]);
             }
         }
         return;
@@ -317,8 +317,8 @@ static void reply_list(struct request *request, filter_function *filter, struct 
     struct resp_reply *reply = &request->reply;
     size_t count = 0;
     for (int write = 0; write <= 1; write++) {
-        for (size_t i = 0; i < command_table_count(); i++) {
-            const struct command *command = command_table_at(i);
+        for (size_t i = 0; i < all_commands.count; i++) {
+            const struct command *command = &all_commands.items[i];
             bool shown = filter == NULL ? is_shown(command)
                                         : (command->flags & COMMAND_HIDDEN) == 0 && filter(command, what);
             if (shown && write) {
@@ -431,29 +431,4 @@ void command_command_getkeysandflags(struct request *request) {
         resp_bulk(&request->reply, request_key_name(&inner, i));
         reply_words(&request->reply, key_flags_of(&inner, i), "", true);
     }
-}
-
-void command_command_help(struct request *request) {
-    static const char *const lines[] = {
-        "(no subcommand)",
-        "    Return details about all Redis commands.",
-        "COUNT",
-        "    Return the total number of commands in this Redis server.",
-        "LIST",
-        "    Return a list of all commands in this Redis server.",
-        "INFO [<command-name> ...]",
-        "    Return details about multiple Redis commands.",
-        "    If no command names are given, documentation details for all",
-        "    commands are returned.",
-        "DOCS [<command-name> ...]",
-        "    Return documentation details about multiple Redis commands.",
-        "    If no command names are given, documentation details for all",
-        "    commands are returned.",
-        "GETKEYS <full-command>",
-        "    Return the keys from a full Redis command.",
-        "GETKEYSANDFLAGS <full-command>",
-        "    Return the keys and the access flags from a full Redis command.",
-        NULL,
-    };
-    reply_help(request, lines);
 }

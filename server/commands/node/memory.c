@@ -1,6 +1,6 @@
 /* memory.c: MEMORY: where the memory is. */
 #include "server/clients/clients.h"
-#include "server/dispatch/help.h"
+#include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/memory/allocator.h"
 
@@ -131,22 +131,4 @@ void command_memory_malloc_stats(struct request *request) {
 void command_memory_purge(struct request *request) {
     allocator_purge();
     reply_ok(request);
-}
-
-void command_memory_help(struct request *request) {
-    static const char *const lines[] = {
-        "DOCTOR",
-        "    Return memory problems reports.",
-        "MALLOC-STATS",
-        "    Return internal statistics report from the memory allocator.",
-        "PURGE",
-        "    Attempt to purge dirty pages for reclamation by the allocator.",
-        "STATS",
-        "    Return information about the memory usage of the server.",
-        "USAGE <key> [SAMPLES <count>]",
-        "    Return memory in bytes used by <key> and its value. Nested values are",
-        "    sampled up to <count> times (default: 5, 0 means sample all).",
-        NULL,
-    };
-    reply_help(request, lines);
 }

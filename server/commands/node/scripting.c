@@ -1,6 +1,6 @@
 /* scripting.c: what clients ask about scripts, functions and modules: there are none here, as on an empty
  * server. */
-#include "server/dispatch/help.h"
+#include "server/commands/rows.h"
 
 /* EVAL, EVALSHA, FCALL, SCRIPT LOAD, FUNCTION LOAD, ... */
 void command_no_scripts(struct request *request) {
@@ -75,37 +75,4 @@ void command_function_stats(struct request *request) {
 
 void command_function_delete(struct request *request) { resp_errorf(&request->reply, "ERR Library not found"); }
 
-void command_script_help(struct request *request) {
-    static const char *const lines[] = {
-        "EXISTS <sha1> [<sha1> ...]",
-        "    Return information about the existence of the scripts in the script cache.",
-        "FLUSH [ASYNC|SYNC]",
-        "    Flush the Lua scripts cache, which is always empty.",
-        NULL,
-    };
-    reply_help(request, lines);
-}
-
-void command_function_help(struct request *request) {
-    static const char *const lines[] = {
-        "LIST [LIBRARYNAME PATTERN] [WITHCODE]",
-        "    Return general information on all the libraries: there are none.",
-        "STATS",
-        "    Return information about the current function running: there is none.",
-        "FLUSH [ASYNC|SYNC]",
-        "    Delete all the libraries.",
-        NULL,
-    };
-    reply_help(request, lines);
-}
-
 void command_module_list(struct request *request) { resp_array(&request->reply, 0); }
-
-void command_module_help(struct request *request) {
-    static const char *const lines[] = {
-        "LIST",
-        "    Return a list of loaded modules: there are none.",
-        NULL,
-    };
-    reply_help(request, lines);
-}

@@ -1,5 +1,6 @@
 /* shutdown.c: SHUTDOWN: stops the node as SIGTERM does. Nothing is saved, whatever the options: data is in
  * memory. */
+#include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 
 struct shutdown_words {

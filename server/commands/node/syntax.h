@@ -59,7 +59,7 @@ static inline struct syntax_walk syntax_walk_inside(const struct syntax_argument
 /* false: there is no more, or the walk is malformed from here on. */
 bool syntax_next(struct syntax_walk *walk, struct syntax_argument *out);
 
-/* Is all of it read, to the innermost argument? What is in commands.def is: a unit test walks every row. */
+/* Is all of it read, to the innermost argument? What the rows have is: a unit test walks every row. */
 bool syntax_is_well_formed(const char *text);
 
 /* An array with a map for each argument, in Redis's order of the fields. Keys are found by the specifications

@@ -2,6 +2,7 @@
  * command are read first, then run in order on a copy of the bytes that they may write, which is then written
  * at once. */
 #include "protocol/num.h"
+#include "server/commands/rows.h"
 #include "server/commands/string/bits.h"
 #include "server/commands/string/values.h"
 

@@ -2,6 +2,7 @@
 #include "server/commands/string/bits.h"
 
 #include "protocol/num.h"
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 
 #include <assert.h>

@@ -1,5 +1,6 @@
 /* version.c: changes that depend on what is stored: a key's version (its ETag over REST), or its value.
  * GETWITHETAG and SETIFMATCH are Garnet's names, DELIFEQ is Valkey's. */
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 #include "server/commands/string/write_options.h"
 

@@ -1,4 +1,5 @@
 /* counters.c: values that are numbers: INCR and its relatives. The value stored is the text of the result. */
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 
 #include "protocol/num.h"

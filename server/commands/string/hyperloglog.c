@@ -3,6 +3,7 @@
  * version, of a follower too. */
 #include "protocol/hyperloglog.h"
 
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 
 /* False: replied with an error. A key that is not there holds no element. */

@@ -11,6 +11,7 @@
  *                                       '-> block: the stride rows behind it
  *
  * So the largest table that Redis allows, 512 MB and a second there, takes 700 KB and milliseconds. */
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 
 #include <assert.h>

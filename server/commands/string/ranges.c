@@ -1,4 +1,5 @@
 /* ranges.c: parts of values: APPEND, SETRANGE, GETRANGE and its old name SUBSTR. */
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 
 void command_append(struct request *request) {

@@ -1,5 +1,6 @@
 /* strings.c: whole values: GET, SET and their relatives, of one key or many. What changes a part of a value is
  * in ranges.c and bits.c, what calculates with it in counters.c. */
+#include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 #include "server/commands/string/write_options.h"
 

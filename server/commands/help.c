@@ -1,8 +1,9 @@
-#include "server/dispatch/help.h"
+/* help.c: HELP of every container: what its row says. */
+#include "server/commands/rows.h"
 
 #include <stdio.h>
 
-enum { LINE_BYTES = 128 };
+enum { LINE_BYTES = 160 };
 
 /* "CONFIG <subcommand> ...", in capitals whatever the client wrote. */
 static void reply_head(struct request *request) {
@@ -17,15 +18,25 @@ static void reply_head(struct request *request) {
     resp_status(&request->reply, line);
 }
 
-void reply_help(struct request *request, const char *const *lines) {
+static size_t count_lines(const char *text) {
     size_t count = 0;
-    while (lines[count] != NULL) {
-        count++;
+    for (; *text != '\0'; text++) {
+        count += *text == '\n';
     }
-    resp_array(&request->reply, count + 3);
+    return count;
+}
+
+void command_help(struct request *request) {
+    const struct command *container;
+    command_table_resolve(request->table, request->args, request->arg_count, &container);
+    const char *text = container->help;
+    resp_array(&request->reply, count_lines(text) + 3);
     reply_head(request);
-    for (size_t i = 0; i < count; i++) {
-        resp_status(&request->reply, lines[i]);
+    for (size_t n; *text != '\0'; text += n + 1) {
+        n = strcspn(text, "\n");
+        char line[LINE_BYTES];
+        snprintf(line, sizeof(line), "%.*s", (int)n, text);
+        resp_status(&request->reply, line);
     }
     resp_status(&request->reply, "HELP");
     resp_status(&request->reply, "    Prints this help.");
