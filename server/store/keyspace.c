@@ -193,16 +193,19 @@ static bool condition_holds(const struct entry *entry, enum keyspace_condition c
 
 /* --- Writing --- */
 
-static enum err check_lengths(const struct key *key, const struct keyspace_set *set) {
-    if (key->name.len > LIMIT_KEY_BYTES) {
-        return ERR_KEY_TOO_LONG;
-    }
+enum err keyspace_check_lengths(const struct key *key, size_t value_bytes) {
+    return key->name.len > LIMIT_KEY_BYTES   ? ERR_KEY_TOO_LONG
+           : value_bytes > LIMIT_VALUE_BYTES ? ERR_VALUE_TOO_LONG
+                                             : ERR_NONE;
+}
+
+/* Of the value that set makes. */
+static size_t length_of(const struct keyspace_set *set) {
     size_t patch_end;
-    if (set->value.len > LIMIT_VALUE_BYTES ||
-        __builtin_add_overflow(set->patch_at, set->patch.len, &patch_end) || patch_end > LIMIT_VALUE_BYTES) {
-        return ERR_VALUE_TOO_LONG;
+    if (__builtin_add_overflow(set->patch_at, set->patch.len, &patch_end)) {
+        return SIZE_MAX;
     }
-    return ERR_NONE;
+    return patch_end > set->value.len ? patch_end : set->value.len;
 }
 
 void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
@@ -257,7 +260,7 @@ void keyspace_note_written(struct keyspace *keyspace, const struct key *key, str
 
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result) {
-    enum err err = check_lengths(key, set);
+    enum err err = keyspace_check_lengths(key, length_of(set));
     if (err != ERR_NONE) {
         return err;
     }

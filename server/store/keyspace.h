@@ -117,6 +117,10 @@ struct keyspace_set {
     size_t patch_at; /* shorter. Where value is the key's own, the rest of it is not copied if it can stay */
 };
 
+/* What is in a store can be said as a line (protocol/limits.h): every write asks here before it changes
+ * anything. ERR_NONE, ERR_KEY_TOO_LONG, ERR_VALUE_TOO_LONG. */
+enum err keyspace_check_lengths(const struct key *key, size_t value_bytes);
+
 struct keyspace_result {
     uint64_t version;     /* that the write or deletion took */
     int64_t timestamp_ms; /* of the write */
@@ -133,7 +137,7 @@ enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum 
                          uint64_t version, struct keyspace_result *result);
 
 /* The value of from, with its deadline, is to's from now on, and from is gone: one batch. from and to differ.
- * ERR_NONE; ERR_NO_SUCH_KEY, ERR_VERSIONS_EXHAUSTED, ERR_NO_MEMORY: nothing changed. */
+ * ERR_NONE; ERR_NO_SUCH_KEY, ERR_KEY_TOO_LONG, ERR_VERSIONS_EXHAUSTED, ERR_NO_MEMORY: nothing changed. */
 enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, const struct key *to);
 
 /* Sets the absolute deadline (0: persist) of a key that is there; a deadline that has passed deletes it.

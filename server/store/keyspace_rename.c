@@ -23,6 +23,10 @@ enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, cons
     if (entry == NULL) {
         return ERR_NO_SUCH_KEY;
     }
+    enum err err = keyspace_check_lengths(to, entry_value(entry).len);
+    if (err != ERR_NONE) {
+        return err;
+    }
     if (!versions_left(keyspace, entry, old)) {
         return ERR_VERSIONS_EXHAUSTED;
     }

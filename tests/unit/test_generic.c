@@ -53,6 +53,41 @@ static void test_rename(void **state) {
     check("RENAME a", "-ERR wrong number of arguments for 'rename' command\r\n");
 }
 
+/* A key that no line can say gets into the store by no command, and nothing else is changed either. */
+static void test_a_key_that_is_too_long(void **state) {
+    (void)state;
+    static const char *const commands[][5] = {
+        {"MSET", "b", "1", "?", "v"}, {"APPEND", "?", "v"}, {"BITOP", "NOT", "?", "a"}, {"PFMERGE", "?"},
+        {"RENAME", "a", "?"},         {"COPY", "a", "?"},   {"RESTORE", "?", "0", ""},
+    };
+    const size_t length = LIMIT_KEY_BYTES + 1;
+    char *name = malloc(length);
+    memset(name, 'k', length);
+    check("SET a 1", "+OK\r\n");
+    send_command(2, (struct slice[]){SLICE("DUMP"), SLICE("a")});
+    assert_true(receive_bytes(1));
+    struct slice dump = slice_skip(buf_slice(&node.received), 5); /* $12 CR LF */
+    char payload[32];
+    size_t payload_bytes = dump.len - 2;
+    memcpy(payload, dump.ptr, payload_bytes);
+    buf_reset(&node.received);
+    uint64_t index = history_index(node.history);
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        struct slice args[5];
+        size_t n = 0;
+        for (; n < 5 && commands[i][n] != NULL; n++) {
+            args[n] = commands[i][n][0] == '?'    ? slice_of(name, length)
+                      : commands[i][n][0] == '\0' ? slice_of(payload, payload_bytes)
+                                                  : slice_from_text(commands[i][n]);
+        }
+        check_command("-ERR key exceeds maximum allowed size (64MB)\r\n", n, args);
+    }
+    assert_int_equal(history_index(node.history), index);
+    check("DBSIZE", ":1\r\n");
+    check("GET a", "$1\r\n1\r\n");
+    free(name);
+}
+
 static void test_rename_takes_the_deadline_along(void **state) {
     (void)state;
     check("SET a 1 PXAT 4000000000123", "+OK\r\n");
@@ -455,6 +490,7 @@ int main(void) {
 #define test(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         test(test_rename),
+        test(test_a_key_that_is_too_long),
         test(test_rename_takes_the_deadline_along),
         test(test_rename_is_one_batch),
         test(test_rename_loses_nothing),

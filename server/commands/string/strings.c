@@ -181,8 +181,8 @@ static bool check_pairs(struct request *request) {
         return false;
     }
     for (size_t i = 0; i < request_key_count(request); i++) {
-        if (request_key_name(request, i).len > LIMIT_KEY_BYTES) {
-            resp_error(&request->reply, ERR_KEY_TOO_LONG);
+        struct key key = {.name = request_key_name(request, i)};
+        if (!value_written(request, keyspace_check_lengths(&key, request->args[2 * i + 2].len))) {
             return false;
         }
     }
