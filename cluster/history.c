@@ -274,6 +274,15 @@ static void line_end_of(struct history *history, const struct buf *out) {
     }
 }
 
+void history_patch(struct history *history, struct slice key, uint64_t offset, struct slice bytes,
+                   uint64_t version, int64_t timestamp_ms) {
+    struct buf *out = line_begin(history, key.len + bytes.len + LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        line_patch(out, key, offset, bytes, version, timestamp_ms);
+    }
+    line_end_of(history, out);
+}
+
 void history_delete(struct history *history, struct slice key, uint64_t version) {
     struct buf *out = line_begin(history, key.len + LINE_OVERHEAD_BYTES);
     if (out != NULL) {

@@ -40,6 +40,8 @@ void history_keep(struct history *history);
  * change is ever refused for it. */
 void history_replicate(struct history *history, struct slice key, struct slice value, uint64_t version,
                        int64_t timestamp_ms, int64_t deadline_ms);
+void history_patch(struct history *history, struct slice key, uint64_t offset, struct slice bytes,
+                   uint64_t version, int64_t timestamp_ms);
 void history_delete(struct history *history, struct slice key, uint64_t version);
 void history_expire(struct history *history, struct slice key, int64_t deadline_ms);
 void history_flush(struct history *history, uint64_t floor);

@@ -16,6 +16,8 @@ enum field {
     FIELD_KEY_X, /* _X: percent-encoded */
     FIELD_VALUE, /* raw: everything up to the last '|' of the line */
     FIELD_VALUE_X,
+    FIELD_PATCH, /* percent-encoded, with '~' for NUL */
+    FIELD_OFFSET,
     FIELD_VERSION,
     FIELD_ANY_VERSION,
     FIELD_TIMESTAMP,
@@ -48,6 +50,10 @@ static const struct row {
      LINE_REPLICATE,
      true,
      {FIELD_KEY_X, FIELD_VALUE_X, FIELD_VERSION, FIELD_TIMESTAMP, FIELD_DEADLINE}},
+    {NAME("PATCHX"),
+     LINE_PATCH,
+     true,
+     {FIELD_KEY_X, FIELD_OFFSET, FIELD_PATCH, FIELD_VERSION, FIELD_TIMESTAMP}},
     {NAME("DELETE"), LINE_DELETE, false, {FIELD_KEY, FIELD_ANY_VERSION}},
     {NAME("DELETEX"), LINE_DELETE, true, {FIELD_KEY_X, FIELD_ANY_VERSION}},
     {NAME("EXPIREX"), LINE_EXPIRE, true, {FIELD_KEY_X, FIELD_DEADLINE}},
@@ -84,9 +90,14 @@ static const char *read_bytes(struct slice text, size_t most_bytes, const char *
     return text.len > most_bytes ? too_long : NULL;
 }
 
-static const char *read_escaped(struct decoder *decoder, struct slice text, size_t most_bytes,
-                                const char *too_long, struct slice *out) {
-    if (text.len == 0 || memchr(text.ptr, '%', text.len) == NULL) {
+static bool is_literal(struct slice text, enum percent_form form) {
+    return text.len == 0 || (memchr(text.ptr, '%', text.len) == NULL &&
+                             (form != PERCENT_TILDE_IS_NUL || memchr(text.ptr, '~', text.len) == NULL));
+}
+
+static const char *read_escaped(struct decoder *decoder, struct slice text, enum percent_form form,
+                                size_t most_bytes, const char *too_long, struct slice *out) {
+    if (is_literal(text, form)) {
         return read_bytes(text, most_bytes, too_long, out);
     }
     if (text.len > 3 * most_bytes) {
@@ -98,7 +109,7 @@ static const char *read_escaped(struct decoder *decoder, struct slice text, size
         return "out of memory";
     }
     size_t n;
-    if (!percent_decode(text, PERCENT_PLUS_STAYS, to, &n)) {
+    if (!percent_decode(text, form, to, &n)) {
         return "bad escape";
     }
     buf_commit(decoder->scratch, n);
@@ -155,11 +166,16 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_KEY:
         return read_bytes(text, LIMIT_KEY_BYTES, "key too long", &out->key);
     case FIELD_KEY_X:
-        return read_escaped(decoder, text, LIMIT_KEY_BYTES, "key too long", &out->key);
+        return read_escaped(decoder, text, PERCENT_PLAIN, LIMIT_KEY_BYTES, "key too long", &out->key);
     case FIELD_VALUE:
         return read_bytes(text, LIMIT_VALUE_BYTES, "value too long", &out->value);
     case FIELD_VALUE_X:
-        return read_escaped(decoder, text, LIMIT_VALUE_BYTES, "value too long", &out->value);
+        return read_escaped(decoder, text, PERCENT_PLAIN, LIMIT_VALUE_BYTES, "value too long", &out->value);
+    case FIELD_PATCH:
+        return read_escaped(decoder, text, PERCENT_TILDE_IS_NUL, LIMIT_VALUE_BYTES - (size_t)out->offset,
+                            "value too long", &out->value);
+    case FIELD_OFFSET:
+        return read_number(text, 0, LIMIT_VALUE_BYTES, "bad offset", &out->offset);
     case FIELD_VERSION:
         return read_number(text, 1, UINT64_MAX, "bad version", &out->version);
     case FIELD_ANY_VERSION:
@@ -328,6 +344,29 @@ void line_replicate_x(struct buf *out, struct slice key, struct slice value, uin
     at = put_number(at, version);
     at = put_number(at, (uint64_t)timestamp_ms);
     at = put_number(at, (uint64_t)deadline_ms);
+    *at++ = '\n';
+    buf_commit(out, (size_t)(at - start));
+}
+
+size_t line_patch_bytes(struct slice key, struct slice bytes) {
+    return sizeof("PATCHX|||||\n") + 3 * NUM_MAX_DIGITS + percent_encoded_bytes(key) +
+           percent_encoded_patch_bytes(bytes);
+}
+
+void line_patch(struct buf *out, struct slice key, uint64_t offset, struct slice bytes, uint64_t version,
+                int64_t timestamp_ms) {
+    assert(is_time(timestamp_ms) && offset + bytes.len <= LIMIT_VALUE_BYTES);
+    char *start = buf_reserve(out, line_patch_bytes(key, bytes));
+    if (start == NULL) {
+        return;
+    }
+    char *at = put(start, SLICE("PATCHX|"));
+    at = percent_encode(at, key);
+    at = put_number(at, offset);
+    *at++ = '|';
+    at = percent_encode_patch(at, bytes);
+    at = put_number(at, version);
+    at = put_number(at, (uint64_t)timestamp_ms);
     *at++ = '\n';
     buf_commit(out, (size_t)(at - start));
 }

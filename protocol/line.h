@@ -5,6 +5,8 @@
  *
  *   REPLICATE|key|value|version      the key ends at the first '|', the version starts after the last one
  *   REPLICATEX|key|value|version|timestamp|deadline      percent-encoded, where the plain form can't say it
+ *   PATCHX|key|offset|bytes|version|timestamp            these bytes stand at offset, zeros before them where
+ *                                    the value was shorter; its deadline stays
  *   DELETE|key|version     DELETEX|key|version     EXPIREX|key|deadline
  *   FLUSH|floor            FLOOR|floor             CLOCK|ms                BATCH|n
  *
@@ -15,9 +17,10 @@
  *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...     MESSAGE|channel|text (percent-encoded)
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
- * either case; a lone '%' is malformed. Fields behind the last one of a link line are of the future, and
- * ignored; a history line has none: it would mean another change. What was not written by kvnode is read as it
- * is meant: a CR or NUL that stands in a field unescaped is a byte of it.
+ * either case; a lone '%' is malformed. In the bytes of a PATCHX, which are often zeros, a NUL is written as
+ * '~', and a '~' as %7E: PATCHX|bits|12|~~A~|7|1796070000000. Fields behind the last one of a link line are of
+ * the future, and ignored; a history line has none: it would mean another change. What was not written by
+ * kvnode is read as it is meant: a CR or NUL that stands in a field unescaped is a byte of it.
  */
 #ifndef KVNODE_PROTOCOL_LINE_H
 #define KVNODE_PROTOCOL_LINE_H
@@ -35,6 +38,7 @@ enum { HISTORY_ID_DIGITS = 16 };
 enum line_verb {
     LINE_REPLICATE, /* both forms; escaped tells them apart */
     LINE_DELETE,    /* both forms */
+    LINE_PATCH,     /* PATCHX */
     LINE_EXPIRE,    /* EXPIREX */
     LINE_FLUSH,
     LINE_FLOOR,
@@ -59,11 +63,12 @@ enum line_verb {
 
 struct line {
     enum line_verb verb;
-    bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE has no other */
-    struct slice key;     /* REPLICATE, DELETE, EXPIRE, MESSAGE: decoded */
-    struct slice value;   /* REPLICATE, MESSAGE: decoded */
-    uint64_t version;     /* REPLICATE (at least 1), DELETE; FLUSH, FLOOR, FULL: the floor */
-    int64_t timestamp_ms; /* REPLICATEX; CLOCK. 0 in REPLICATE: the history's clock says it */
+    bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE and PATCH have no other */
+    struct slice key;     /* REPLICATE, PATCH, DELETE, EXPIRE, MESSAGE: decoded */
+    struct slice value;   /* REPLICATE, PATCH (its bytes), MESSAGE: decoded */
+    uint64_t offset;      /* PATCH: of value; both together no more than LIMIT_VALUE_BYTES */
+    uint64_t version;     /* REPLICATE and PATCH (at least 1), DELETE; FLUSH, FLOOR, FULL: the floor */
+    int64_t timestamp_ms; /* REPLICATEX; PATCHX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
     uint64_t count;       /* BATCH: lines, 1 to LIMIT_BATCH_LINES; END: keys */
@@ -88,6 +93,9 @@ void line_replicate(struct buf *out, struct slice key, struct slice value, uint6
                     int64_t timestamp_ms, int64_t deadline_ms);
 void line_replicate_x(struct buf *out, struct slice key, struct slice value, uint64_t version,
                       int64_t timestamp_ms, int64_t deadline_ms);
+void line_patch(struct buf *out, struct slice key, uint64_t offset, struct slice bytes, uint64_t version,
+                int64_t timestamp_ms);
+size_t line_patch_bytes(struct slice key, struct slice bytes); /* at most so long is that line */
 void line_delete(struct buf *out, struct slice key, uint64_t version);
 void line_expire(struct buf *out, struct slice key, int64_t deadline_ms);
 void line_flush(struct buf *out, uint64_t floor);

@@ -22,6 +22,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
             line_replicate(out, line->key, line->value, line->version, 0, 0);
         }
         return;
+    case LINE_PATCH:
+        line_patch(out, line->key, line->offset, line->value, line->version, line->timestamp_ms);
+        return;
     case LINE_DELETE:
         line_delete(out, line->key, line->version);
         return;
@@ -92,6 +95,7 @@ static void require_equal(const struct line *a, const struct line *b) {
     require(a->verb == b->verb);
     require(slice_equals(a->key, b->key) && sum(a->key) == sum(b->key));
     require(slice_equals(a->value, b->value) && sum(a->value) == sum(b->value));
+    require(a->offset == b->offset);
     require(a->version == b->version && a->timestamp_ms == b->timestamp_ms && a->deadline_ms == b->deadline_ms);
     require(a->index == b->index && a->count == b->count);
     require(strcmp(a->node_id, b->node_id) == 0);
@@ -103,7 +107,8 @@ static void require_domains(const struct line *line) {
     require(line->timestamp_ms >= 0 && line->timestamp_ms < LINE_TIME_LIMIT_MS);
     require(line->deadline_ms >= 0 && line->deadline_ms < LINE_TIME_LIMIT_MS);
     require(line->group <= LIMIT_GROUP);
-    require(line->verb != LINE_REPLICATE || line->version >= 1);
+    require((line->verb != LINE_REPLICATE && line->verb != LINE_PATCH) || line->version >= 1);
+    require(line->verb != LINE_PATCH || line->offset + line->value.len <= LIMIT_VALUE_BYTES);
     require(line->verb != LINE_BATCH || (line->count >= 1 && line->count <= LIMIT_BATCH_LINES));
     require(line->history_id != 0 || line->index == 0 || line->verb == LINE_END || line->verb == LINE_PING ||
             line->verb == LINE_ACK);

@@ -79,12 +79,13 @@ static void test_what_the_plain_form_cannot_say_is_escaped_and_needs_no_clock(vo
     history_replicate(history, SLICE("k|1"), SLICE("v"), 1, 1000, 0);
     history_replicate(history, SLICE("k"), SLICE("a\nb"), 1, 1000, 0);
     history_replicate(history, SLICE("k"), SLICE("v"), 2, 1000, 2000);
+    history_patch(history, SLICE("k"), 5, SLICE("\0x"), 3, 900);
     history_delete(history, SLICE("k|1"), 2);
     history_expire(history, SLICE("k"), 0);
     history_flush(history, 9);
     assert_reads(history, 0,
                  "REPLICATEX|k%7C1|v|1|1000|0\nREPLICATEX|k|a%0Ab|1|1000|0\nREPLICATEX|k|v|2|1000|2000\n"
-                 "DELETEX|k%7C1|2\nEXPIREX|k|0\nFLUSH|9\n");
+                 "PATCHX|k|5|~x|3|900\nDELETEX|k%7C1|2\nEXPIREX|k|0\nFLUSH|9\n");
     history_destroy(&history);
 }
 

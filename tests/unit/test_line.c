@@ -97,6 +97,13 @@ static void test_every_history_line_byte_for_byte(void **state) {
                      LINE_TIME_LIMIT_MS - 1);
     assert_written(&out, "REPLICATEX|||18446744073709551615|281474976710655|281474976710655\n");
 
+    line_patch(&out, SLICE("bits"), 12, SLICE("\0\0A\0"), 7, 1796070000000);
+    assert_written(&out, "PATCHX|bits|12|~~A~|7|1796070000000\n");
+    line_patch(&out, SLICE("a|"), 0, SLICE("~%|\n\r"), 1, 0);
+    assert_written(&out, "PATCHX|a%7C|0|%7E%25%7C%0A%0D|1|0\n");
+    line_patch(&out, SLICE(""), LIMIT_VALUE_BYTES, SLICE(""), UINT64_MAX, LINE_TIME_LIMIT_MS - 1);
+    assert_written(&out, "PATCHX||536870912||18446744073709551615|281474976710655\n");
+
     line_delete(&out, SLICE("user1"), 2);
     assert_written(&out, "DELETE|user1|2\n");
     line_delete(&out, SLICE("50%"), 2);
@@ -190,6 +197,13 @@ static void test_decodes_history_lines(void **state) {
     assert_int_equal(line.verb, LINE_DELETE);
     assert_true(line.escaped);
     assert_slice(line.key, "user|");
+    line = decoded(SLICE("PATCHX|user%7C|536870908|~a%7e+|9|1700000000000"));
+    assert_int_equal(line.verb, LINE_PATCH);
+    assert_slice(line.key, "user|");
+    assert_int_equal(line.offset, LIMIT_VALUE_BYTES - 4);
+    assert_true(slice_equals(line.value, SLICE("\0a~+")));
+    assert_int_equal(line.version, 9);
+    assert_int_equal(line.timestamp_ms, 1700000000000);
     line = decoded(SLICE("EXPIREX|user%7C|0"));
     assert_int_equal(line.verb, LINE_EXPIRE);
     assert_slice(line.key, "user|");
@@ -384,6 +398,17 @@ static void test_malformed(void **state) {
         {"REPLICATEX|k%|v|1|2|3", "bad escape"},
         {"REPLICATEX|k|%4g|1|2|3", "bad escape"},
         {"REPLICATEX|k|100%|1|2|3", "bad escape"},
+        {"PATCHX|k|0|b|1", "too few fields"},
+        {"PATCHX|k|0|b|1|2|3", "too many fields"},
+        {"PATCHX|k||b|1|2", "bad offset"},
+        {"PATCHX|k|-1|b|1|2", "bad offset"},
+        {"PATCHX|k|536870913||1|2", "bad offset"},
+        {"PATCHX|k|536870911|bc|1|2", "value too long"},
+        {"PATCHX|k|536870912|~|1|2", "value too long"},
+        {"PATCHX|k|0|%|1|2", "bad escape"},
+        {"PATCHX|k|0|~%4|1|2", "bad escape"},
+        {"PATCHX|k|0|b|0|2", "bad version"},
+        {"PATCHX|k|0|b|1|281474976710656", "bad timestamp"},
         {"DELETE", "too few fields"},
         {"DELETE|k", "too few fields"},
         {"DELETE|k|", "bad version"},

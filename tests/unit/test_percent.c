@@ -14,10 +14,10 @@ static void assert_encodes(struct slice bytes, struct slice expected) {
     assert_memory_equal(text, expected.ptr, expected.len);
 }
 
-static void assert_decodes(struct slice text, enum percent_plus plus, struct slice expected) {
+static void assert_decodes(struct slice text, enum percent_form form, struct slice expected) {
     char bytes[256];
     size_t n = SIZE_MAX;
-    assert_true(percent_decode(text, plus, bytes, &n));
+    assert_true(percent_decode(text, form, bytes, &n));
     assert_int_equal(n, expected.len);
     assert_memory_equal(bytes, expected.ptr, expected.len);
 }
@@ -47,7 +47,7 @@ static void test_finds_the_byte_wherever_it_is(void **state) {
             assert_int_equal(percent_encode(text, slice_of(bytes, length)) - text, length + 2);
             assert_memory_equal(text + at, "%7C", 3);
             size_t n;
-            assert_true(percent_decode(slice_of(text, length + 2), PERCENT_PLUS_STAYS, back, &n));
+            assert_true(percent_decode(slice_of(text, length + 2), PERCENT_PLAIN, back, &n));
             assert_int_equal(n, length);
             assert_memory_equal(back, bytes, length);
         }
@@ -56,22 +56,44 @@ static void test_finds_the_byte_wherever_it_is(void **state) {
 
 static void test_decodes_any_escape_in_either_case(void **state) {
     (void)state;
-    assert_decodes((struct slice){0}, PERCENT_PLUS_STAYS, SLICE(""));
-    assert_decodes(SLICE("%41%4a%4A%7c%fF%Ff%00."), PERCENT_PLUS_STAYS, SLICE("AJJ|\xFF\xFF\0."));
-    assert_decodes(SLICE("%2541"), PERCENT_PLUS_STAYS, SLICE("%41"));
+    assert_decodes((struct slice){0}, PERCENT_PLAIN, SLICE(""));
+    assert_decodes(SLICE("%41%4a%4A%7c%fF%Ff%00."), PERCENT_PLAIN, SLICE("AJJ|\xFF\xFF\0."));
+    assert_decodes(SLICE("%2541"), PERCENT_PLAIN, SLICE("%41"));
     for (unsigned byte = 0; byte < 256; byte++) {
         char text[4], expected = (char)byte;
         snprintf(text, sizeof(text), "%%%02x", byte);
-        assert_decodes(slice_of(text, 3), PERCENT_PLUS_STAYS, slice_of(&expected, 1));
+        assert_decodes(slice_of(text, 3), PERCENT_PLAIN, slice_of(&expected, 1));
         snprintf(text, sizeof(text), "%%%02X", byte);
-        assert_decodes(slice_of(text, 3), PERCENT_PLUS_STAYS, slice_of(&expected, 1));
+        assert_decodes(slice_of(text, 3), PERCENT_PLAIN, slice_of(&expected, 1));
     }
 }
 
 static void test_plus_is_a_blank_only_in_a_query(void **state) {
     (void)state;
-    assert_decodes(SLICE("a+b%2Bc+"), PERCENT_PLUS_STAYS, SLICE("a+b+c+"));
+    assert_decodes(SLICE("a+b%2Bc+"), PERCENT_PLAIN, SLICE("a+b+c+"));
     assert_decodes(SLICE("a+b%2Bc+"), PERCENT_PLUS_IS_BLANK, SLICE("a b+c "));
+}
+
+static void test_zeros_of_a_patch_are_tildes(void **state) {
+    (void)state;
+    struct random random = random_start(__func__);
+    assert_decodes(SLICE("~a%7E%00~"), PERCENT_TILDE_IS_NUL, SLICE("\0a~\0\0"));
+    assert_decodes(SLICE("~+"), PERCENT_PLAIN, SLICE("~+"));
+    for (int i = 0; i < 5000; i++) {
+        char bytes[200], text[600];
+        size_t length = random_below(&random, sizeof(bytes)), n;
+        random_bytes_of(&random, bytes, length, "%|\n\r\0\0\0\0~7Eabcd", (size_t)(i % 2 == 0 ? 15 : 8));
+        size_t encoded = percent_encoded_patch_bytes(slice_of(bytes, length));
+        assert_int_equal(percent_encode_patch(text, slice_of(bytes, length)) - text, encoded);
+        for (size_t j = 0; j < encoded; j++) {
+            assert_true(text[j] != '|' && text[j] != '\n' && text[j] != '\r' && text[j] != '\0');
+        }
+        assert_true(percent_decode(slice_of(text, encoded), PERCENT_TILDE_IS_NUL, text, &n));
+        assert_int_equal(n, length);
+        assert_memory_equal(text, bytes, length);
+    }
+    char zeros[1000] = {0};
+    assert_int_equal(percent_encoded_patch_bytes(slice_of(zeros, sizeof(zeros))), sizeof(zeros));
 }
 
 static void test_refuses_a_lone_percent(void **state) {
@@ -81,7 +103,7 @@ static void test_refuses_a_lone_percent(void **state) {
     for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
         char bytes[16];
         size_t n;
-        assert_false(percent_decode(slice_from_text(malformed[i]), PERCENT_PLUS_STAYS, bytes, &n));
+        assert_false(percent_decode(slice_from_text(malformed[i]), PERCENT_PLAIN, bytes, &n));
         assert_false(percent_decode(slice_from_text(malformed[i]), PERCENT_PLUS_IS_BLANK, bytes, &n));
     }
 }
@@ -103,7 +125,7 @@ static void test_round_trip_also_in_place(void **state) {
             assert_true(text[j] != '|' && text[j] != '\n' && text[j] != '\r' && text[j] != '\0');
         }
         size_t n;
-        assert_true(percent_decode(slice_of(text, encoded), PERCENT_PLUS_STAYS, text, &n));
+        assert_true(percent_decode(slice_of(text, encoded), PERCENT_PLAIN, text, &n));
         assert_int_equal(n, length);
         assert_memory_equal(text, bytes, length);
     }
@@ -115,6 +137,7 @@ int main(void) {
         cmocka_unit_test(test_finds_the_byte_wherever_it_is),
         cmocka_unit_test(test_decodes_any_escape_in_either_case),
         cmocka_unit_test(test_plus_is_a_blank_only_in_a_query),
+        cmocka_unit_test(test_zeros_of_a_patch_are_tildes),
         cmocka_unit_test(test_refuses_a_lone_percent),
         cmocka_unit_test(test_round_trip_also_in_place),
     };
