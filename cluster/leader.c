@@ -124,6 +124,7 @@ void leader_link_close(struct leader_link *link, struct leader *leader, int64_t 
         leader->refused_until_ms = now_ms + LEADER_REFUSED_WAIT_MS;
     }
     history_close(leader->history, &link->reader);
+    plain_stream_deinit(&link->plain);
     if (link->prev != NULL) {
         link->prev->next = link->next;
     } else if (leader->links == link) {
@@ -422,18 +423,25 @@ enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *le
 
 /* --- Sending the state and the history --- */
 
+static void take_history(struct leader_link *link, const struct leader *leader, size_t n) {
+    if (link->spec_only) {
+        plain_stream_advance(&link->plain, leader->history, &link->reader, n);
+    } else {
+        history_advance(leader->history, &link->reader, n);
+    }
+}
+
 enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *leader, struct buf *out,
                                      size_t max_bytes) {
     while (link->phase == LEADER_LINK_STATE && buf_used(out) < max_bytes) {
         struct slice due;
-        uint64_t last_index;
-        if (!history_read(leader->history, &link->reader, &due, &last_index)) {
+        if (leader_link_peek(link, leader, &due) == LEADER_CLOSE) {
             return LEADER_CLOSE;
         }
         if (due.len > 0) { /* first what was written before the slice that comes next */
             due = slice_first(due, max_bytes - buf_used(out));
             buf_append_slice(out, due);
-            history_advance(leader->history, &link->reader, due.len);
+            take_history(link, leader, due.len);
         } else {
             link->scan_cursor = leader->store.scan(leader->store.context, link->scan_cursor, link->spec_only,
                                                    out, &link->scan_count);
@@ -449,12 +457,16 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
 }
 
 enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out) {
+    const struct leader_store *store = &leader->store;
     uint64_t last_index;
-    return history_read(leader->history, &link->reader, out, &last_index) ? LEADER_GO_ON : LEADER_CLOSE;
+    bool ok = link->spec_only ? plain_stream_read(&link->plain, leader->history, &link->reader, store->say,
+                                                  store->context, out)
+                              : history_read(leader->history, &link->reader, out, &last_index);
+    return ok ? LEADER_GO_ON : LEADER_CLOSE;
 }
 
 void leader_link_sent(struct leader_link *link, const struct leader *leader, size_t n, int64_t now_ms) {
-    history_advance(leader->history, &link->reader, n);
+    take_history(link, leader, n);
     link->last_sent_ms = now_ms;
 }
 

@@ -30,6 +30,7 @@
 #define KVNODE_CLUSTER_LEADER_H
 
 #include "cluster/history.h"
+#include "cluster/plain_stream.h"
 #include "cluster/position.h"
 
 enum {
@@ -48,6 +49,7 @@ struct leader_store {
     /* Appends the X (or, plain, the shortest) lines of one bucket or so behind the cursor; adds their number to
      * *count; returns the next cursor, 0 at the end. */
     uint64_t (*scan)(void *context, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
+    plain_stream_say *say;
     uint64_t (*floor)(void *context);
     enum err (*apply)(void *context, const struct line *line,
                       int64_t timestamp_ms); /* part of a pulled state */
@@ -81,6 +83,7 @@ struct leader_link {
     bool spec_only;
     struct position position;         /* that it named in SYNC */
     struct history_reader reader;     /* STATE, STREAM */
+    struct plain_stream plain;        /* likewise, of a spec-only peer */
     uint64_t scan_cursor, scan_count; /* STATE */
     uint64_t acked_index;
     bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */

@@ -24,6 +24,15 @@ uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, stru
     return cursor;
 }
 
+static void store_say(void *keyspace, struct slice name, uint64_t version, struct buf *out) {
+    struct key key = keyspace_key(keyspace, name);
+    const struct entry *entry = keyspace_peek(keyspace, &key);
+    if (entry != NULL && entry_version(entry) == version) {
+        line_replicate(out, name, entry_value(entry), version, entry_timestamp_ms(entry),
+                       entry_deadline_ms(entry));
+    }
+}
+
 static uint64_t store_floor(void *keyspace) { return keyspace_floor(keyspace); }
 
 static enum err store_apply(void *keyspace, const struct line *line, int64_t timestamp_ms) {
@@ -53,6 +62,7 @@ struct leader_store replicated_store_for_leader(struct keyspace *keyspace) {
     return (struct leader_store){
         .context = keyspace,
         .scan = replicated_store_scan,
+        .say = store_say,
         .floor = store_floor,
         .apply = store_apply,
         .adopt = store_adopt,

@@ -78,19 +78,23 @@ static void store_header(struct entry *entry, const struct layout *layout, size_
     }
 }
 
-/* A value that is where it belongs already is left there: a patch costs what it is long. */
+/* A value that is where it belongs already is left there: patches cost what they are long. */
 static void store_value(uint8_t *to, const struct entry_fields *fields) {
-    struct slice value = fields->value, patch = fields->patch;
+    struct slice value = fields->value;
     if (value.len > 0 && (const uint8_t *)value.ptr != to) {
         memmove(to, value.ptr, value.len);
     }
-    if (patch.len == 0) {
-        return;
+    size_t end = value.len;
+    for (size_t i = 0; i < fields->patch_count; i++) {
+        const struct entry_patch *patch = &fields->patches[i];
+        if (patch->offset > end) {
+            memset(to + end, 0, patch->offset - end);
+        }
+        if (patch->bytes.len > 0) {
+            memcpy(to + patch->offset, patch->bytes.ptr, patch->bytes.len);
+        }
+        end = patch->offset + patch->bytes.len > end ? patch->offset + patch->bytes.len : end;
     }
-    if (fields->patch_at > value.len) {
-        memset(to + value.len, 0, fields->patch_at - value.len);
-    }
-    memcpy(to + fields->patch_at, patch.ptr, patch.len);
 }
 
 static struct entry *create(struct slice key, const struct entry_fields *fields, unsigned mark,

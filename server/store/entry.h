@@ -45,20 +45,30 @@ enum {
     ENTRY_FLAGS_BYTES = 2,
 };
 
-/* Everything an entry says but its key. */
+/* Bytes that stand at an offset of a value from now on, with zeros before them where it was shorter. */
+struct entry_patch {
+    size_t offset;
+    struct slice bytes;
+};
+
+/* Everything an entry says but its key. The patches (ascending and apart) are made on value. */
 struct entry_fields {
     struct slice value;
     uint64_t version;
     int64_t timestamp_ms; /* Unix ms of the last write; 0 to 2^48 - 1 */
     int64_t deadline_ms;  /* Unix ms at which it expires; 0: never; at most 2^48 - 1 */
-    struct slice
-        patch; /* replaces the value's bytes from patch_at on, zeros before it where value is shorter */
-    size_t patch_at;
+    const struct entry_patch *patches;
+    size_t patch_count;
 };
 
+/* The length of a value of so many bytes with patches. */
+static inline size_t entry_patched_len(size_t value_len, const struct entry_patch *patches, size_t count) {
+    size_t end = count == 0 ? 0 : patches[count - 1].offset + patches[count - 1].bytes.len;
+    return end > value_len ? end : value_len;
+}
+
 static inline size_t entry_fields_value_len(const struct entry_fields *fields) {
-    size_t patched = fields->patch.len > 0 ? fields->patch_at + fields->patch.len : 0;
-    return patched > fields->value.len ? patched : fields->value.len;
+    return entry_patched_len(fields->value.len, fields->patches, fields->patch_count);
 }
 
 static inline uint64_t entry_load(const uint8_t *at, unsigned width_log2) {
@@ -166,7 +176,7 @@ static inline size_t entry_allocated_bytes(const struct entry *entry) {
 
 /* For the table that owns the entry. Each returns NULL when out of memory, and an old entry is then as it was;
  * when another entry than the old one is returned, the old one has been freed. key and value may point into it,
- * patch may not. */
+ * patches may not. */
 struct entry *entry_create(struct slice key, const struct entry_fields *fields, unsigned mark);
 struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fields, unsigned mark);
 struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigned mark);

@@ -199,15 +199,6 @@ enum err keyspace_check_lengths(const struct key *key, size_t value_bytes) {
                                              : ERR_NONE;
 }
 
-/* Of the value that set makes. */
-static size_t length_of(const struct keyspace_set *set) {
-    size_t patch_end;
-    if (__builtin_add_overflow(set->patch_at, set->patch.len, &patch_end)) {
-        return SIZE_MAX;
-    }
-    return patch_end > set->value.len ? patch_end : set->value.len;
-}
-
 void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
     if (!keyspace->paused) {
         return; /* it was deleted when it was met */
@@ -241,14 +232,30 @@ static uint64_t write_expired(struct keyspace *keyspace, const struct key *key, 
     return old == NULL ? version : keyspace_delete_entry(keyspace, key, old);
 }
 
-/* All is said from the entry, not from the request: its value may have pointed into what was just overwritten.
- */
-void keyspace_note_written(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
-                           bool timed) {
-    eviction_note_write(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
-    keyspace_note_version(keyspace, entry_version(entry));
+void keyspace_say_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
     history_replicate(keyspace->history, key->name, entry_value(entry), entry_version(entry),
                       entry_timestamp_ms(entry), entry_deadline_ms(entry));
+}
+
+enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key, const struct entry *old,
+                              struct entry_fields *fields) {
+    if (old == NULL) {
+        keyspace_delete_in_the_way(keyspace, key);
+    }
+    uint64_t last = old == NULL ? keyspace->floor : entry_version(old);
+    if (last == UINT64_MAX) {
+        return ERR_VERSIONS_EXHAUSTED;
+    }
+    fields->version = last + 1;
+    fields->timestamp_ms = keyspace_now_ms(keyspace);
+    keyspace->stats.writes++;
+    return ERR_NONE;
+}
+
+void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
+                        bool timed) {
+    eviction_note_write(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
+    keyspace_note_version(keyspace, entry_version(entry));
     if (is_new) {
         keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
     }
@@ -258,9 +265,21 @@ void keyspace_note_written(struct keyspace *keyspace, const struct key *key, str
     }
 }
 
+static int64_t deadline_of(const struct keyspace_set *set, const struct entry *old) {
+    switch (set->deadline) {
+    case KEYSPACE_DEADLINE_SET:
+        return set->deadline_ms;
+    case KEYSPACE_DEADLINE_KEEP:
+        return old == NULL ? 0 : entry_deadline_ms(old);
+    case KEYSPACE_DEADLINE_CLEAR:
+        break;
+    }
+    return 0;
+}
+
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result) {
-    enum err err = keyspace_check_lengths(key, length_of(set));
+    enum err err = keyspace_check_lengths(key, set->value.len);
     if (err != ERR_NONE) {
         return err;
     }
@@ -269,35 +288,24 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
         touch(keyspace, old);
         return ERR_PRECONDITION;
     }
-    if (old == NULL) {
-        keyspace_delete_in_the_way(keyspace, key);
+    struct entry_fields fields = {.value = set->value, .deadline_ms = deadline_of(set, old)};
+    err = keyspace_begin_write(keyspace, key, old, &fields);
+    if (err != ERR_NONE) {
+        return err;
     }
-    int64_t now_ms = keyspace_now_ms(keyspace);
-    struct entry_fields fields = {
-        .value = set->value, .timestamp_ms = now_ms, .patch = set->patch, .patch_at = set->patch_at};
-    if (set->deadline == KEYSPACE_DEADLINE_SET) {
-        fields.deadline_ms = set->deadline_ms;
-    } else if (set->deadline == KEYSPACE_DEADLINE_KEEP && old != NULL) {
-        fields.deadline_ms = entry_deadline_ms(old);
-    }
-    uint64_t last = old == NULL ? keyspace->floor : entry_version(old);
-    if (last == UINT64_MAX) {
-        return ERR_VERSIONS_EXHAUSTED;
-    }
-    fields.version = last + 1;
-    keyspace->stats.writes++;
-    if (set->deadline == KEYSPACE_DEADLINE_SET && set->deadline_ms <= now_ms) {
+    bool is_new = old == NULL, timed = set->deadline == KEYSPACE_DEADLINE_SET;
+    if (timed && set->deadline_ms <= fields.timestamp_ms) {
         fields.version = write_expired(keyspace, key, old, fields.version);
     } else {
-        bool is_new = old == NULL;
         struct entry *entry = keyspace_put(keyspace, key, old, &fields);
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }
-        keyspace_note_written(keyspace, key, entry, is_new, set->deadline == KEYSPACE_DEADLINE_SET);
+        keyspace_say_entry(keyspace, key, entry);
+        keyspace_end_write(keyspace, key, entry, is_new, timed);
     }
     if (result != NULL) {
-        *result = (struct keyspace_result){.version = fields.version, .timestamp_ms = now_ms};
+        *result = (struct keyspace_result){.version = fields.version, .timestamp_ms = fields.timestamp_ms};
     }
     return ERR_NONE;
 }

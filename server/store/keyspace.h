@@ -113,8 +113,6 @@ struct keyspace_set {
     uint64_t version; /* KEYSPACE_IF_VERSION */
     enum keyspace_deadline deadline;
     int64_t deadline_ms; /* absolute Unix ms */
-    struct slice patch;  /* takes the place of value's bytes from patch_at on; zeros before it where value is */
-    size_t patch_at; /* shorter. Where value is the key's own, the rest of it is not copied if it can stay */
 };
 
 /* What is in a store can be said as a line (protocol/limits.h): every write asks here before it changes
@@ -131,6 +129,13 @@ struct keyspace_result {
  * that is keyspace_make_room. */
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result);
+
+/* Bytes take their places in the key's value (a missing one is empty), whose deadline stays: one write. There
+ * is at least one patch; they are ascending and apart, and none of the key's own bytes. Costs what they are
+ * long, here and on the links: the rest of the value stays where it is, and the history says PATCHX where that
+ * is shorter than all of it. Errors as above. */
+enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const struct entry_patch *patches,
+                        size_t count, struct keyspace_result *result);
 
 /* ERR_NONE, ERR_NO_SUCH_KEY, or ERR_PRECONDITION (KEYSPACE_IF_VERSION: set->version style, in version). */
 enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum keyspace_condition condition,
@@ -220,7 +225,8 @@ const struct entry *keyspace_random(struct keyspace *keyspace);
 /* --- Replication: the state as a leader's lines say it. Versions, timestamps and deadlines are taken as they
  * are. */
 /* Applies one history line but CLOCK and BATCH; timestamp_ms is the history's clock for a plain line. Nothing
- * is written to the history. ERR_NONE or ERR_NO_MEMORY. */
+ * is written to the history. While a full state arrives, the patch of a key that it has not brought yet is
+ * passed over. ERR_NONE or ERR_NO_MEMORY. */
 enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int64_t timestamp_ms);
 /* The same if the line is newer than what is stored (a bare line of a peer that knows only the specification):
  * ERR_PRECONDITION when it was not. The deletion of a missing key is newer than nothing: it would but raise the

@@ -1,6 +1,8 @@
 /* keyspace_internal.h: the inside of a keyspace, for the files that make it up:
  *
  *   keyspace.c          life, finding, writing, looking at all of it
+ *   keyspace_rename.c   a value that gets another key
+ *   keyspace_patch.c    a few bytes of a large value
  *   keyspace_observe.c  who is told of what happens
  *   keyspace_expiry.c   the sweep for what has expired
  *   keyspace_limit.c    maxmemory: making room, and what entries remember of their use
@@ -68,6 +70,7 @@ struct keyspace {
     size_t expiry_budget; /* buckets left to look at until the next tick */
 
     struct marks marks;
+    bool filling; /* between the begin of a full state and its end */
 };
 
 /* Entries found by a scan, to be changed after it. */
@@ -103,9 +106,17 @@ void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key
  * when out of memory: nothing was written. */
 struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, struct entry *old,
                            const struct entry_fields *fields);
-/* An owner's write has put entry into the table: all who have to know are told. timed: it set a deadline. */
-void keyspace_note_written(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
-                           bool timed);
+/* An owner's write over old, as keyspace_find_live said: says in fields which version it takes and when.
+ * ERR_NONE, ERR_VERSIONS_EXHAUSTED. */
+enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key, const struct entry *old,
+                              struct entry_fields *fields);
+/* It has put entry into the table, and lines say so in the history: counted, and told to the observers. timed:
+ * it set a deadline. */
+void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
+                        bool timed);
+/* The whole of it, as one line. All is said from the entry, not from the request: its value may have pointed
+ * into what was just overwritten. */
+void keyspace_say_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
 /* NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
 struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key);
 /* A new table takes the place of the old one, which is freed in slices. */

@@ -48,7 +48,8 @@ enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, cons
         keyspace_delete_entry(keyspace, from, entry);
         keyspace->stats.deletes++;
         keyspace->stats.writes++;
-        keyspace_note_written(keyspace, to, written, is_new, fields.deadline_ms != 0);
+        keyspace_say_entry(keyspace, to, written);
+        keyspace_end_write(keyspace, to, written, is_new, fields.deadline_ms != 0);
     }
     keyspace_batch_end(keyspace);
     return written == NULL ? ERR_NO_MEMORY : ERR_NONE;

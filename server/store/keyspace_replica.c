@@ -11,22 +11,45 @@ void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor) {
 
 static uint64_t version_after(uint64_t version) { return version == UINT64_MAX ? version : version + 1; }
 
-static enum err apply_replicate(struct keyspace *keyspace, const struct key *key, const struct line *line,
-                                int64_t timestamp_ms) {
-    struct entry_fields fields = {
-        .value = line->value,
-        .version = line->version,
-        .timestamp_ms = line->escaped ? line->timestamp_ms : timestamp_ms,
-        .deadline_ms = line->deadline_ms,
-    };
-    keyspace_note_version(keyspace, line->version);
-    struct entry *entry = table_put(keyspace->table, key->hash, key->name, &fields);
+static enum err put_line(struct keyspace *keyspace, const struct key *key, const struct entry_fields *fields) {
+    keyspace_note_version(keyspace, fields->version);
+    struct entry *entry = table_put(keyspace->table, key->hash, key->name, fields);
     if (entry == NULL) {
         return ERR_NO_MEMORY;
     }
     eviction_note_write(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
     keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
     return ERR_NONE;
+}
+
+static enum err apply_replicate(struct keyspace *keyspace, const struct key *key, const struct line *line,
+                                int64_t timestamp_ms) {
+    const struct entry_fields fields = {
+        .value = line->value,
+        .version = line->version,
+        .timestamp_ms = line->escaped ? line->timestamp_ms : timestamp_ms,
+        .deadline_ms = line->deadline_ms,
+    };
+    return put_line(keyspace, key, &fields);
+}
+
+/* A key that is not part of the arriving state yet comes with its state line, which has these bytes. */
+static enum err apply_patch(struct keyspace *keyspace, const struct key *key, const struct line *line) {
+    const struct entry *entry = table_find(keyspace->table, key->hash, key->name);
+    if (keyspace->filling && (entry == NULL || entry_mark(entry) != table_mark(keyspace->table))) {
+        return ERR_NONE;
+    }
+    bool missing = entry == NULL || keyspace_dropped(keyspace, entry);
+    const struct entry_patch patch = {.offset = (size_t)line->offset, .bytes = line->value};
+    const struct entry_fields fields = {
+        .value = missing ? SLICE("") : entry_value(entry),
+        .version = line->version,
+        .timestamp_ms = line->timestamp_ms,
+        .deadline_ms = missing ? 0 : entry_deadline_ms(entry),
+        .patches = &patch,
+        .patch_count = 1,
+    };
+    return put_line(keyspace, key, &fields);
 }
 
 static enum err apply_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms) {
@@ -46,6 +69,8 @@ enum err keyspace_apply(struct keyspace *keyspace, const struct line *line, int6
     switch (line->verb) {
     case LINE_REPLICATE:
         return apply_replicate(keyspace, &key, line, timestamp_ms);
+    case LINE_PATCH:
+        return apply_patch(keyspace, &key, line);
     case LINE_DELETE:
         if (table_remove(keyspace->table, key.hash, key.name)) {
             keyspace_tell(keyspace, KEYSPACE_DELETED, key.name);
@@ -231,11 +256,13 @@ bool keyspace_full_begin(struct keyspace *keyspace) {
     marks->used |= (uint16_t)mark_bit(mark);
     table_set_mark(keyspace->table, mark);
     task_start(keyspace->loop, &marks->task);
+    keyspace->filling = true;
     return true;
 }
 
 void keyspace_full_end(struct keyspace *keyspace) {
     struct marks *marks = &keyspace->marks;
+    keyspace->filling = false;
     marks->old = table_mark(keyspace->table);
     marks->dropped = (uint16_t)(marks->used & ~mark_bit(marks->old));
     task_start(keyspace->loop, &marks->task);

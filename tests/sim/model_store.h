@@ -108,6 +108,21 @@ static inline void model_put(struct model_store *store, struct slice key, struct
     }
 }
 
+/* The value with bytes at offset, zeros before them where it is shorter. */
+static inline void model_put_patched(struct model_store *store, struct slice key, struct slice value,
+                                     size_t offset, struct slice bytes, uint64_t version, int64_t timestamp_ms,
+                                     int64_t deadline_ms) {
+    size_t len = offset + bytes.len > value.len ? offset + bytes.len : value.len;
+    char *whole = calloc(1, len + 1);
+    if (whole == NULL) {
+        abort();
+    }
+    memcpy(whole, value.ptr, value.len);
+    memcpy(whole + offset, bytes.ptr, bytes.len);
+    model_put(store, key, slice_of(whole, len), version, timestamp_ms, deadline_ms);
+    free(whole);
+}
+
 static inline void model_clear(struct model_store *store) {
     for (size_t b = 0; b < MODEL_BUCKETS; b++) {
         while (store->buckets[b] != NULL) {
@@ -130,6 +145,23 @@ static inline void model_set(struct model_store *store, struct slice key, struct
     uint64_t version = (old == NULL ? store->floor : old->version) + 1;
     model_put(store, key, value, version, store->now_ms, deadline_ms);
     history_replicate(store->history, key, value, version, store->now_ms, deadline_ms);
+}
+
+/* As the keyspace says it: a new key is there, and empty, before it is patched. */
+static inline void model_patch(struct model_store *store, struct slice key, size_t offset, struct slice bytes) {
+    const struct model_entry *old = model_find(store, key);
+    bool is_new = old == NULL;
+    uint64_t version = (is_new ? store->floor : old->version) + 1;
+    model_put_patched(store, key, is_new ? SLICE("") : model_value(old), offset, bytes, version, store->now_ms,
+                      is_new ? 0 : old->deadline_ms);
+    if (is_new) {
+        history_batch_begin(store->history);
+        history_replicate(store->history, key, SLICE(""), version, store->now_ms, 0);
+    }
+    history_patch(store->history, key, offset, bytes, version, store->now_ms);
+    if (is_new) {
+        history_batch_end(store->history);
+    }
 }
 
 static inline bool model_delete(struct model_store *store, struct slice key) {
@@ -163,6 +195,22 @@ static inline void model_flush(struct model_store *store) {
 
 /* --- What replication does --- */
 
+/* A state has begun and not ended. */
+static inline bool model_incomplete(const struct model_store *store) {
+    return store->mark != store->whole_mark;
+}
+
+/* While a state arrives, that of a key which has not come yet is passed over. */
+static inline void model_patch_line(struct model_store *store, const struct line *line) {
+    const struct model_entry *old = model_find(store, line->key);
+    if (model_incomplete(store) && (old == NULL || old->mark != store->mark)) {
+        return;
+    }
+    struct slice value = old == NULL ? SLICE("") : model_value(old);
+    model_put_patched(store, line->key, value, (size_t)line->offset, line->value, line->version,
+                      line->timestamp_ms, old == NULL ? 0 : old->deadline_ms);
+}
+
 static inline enum err model_apply(void *context, const struct line *line, int64_t timestamp_ms) {
     struct model_store *store = context;
     if (store->fail_next != ERR_NONE && store->fail_after-- == 0) {
@@ -176,6 +224,9 @@ static inline enum err model_apply(void *context, const struct line *line, int64
     case LINE_REPLICATE:
         model_put(store, line->key, line->value, line->version,
                   line->escaped ? line->timestamp_ms : timestamp_ms, line->deadline_ms);
+        break;
+    case LINE_PATCH:
+        model_patch_line(store, line);
         break;
     case LINE_DELETE:
         model_remove(store, line->key);
@@ -261,6 +312,13 @@ static inline uint64_t model_scan(void *context, uint64_t cursor, bool plain, st
     return (cursor + 1) % MODEL_BUCKETS;
 }
 
+static inline void model_say(void *context, struct slice key, uint64_t version, struct buf *out) {
+    const struct model_entry *entry = model_find(context, key);
+    if (entry != NULL && entry->version == version) {
+        line_replicate(out, key, model_value(entry), version, entry->timestamp_ms, entry->deadline_ms);
+    }
+}
+
 static inline bool model_full_begin(void *context) {
     struct model_store *store = context;
     if (store->refuse_full) {
@@ -307,6 +365,7 @@ static inline struct follower_store model_for_follower(struct model_store *store
 static inline struct leader_store model_for_leader(struct model_store *store) {
     return (struct leader_store){.context = store,
                                  .scan = model_scan,
+                                 .say = model_say,
                                  .floor = model_floor,
                                  .apply = model_apply,
                                  .adopt = model_adopt,
@@ -314,11 +373,6 @@ static inline struct leader_store model_for_leader(struct model_store *store) {
                                  .pull_begin = model_full_begin,
                                  .pull_end = model_full_end,
                                  .pull_drop = model_pull_drop};
-}
-
-/* A state has begun and not ended. */
-static inline bool model_incomplete(const struct model_store *store) {
-    return store->mark != store->whole_mark;
 }
 
 static inline bool model_same_entry(const struct model_entry *a, const struct model_entry *b) {

@@ -176,6 +176,8 @@ static void write_something(struct life *life, struct node *leader) {
     int64_t deadline_ms = store->now_ms + (int64_t)random_below(random, 5000);
     switch (random_below(random, 10)) {
     case 0:
+        model_patch(store, key, random_below(random, 60), some_value(life, value, sizeof(value)));
+        break;
     case 1:
         model_set(store, key, some_value(life, value, sizeof(value)), 0);
         break;

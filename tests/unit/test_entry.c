@@ -240,11 +240,12 @@ static void patches_a_value(void **state) {
             struct entry *entry = create(key, &fields);
             fields.value = at % 2 == 0 ? entry_value(entry) : slice_of(before, lens[i]);
             fields.version = at % 3 == 0 ? 256 : 254;
-            fields.patch = slice_of(patch, patch_len);
-            fields.patch_at = at;
+            const struct entry_patch one = {at, slice_of(patch, patch_len)};
+            fields.patches = &one;
+            fields.patch_count = 1;
             entry = entry_overwrite(entry, &fields, 0);
-            fields.value = patched(room, slice_of(before, lens[i]), fields.patch, at);
-            fields.patch = (struct slice){0};
+            fields.value = patched(room, slice_of(before, lens[i]), one.bytes, at);
+            fields.patch_count = 0;
             assert_says(entry, key, &fields);
             entry_destroy(entry);
         }
@@ -257,11 +258,28 @@ static void a_patch_does_not_move_a_large_value(void **state) {
     struct entry *entry = create(SLICE("key"), &fields);
     const char *value = entry_value(entry).ptr;
     for (size_t at = 0; at < 5010; at += 501) {
+        const struct entry_patch patch = {at, SLICE("patched")};
         fields = (struct entry_fields){
-            .value = entry_value(entry), .version = 2, .patch = SLICE("patched"), .patch_at = at};
+            .value = entry_value(entry), .version = 2, .patches = &patch, .patch_count = 1};
         assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
         assert_ptr_equal(entry_value(entry).ptr, value);
     }
+    entry_destroy(entry);
+}
+
+static void patches_at_several_places_with_zeros_between(void **state) {
+    (void)state;
+    struct entry_fields fields = fields_of(SLICE("0123456789"), 1);
+    struct entry *entry = create(SLICE("key"), &fields);
+    const struct entry_patch patches[] = {
+        {0, SLICE("a")}, {3, SLICE("")}, {8, SLICE("bcd")}, {13, SLICE("e")}, {16, SLICE("")}};
+    fields.value = entry_value(entry);
+    fields.patches = patches;
+    fields.patch_count = sizeof(patches) / sizeof(patches[0]);
+    entry = entry_overwrite(entry, &fields, 0);
+    fields.value = SLICE("a1234567bcd\0\0e\0\0");
+    fields.patch_count = 0;
+    assert_says(entry, SLICE("key"), &fields);
     entry_destroy(entry);
 }
 
@@ -279,6 +297,7 @@ int main(void) {
         cmocka_unit_test(survives_random_overwrites),
         cmocka_unit_test(patches_a_value),
         cmocka_unit_test(a_patch_does_not_move_a_large_value),
+        cmocka_unit_test(patches_at_several_places_with_zeros_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,39 +47,6 @@ static uint64_t delete_key(struct fixture *f, const char *name) {
     return result.version;
 }
 
-static bool is_clock(struct slice line) { return line.len > 6 && memcmp(line.ptr, "CLOCK|", 6) == 0; }
-
-/* What the history says since it was asked last, CLOCK lines left out. */
-static const char *said(struct fixture *f) {
-    struct slice bytes;
-    uint64_t last_index;
-    size_t n = 0;
-    assert_true(history_read(f->history, &f->reader, &bytes, &last_index));
-    history_advance(f->history, &f->reader, bytes.len);
-    while (bytes.len > 0) {
-        size_t len = (size_t)((const char *)memchr(bytes.ptr, '\n', bytes.len) - bytes.ptr) + 1;
-        if (!is_clock(slice_first(bytes, len))) {
-            assert_true(n + len < sizeof(f->text));
-            memcpy(f->text + n, bytes.ptr, len);
-            n += len;
-        }
-        bytes = slice_skip(bytes, len);
-    }
-    f->text[n] = '\0';
-    return f->text;
-}
-
-static enum err apply(struct fixture *f, const char *text) {
-    struct buf scratch;
-    struct line line;
-    const char *reason = "";
-    buf_init(&scratch, 4096);
-    assert_int_equal(line_decode(slice_from_text(text), &scratch, &line, &reason), LINE_OK);
-    enum err err = keyspace_apply(f->keyspace, &line, 1234);
-    buf_deinit(&scratch);
-    return err;
-}
-
 static bool apply_if_newer(struct fixture *f, const char *text, bool adopt) {
     struct buf scratch;
     struct line line;

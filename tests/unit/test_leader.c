@@ -299,6 +299,48 @@ static void test_a_follower_that_knows_only_the_specification(void **state) {
     hang_up(0);
 }
 
+static void patch(const char *key, size_t offset, const char *bytes) {
+    model_patch(&store, slice_from_text(key), offset, slice_from_text(bytes));
+}
+
+/* The next n bytes are sent, whatever they are. */
+static void sends(size_t i, size_t n, const char *expected) {
+    struct slice next;
+    assert_int_equal(leader_link_peek(&links[i], &leader, &next), LEADER_GO_ON);
+    next = slice_first(next, n);
+    assert_true(slice_equals(next, slice_from_text(expected)));
+    leader_link_sent(&links[i], &leader, next.len, now_ms);
+}
+
+/* It does not know PATCHX: it gets the whole value, once, however many patches there were. */
+static void test_a_patch_for_one_that_knows_only_the_specification(void **state) {
+    (void)state;
+    serve();
+    set("k", "value");
+    dial_as(0, false);
+    wait(500);
+    said(0, "LEAD|boss|0|" OWN_TEXT "|1\nREPLICATE|k|value|1\n");
+    patch("k", 0, "V");
+    patch("k", 4, "EN");
+    set("other", "PATCHX|");
+    patch("gone", 1, "x");
+    model_delete(&store, SLICE("gone"));
+    patch("a|b", 0, "x");
+    said(0, "REPLICATE|k|ValuEN|3\nCLOCK|2500\nREPLICATE|other|PATCHX||1\nBATCH|2\nREPLICATE|gone||1\n"
+            "DELETE|gone|2\nBATCH|2\nREPLICATEX|a%7Cb||3|2500|0\nREPLICATEX|a%7Cb|x|3|2500|0\n");
+    /* The rest of a line is no line: */
+    set("k", "PATCHX|k|0|x");
+    patch("k", 0, "p");
+    sends(0, sizeof("REPLICATE|k|") - 1, "REPLICATE|k|");
+    sends(0, 3, "PAT");
+    said(0, "CHX|k|0|x|4\nREPLICATE|k|pATCHX|k|0|x|5\n");
+    patch("k", 1, "a");
+    sends(0, 20, "REPLICATE|k|paTCHX|k");
+    patch("k", 2, "t");
+    said(0, "|0|x|6\nREPLICATE|k|patCHX|k|0|x|7\n");
+    hang_up(0);
+}
+
 static void test_one_that_is_known_to_speak_is_waited_for(void **state) {
     (void)state;
     serve();
@@ -689,6 +731,7 @@ int main(void) {
         TEST(test_it_pings_when_idle_and_leaves_a_follower_that_is_silent),
         TEST(test_it_pings_at_once_when_it_is_asked_to),
         TEST(test_a_follower_that_knows_only_the_specification),
+        TEST(test_a_patch_for_one_that_knows_only_the_specification),
         TEST(test_one_that_is_known_to_speak_is_waited_for),
         TEST(test_a_late_sync_means_another_dial),
         TEST(test_a_late_sync_is_in_time_while_the_leader_listens),

@@ -1,6 +1,6 @@
 /* bitfield.c: BITFIELD and BITFIELD_RO: numbers of 1 to 64 bits anywhere in a value. All operations of a
- * command are read first, then run in order on a copy of the bytes that they may write, which is then written
- * at once. */
+ * command are read first, then run in order on a copy of the bytes that they may write, which are then written
+ * at once: as one patch of the value, or as several where they are far apart. */
 #include "protocol/num.h"
 #include "server/commands/rows.h"
 #include "server/commands/string/bits.h"
@@ -22,8 +22,7 @@ struct field_operation {
 
 struct field_program {
     struct field_operation *operations; /* owned */
-    size_t count;
-    size_t first, last; /* the bytes that may be written: first to last - 1 */
+    size_t count, writes;
 };
 
 /* --- Reading the arguments --- */
@@ -83,12 +82,6 @@ static bool parse_operation(struct request *request, size_t *i, struct field_ope
     return true;
 }
 
-static void note_written(struct field_program *program, const struct field_operation *operation) {
-    size_t first = operation->offset / 8, last = (operation->offset + operation->bits + 7) / 8;
-    program->first = program->last == 0 || first < program->first ? first : program->first;
-    program->last = last > program->last ? last : program->last;
-}
-
 static bool parse_program(struct request *request, struct field_program *program) {
     enum field_overflow overflow = OVERFLOW_WRAP;
     for (size_t i = 2; i < request->arg_count; i++) {
@@ -103,9 +96,7 @@ static bool parse_program(struct request *request, struct field_program *program
         if (!parse_operation(request, &i, operation)) {
             return false;
         }
-        if (is_write(operation)) {
-            note_written(program, operation);
-        }
+        program->writes += is_write(operation);
         program->count++;
     }
     return true;
@@ -113,19 +104,39 @@ static bool parse_program(struct request *request, struct field_program *program
 
 /* --- Running --- */
 
-/* The value as the operations have it: copy has its bytes first to last - 1. */
+/* What lies no further apart than this is one patch: a line of its own would be longer. */
+enum { APART_BYTES = 64 };
+
+/* The value as the operations have it: that of the key but for the copies, which lie in bytes one behind the
+ * other. */
 struct field_image {
     struct slice value;
-    uint8_t *copy;
-    size_t first, last;
+    struct entry_patch *copies; /* ascending, apart */
+    size_t count;
+    uint8_t *bytes;
     bool changed;
 };
 
-static unsigned image_byte(const struct field_image *image, size_t i) {
-    if (i >= image->first && i < image->last) {
-        return image->copy[i - image->first];
+/* NULL: byte i of the value is not copied. */
+static uint8_t *find_copy(const struct field_image *image, size_t i) {
+    size_t low = 0, high = image->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        const struct entry_patch *copy = &image->copies[middle];
+        if (i < copy->offset) {
+            high = middle;
+        } else if (i >= copy->offset + copy->bytes.len) {
+            low = middle + 1;
+        } else {
+            return image->bytes + ((const uint8_t *)copy->bytes.ptr - image->bytes) + (i - copy->offset);
+        }
     }
-    return i < image->value.len ? (unsigned char)image->value.ptr[i] : 0;
+    return NULL;
+}
+
+static unsigned image_byte(const struct field_image *image, size_t i) {
+    const uint8_t *copy = find_copy(image, i);
+    return copy != NULL ? *copy : i < image->value.len ? (unsigned char)image->value.ptr[i] : 0;
 }
 
 static uint64_t low_bits(uint64_t number, unsigned bits) {
@@ -143,11 +154,12 @@ static uint64_t read_field(const struct field_image *image, size_t offset, unsig
 }
 
 static void write_field(struct field_image *image, size_t offset, unsigned bits, uint64_t number) {
+    uint8_t *copy = find_copy(image, offset / 8); /* all of the field is in it */
     for (unsigned n = 0; n < bits; n++) {
-        size_t at = offset + n - image->first * 8;
+        size_t at = offset % 8 + n;
         unsigned mask = 0x80U >> at % 8;
         unsigned bit = number >> (bits - 1 - n) & 1;
-        image->copy[at / 8] = (uint8_t)((image->copy[at / 8] & ~mask) | (bit == 1 ? mask : 0));
+        copy[at / 8] = (uint8_t)((copy[at / 8] & ~mask) | (bit == 1 ? mask : 0));
     }
 }
 
@@ -214,47 +226,91 @@ static void run_operation(struct request *request, struct field_image *image,
     resp_integer(&request->reply, (int64_t)(operation->verb == FIELD_INCRBY ? number : old));
 }
 
-/* False: out of memory. */
-static bool make_copy(struct field_image *image) {
-    size_t bytes = image->last - image->first;
-    image->copy = bytes > 0 ? calloc(bytes, 1) : NULL;
-    if (image->copy != NULL && image->value.len > image->first) {
-        struct slice there = slice_first(slice_skip(image->value, image->first), bytes);
-        memcpy(image->copy, there.ptr, there.len);
-    }
-    return bytes == 0 || image->copy != NULL;
+static int compare_offsets(const void *a, const void *b) {
+    size_t first = ((const struct entry_patch *)a)->offset, second = ((const struct entry_patch *)b)->offset;
+    return (first > second) - (first < second);
 }
 
-static void run_program(struct request *request, const struct field_program *program) {
-    struct field_image image = {
-        .value = value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ)),
-        .first = program->first,
-        .last = program->last,
-    };
-    size_t before = buf_used(request->reply.out);
-    if (!make_copy(&image)) {
-        resp_error(&request->reply, ERR_NO_MEMORY);
-        return;
+/* The places that may be written, as few as possible; returns how many bytes they are. */
+static size_t find_places(struct field_image *image, const struct field_program *program) {
+    for (size_t i = 0; i < program->count; i++) {
+        const struct field_operation *operation = &program->operations[i];
+        if (is_write(operation)) {
+            size_t first = operation->offset / 8, last = (operation->offset + operation->bits + 7) / 8;
+            image->copies[image->count++] = (struct entry_patch){first, {NULL, last - first}};
+        }
     }
+    qsort(image->copies, image->count, sizeof(*image->copies), compare_offsets);
+    size_t kept = 0, sum = 0;
+    for (size_t i = 0; i < image->count; i++) {
+        struct entry_patch next = image->copies[i];
+        struct entry_patch *before = kept == 0 ? NULL : &image->copies[kept - 1];
+        size_t end = before == NULL ? 0 : before->offset + before->bytes.len;
+        if (before != NULL && next.offset <= end + APART_BYTES) {
+            size_t longer = next.offset + next.bytes.len > end ? next.offset + next.bytes.len - end : 0;
+            before->bytes.len += longer;
+            sum += longer;
+        } else {
+            image->copies[kept++] = next;
+            sum += next.bytes.len;
+        }
+    }
+    image->count = kept;
+    return sum;
+}
+
+/* False: out of memory. */
+static bool make_copies(struct field_image *image, const struct field_program *program) {
+    if (program->writes == 0) {
+        return true;
+    }
+    image->copies = malloc(program->writes * sizeof(*image->copies));
+    image->bytes = image->copies == NULL ? NULL : calloc(find_places(image, program), 1);
+    if (image->bytes == NULL) {
+        return false;
+    }
+    uint8_t *to = image->bytes;
+    for (size_t i = 0; i < image->count; i++) {
+        struct entry_patch *copy = &image->copies[i];
+        if (image->value.len > copy->offset) {
+            struct slice there = slice_first(slice_skip(image->value, copy->offset), copy->bytes.len);
+            memcpy(to, there.ptr, there.len);
+        }
+        copy->bytes = slice_of(to, copy->bytes.len);
+        to += copy->bytes.len;
+    }
+    return true;
+}
+
+static void run_operations(struct request *request, const struct field_program *program,
+                           struct field_image *image) {
+    size_t before = buf_used(request->reply.out);
     resp_array(&request->reply, program->count);
     for (size_t i = 0; i < program->count; i++) {
-        run_operation(request, &image, &program->operations[i]);
+        run_operation(request, image, &program->operations[i]);
     }
     /* As in Redis a write makes room first: the value grows even if the write then fails by its overflow. */
-    if (image.changed || image.last > image.value.len) {
-        struct keyspace_set set = {
-            .value = image.value,
-            .deadline = KEYSPACE_DEADLINE_KEEP,
-            .patch = slice_of(image.copy, image.last - image.first),
-            .patch_at = image.first,
-        };
-        enum err err = keyspace_set(request->context->keyspace, &request->key, &set, NULL);
+    if (image->changed || entry_patched_len(image->value.len, image->copies, image->count) > image->value.len) {
+        enum err err =
+            keyspace_patch(request->context->keyspace, &request->key, image->copies, image->count, NULL);
         if (err != ERR_NONE) {
             buf_truncate(request->reply.out, before);
             resp_error(&request->reply, err);
         }
     }
-    free(image.copy);
+}
+
+static void run_program(struct request *request, const struct field_program *program) {
+    struct field_image image = {
+        .value = value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ)),
+    };
+    if (make_copies(&image, program)) {
+        run_operations(request, program, &image);
+    } else {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    }
+    free(image.bytes);
+    free(image.copies);
 }
 
 static void run_arguments(struct request *request, bool read_only) {
@@ -264,7 +320,7 @@ static void run_arguments(struct request *request, bool read_only) {
     if (program.operations == NULL) {
         resp_error(&request->reply, ERR_NO_MEMORY);
     } else if (parse_program(request, &program)) {
-        if (read_only && program.last > 0) {
+        if (read_only && program.writes > 0) {
             resp_errorf(&request->reply, "ERR BITFIELD_RO only supports the GET subcommand");
         } else {
             run_program(request, &program);

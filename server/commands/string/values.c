@@ -24,13 +24,8 @@ bool value_patch(struct request *request, size_t offset, struct slice bytes) {
         resp_error(&request->reply, ERR_VALUE_TOO_LONG);
         return false;
     }
-    struct keyspace_set set = {
-        .value = value_or_empty(keyspace_find(keyspace, &request->key, KEYSPACE_QUIETLY)),
-        .deadline = KEYSPACE_DEADLINE_KEEP,
-        .patch = bytes,
-        .patch_at = offset,
-    };
-    return value_written(request, keyspace_set(keyspace, &request->key, &set, NULL));
+    struct entry_patch patch = {.offset = offset, .bytes = bytes};
+    return value_written(request, keyspace_patch(keyspace, &request->key, &patch, 1, NULL));
 }
 
 void reply_version(struct request *request, uint64_t version) {
