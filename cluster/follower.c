@@ -19,6 +19,8 @@ void follower_init(struct follower *follower, const char *node_id, uint16_t grou
 }
 
 void follower_follow(struct follower *follower, struct position position) {
+    follower->gave_way = follower->leading;
+    follower->waits_since_ms = 0;
     follower->leading = false;
     follower->position = position;
     follower->clock_ms = 0;
@@ -28,7 +30,12 @@ void follower_follow(struct follower *follower, struct position position) {
 
 void follower_lead(struct follower *follower, uint64_t own_history_id) {
     follower->leading = true;
+    follower->gave_way = false;
     follower->position = (struct position){.history_id = own_history_id};
+}
+
+bool follower_is_still_at(const struct follower *follower, struct position position) {
+    return position_compare(follower->position, position) == 0 && follower->overlaid_by == 0;
 }
 
 void follower_link_init(struct follower_link *link, int64_t now_ms) {
@@ -59,6 +66,34 @@ static enum follower_verdict malformed(struct follower *follower, struct buf *ou
 
 /* --- Who is my leader --- */
 
+/* Of two leaders the one with the older history; of two links of one leader the later. */
+static enum follower_verdict weigh(const struct follower_link *link, struct follower *follower, int64_t now_ms,
+                                   struct buf *out) {
+    char reason[160];
+    if (follower->leading) {
+        if (link->history_id < follower->position.history_id) {
+            return FOLLOWER_STEP_DOWN;
+        }
+        snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx",
+                 follower->node_id, follower->group, (unsigned long long)follower->position.history_id);
+        return refuse(follower, out, reason);
+    }
+    const struct follower_link *other = follower->leader_link;
+    if (other != NULL && strcmp(other->peer_id, link->peer_id) != 0 && link->history_id >= other->history_id &&
+        now_ms - other->last_line_ms < LINK_TIMEOUT_MS) {
+        snprintf(reason, sizeof(reason), "two leaders: node %s follows %s", follower->node_id, other->peer_id);
+        return refuse(follower, out, reason);
+    }
+    return FOLLOWER_GO_ON;
+}
+
+static enum follower_verdict begin_proving(struct follower_link *link, const struct line *line) {
+    link->phase = FOLLOWER_PROVING;
+    link->leads = line->verb == LINE_LEAD;
+    snprintf(link->peer_id, sizeof(link->peer_id), "%s", line->node_id);
+    return FOLLOWER_PROVE;
+}
+
 static enum follower_verdict on_lead(struct follower_link *link, struct follower *follower,
                                      const struct line *line, int64_t now_ms, struct buf *out) {
     char reason[160];
@@ -73,32 +108,55 @@ static enum follower_verdict on_lead(struct follower_link *link, struct follower
     if (strcmp(line->node_id, follower->node_id) == 0) {
         return refuse(follower, out, "that is this node's own id");
     }
-    if (follower->leading) {
-        if (line->history_id < follower->position.history_id) {
-            return FOLLOWER_STEP_DOWN;
-        }
-        snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx",
-                 follower->node_id, follower->group, (unsigned long long)follower->position.history_id);
-        return refuse(follower, out, reason);
-    }
-    const struct follower_link *other = follower->leader_link;
-    if (other != NULL && strcmp(other->leader_id, line->node_id) != 0 &&
-        line->history_id >= other->history_id && now_ms - other->last_line_ms < LINK_TIMEOUT_MS) {
-        snprintf(reason, sizeof(reason), "two leaders: node %s follows %s", follower->node_id,
-                 other->leader_id);
-        return refuse(follower, out, reason);
+    link->history_id = line->history_id;
+    link->leader_index = line->index;
+    enum follower_verdict verdict = begin_proving(link, line);
+    return weigh(link, follower, now_ms, out) == FOLLOWER_CLOSE ? FOLLOWER_CLOSE : verdict;
+}
+
+/* What is proved is weighed once more: meanwhile another leader may have come. */
+static enum follower_verdict follow(struct follower_link *link, struct follower *follower, int64_t now_ms,
+                                    struct buf *out) {
+    enum follower_verdict verdict = weigh(link, follower, now_ms, out);
+    if (verdict != FOLLOWER_GO_ON) {
+        return verdict;
     }
     follower->leader_link = link; /* the driver closes the one it takes the place of */
     link->phase = FOLLOWER_SYNCING;
-    link->history_id = line->history_id;
-    link->leader_index = line->index;
-    snprintf(link->leader_id, sizeof(link->leader_id), "%s", line->node_id);
     /* Who leads the one history or the other has all of this node's data; and it is not to be continued. */
-    bool anew = follower->overlaid_by != 0 && (line->history_id == follower->overlaid_by ||
-                                               line->history_id == follower->position.history_id);
+    bool anew = follower->overlaid_by != 0 && (link->history_id == follower->overlaid_by ||
+                                               link->history_id == follower->position.history_id);
     struct position named = anew ? (struct position){0} : follower->position;
     line_sync(out, follower->node_id, named.history_id, named.index);
     return FOLLOWER_GO_ON;
+}
+
+static enum follower_verdict unproved(struct follower_link *link, struct follower *follower, struct buf *out) {
+    char reason[160];
+    snprintf(reason, sizeof(reason), "node %s is not known, or has not answered WHO where it announces itself",
+             link->peer_id);
+    return refuse(follower, out, reason);
+}
+
+/* "LEAD is taken only from a node of the group that answers WHO, at the address that it announces, with the
+ * same id." */
+enum follower_verdict follower_link_proof(struct follower_link *link, struct follower *follower,
+                                          const struct datagram *announce, int64_t now_ms, struct buf *out) {
+    link->last_line_ms = now_ms; /* it was not listened to */
+    if (announce == NULL || strcmp(announce->node_id, link->peer_id) != 0) {
+        return unproved(link, follower, out);
+    }
+    if (!link->leads) {
+        link->phase = FOLLOWER_NODE;
+        return FOLLOWER_GO_ON;
+    }
+    if (!announce->leader || announce->group != follower->group) {
+        char reason[160];
+        snprintf(reason, sizeof(reason), "node %s answers WHO as no leader of group %u", link->peer_id,
+                 follower->group);
+        return refuse(follower, out, reason);
+    }
+    return follow(link, follower, now_ms, out);
 }
 
 static void begin_own_history(struct follower *follower, uint64_t id) {
@@ -109,8 +167,7 @@ static void begin_own_history(struct follower *follower, uint64_t id) {
 /* --- Lines of a peer that said no LEAD: it knows only the specification --- */
 
 static enum follower_verdict on_bare(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, int64_t now_ms, uint16_t random,
-                                     struct buf *out) {
+                                     const struct line *line, int64_t now_ms, struct buf *out) {
     if (follower->leading) {
         return refuse(follower, out, "this node is the leader of its group: it takes no changes from others");
     }
@@ -138,7 +195,7 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
         /* The data is no longer what any leader's history says: it is a history of its own from here on. */
         if (!follower->own_history) {
             int64_t began_ms = follower->position.history_id == 0 ? OLDEST_HISTORY_MS : unix_ms;
-            begin_own_history(follower, history_make_id(began_ms, random));
+            begin_own_history(follower, history_make_id(began_ms, follower->random));
         }
         follower->position.index++;
         follower->overlaid_by = 0; /* no leader has this */
@@ -238,6 +295,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
     }
     link->phase = FOLLOWER_STREAM;
     link->history_id = line->history_id;
+    follower->gave_way = false;
     follower->partial_syncs++;
     return FOLLOWER_GO_ON;
 }
@@ -246,8 +304,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
  * Who had nothing then has a part of the state, which may be all that is left of it: that is no place in the
  * leader's history, but one of this node's own. */
 static enum follower_verdict on_full(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, int64_t now_ms, uint16_t random,
-                                     struct buf *out) {
+                                     const struct line *line, int64_t now_ms, struct buf *out) {
     if (!follower->store.full_begin(follower->store.context)) {
         return refuse(follower, out, "too many states have broken off: a moment, please");
     }
@@ -258,7 +315,7 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     link->leader_index = line->index;
     follower->overlaid_by = line->history_id;
     if (follower->position.history_id == 0) {
-        begin_own_history(follower, history_make_id(OLDEST_HISTORY_MS, random));
+        begin_own_history(follower, history_make_id(OLDEST_HISTORY_MS, follower->random));
     }
     return FOLLOWER_GO_ON;
 }
@@ -272,6 +329,7 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
     follower->position = (struct position){.history_id = link->history_id, .index = line->index};
     follower->own_history = false;
     follower->overlaid_by = 0;
+    follower->gave_way = false;
     follower->full_syncs++;
     link->phase = FOLLOWER_STREAM;
     link->leader_index = line->index;
@@ -298,13 +356,12 @@ static enum follower_verdict on_ping(struct follower_link *link, struct follower
 }
 
 static enum follower_verdict on_leader_line(struct follower_link *link, struct follower *follower,
-                                            const struct line *line, int64_t now_ms, uint16_t random,
-                                            struct buf *out) {
+                                            const struct line *line, int64_t now_ms, struct buf *out) {
     switch (line->verb) {
     case LINE_CONTINUE:
         return on_continue(link, follower, line, out);
     case LINE_FULL:
-        return on_full(link, follower, line, now_ms, random, out);
+        return on_full(link, follower, line, now_ms, out);
     case LINE_END:
         return on_end(link, follower, line, out);
     case LINE_PING:
@@ -318,55 +375,94 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
     }
 }
 
+/* --- A connection's lines, and time --- */
+
+/* "An unknown verb is ignored and counted, but not as the first line of a connection" */
+static enum follower_verdict on_unknown(struct follower *follower, bool first, struct buf *out) {
+    if (first) {
+        return malformed(follower, out, "no peer begins with that");
+    }
+    follower->lines_unknown++;
+    return FOLLOWER_GO_ON;
+}
+
+/* "GET / HTTP/1.1": a method may be LEAD|..., and what follows it a field of the future. */
+static bool is_http(struct slice line) {
+    const struct slice version = SLICE("HTTP/1.1");
+    line.len -= line.len > 0 && line.ptr[line.len - 1] == '\r';
+    return line.len >= version.len &&
+           slice_equals(slice_first(slice_skip(line, line.len - version.len), version.len - 1),
+                        slice_first(version, version.len - 1));
+}
+
+static enum follower_verdict on_line(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, int64_t now_ms, struct buf *out) {
+    switch (line->verb) {
+    case LINE_WHO:
+        return FOLLOWER_FACTS;
+    case LINE_ERROR:
+        return FOLLOWER_CLOSE;
+    case LINE_LEAD:
+        return on_lead(link, follower, line, now_ms, out);
+    case LINE_NODE:
+        return link->phase == FOLLOWER_NEW ? begin_proving(link, line)
+                                           : malformed(follower, out, "NODE must be the first line");
+    case LINE_MESSAGE:
+        return link->phase == FOLLOWER_NODE ? FOLLOWER_MESSAGE
+                                            : refuse(follower, out, "MESSAGE is taken after NODE only");
+    default:
+        break;
+    }
+    if (link->phase >= FOLLOWER_SYNCING) {
+        return on_leader_line(link, follower, line, now_ms, out);
+    }
+    return line->verb <= LINE_LAST_OF_HISTORY && link->phase <= FOLLOWER_BARE
+               ? on_bare(link, follower, line, now_ms, out)
+               : malformed(follower, out, "LEAD or REPLICATE is expected first");
+}
+
 enum follower_verdict follower_link_line(struct follower_link *link, struct follower *follower,
-                                         struct slice bytes, int64_t now_ms, uint16_t random,
-                                         struct buf *scratch, struct buf *out) {
-    struct line line;
+                                         struct slice bytes, int64_t now_ms, struct buf *scratch,
+                                         struct line *line, struct buf *out) {
     const char *reason;
+    bool first = !link->began;
     follower->lines_received++;
+    link->began = true;
     link->last_line_ms = now_ms;
-    switch (line_decode(bytes, scratch, &line, &reason)) {
+    if (first && is_http(bytes)) {
+        return on_unknown(follower, true, out);
+    }
+    switch (line_decode(bytes, scratch, line, &reason)) {
     case LINE_MALFORMED:
         return malformed(follower, out, reason);
     case LINE_UNKNOWN:
-        follower->lines_unknown++;
-        return FOLLOWER_GO_ON;
+        return on_unknown(follower, first, out);
     case LINE_OK:
         break;
     }
     if (link->phase >= FOLLOWER_SYNCING && follower->leader_link != link) {
         return refuse(follower, out, "another link has taken this one's place");
     }
-    if (link->batch_left > 0) {
-        return on_batch_line(link, follower, &line, bytes, scratch, out);
-    }
-    if (line.verb == LINE_WHO) {
-        return FOLLOWER_FACTS;
-    }
-    if (line.verb == LINE_MESSAGE) {
-        return FOLLOWER_MESSAGE;
-    }
-    if (line.verb == LINE_ERROR) {
-        return FOLLOWER_CLOSE;
-    }
-    if (line.verb == LINE_LEAD) {
-        return on_lead(link, follower, &line, now_ms, out);
-    }
-    if (link->phase >= FOLLOWER_SYNCING) {
-        return on_leader_line(link, follower, &line, now_ms, random, out);
-    }
-    return line.verb <= LINE_LAST_OF_HISTORY ? on_bare(link, follower, &line, now_ms, random, out)
-                                             : malformed(follower, out, "LEAD or REPLICATE is expected first");
+    return link->batch_left > 0 ? on_batch_line(link, follower, line, bytes, scratch, out)
+                                : on_line(link, follower, line, now_ms, out);
 }
 
-void follower_link_bytes(struct follower_link *link, int64_t now_ms) { link->last_line_ms = now_ms; }
+enum follower_verdict follower_link_part(struct follower_link *link, struct follower *follower,
+                                         struct slice part, int64_t now_ms, struct buf *out) {
+    link->last_line_ms = now_ms;
+    return link->began || line_may_be_known(part) ? FOLLOWER_GO_ON : on_unknown(follower, true, out);
+}
 
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out) {
+    int64_t silent_ms = now_ms - link->last_line_ms;
+    if (link->phase == FOLLOWER_PROVING && silent_ms >= FOLLOWER_PROOF_WITHIN_MS) {
+        return unproved(link, follower, out);
+    }
     if (link->phase < FOLLOWER_SYNCING) {
         return FOLLOWER_GO_ON; /* a peer that knows only the specification may be silent for ever */
     }
-    if (follower->leader_link != link || now_ms - link->last_line_ms >= LINK_TIMEOUT_MS) {
+    if (follower->leader_link != link || silent_ms >= LINK_TIMEOUT_MS) {
         return FOLLOWER_CLOSE;
     }
     bool news = link->phase == FOLLOWER_FULL || follower->position.index != link->acked_index;
@@ -375,4 +471,14 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
         send_ack(link, follower, now_ms, out);
     }
     return FOLLOWER_GO_ON;
+}
+
+bool follower_tick(struct follower *follower, bool other_leads, int64_t now_ms) {
+    if (!follower->gave_way) {
+        return false;
+    }
+    if (other_leads || follower_linked(follower) || follower->waits_since_ms == 0) {
+        follower->waits_since_ms = now_ms;
+    }
+    return now_ms - follower->waits_since_ms >= FOLLOWER_LEADS_AGAIN_AFTER_MS;
 }

@@ -3,13 +3,20 @@
  * One struct follower a node: its position in its leader's history, and which link is the leader's. One struct
  * follower_link an accepted connection; the first line says what it is:
  *
- *                LEAD                     SYNC is sent
- *      NEW ---------------> SYNCING <----------------------.
- *       |                    | | |  FULL          END      | (a second FULL, PULL)
- *       | bare REPLICATE     | | '------> FULL ----------> STREAM <--.
- *       '---> BARE           | |   CONTINUE                  ^       | history lines: applied, counted
- *                            | '-----------------------------'-------'
- *                            '-- PULL: this node's state is sent, FULL ... END; still SYNCING
+ *           LEAD             proved, SYNC is sent
+ *      NEW ------> PROVING ----> SYNCING <---------------------.
+ *       | |  NODE    ^  |         | | |  FULL          END     | (a second FULL, PULL)
+ *       | '----------'  |         | | '-----> FULL ---------> STREAM <--.
+ *       |               | proved  | |  CONTINUE                 ^       | history lines: applied, counted
+ *       |               '--> NODE | '---------------------------'-------'
+ *       | bare REPLICATE          '-- PULL: this node's state is sent, FULL ... END; still SYNCING
+ *       '---> BARE
+ *
+ * "The first line must be one that a peer begins with": a web page can make a browser send lines to this port.
+ * Who says LEAD, or NODE (MESSAGEs follow), is believed when the node of that id has answered WHO at the
+ * address that it announces: PROVING; nothing more is read of the link meanwhile.
+ *
+ * A node that led and gave way to an older leader leads again when that one does not come (follower_tick).
  *
  * No sockets, no clock: lines and the time go in; answers are appended to out, the data is changed through
  * follower_store, and a verdict says what the driver has to do.
@@ -18,13 +25,16 @@
 #define KVNODE_CLUSTER_FOLLOWER_H
 
 #include "cluster/position.h"
+#include "protocol/datagram.h"
 #include "protocol/err.h"
 #include "protocol/line.h"
 
 enum {
     LINK_TIMEOUT_MS = 5000, /* without a line: the link is dead */
     FOLLOWER_ACK_EVERY_MS = 100,
-    FOLLOWER_ACK_IDLE_MS = 1500, /* a long line is on its way and no PING comes: this node lives */
+    FOLLOWER_ACK_IDLE_MS = 1500,     /* a long line is on its way and no PING comes: this node lives */
+    FOLLOWER_PROOF_WITHIN_MS = 4000, /* of who it is, announcement and all; a leader waits longer for SYNC */
+    FOLLOWER_LEADS_AGAIN_AFTER_MS = 10000, /* without the leader it gave way to, who has a try every 2 s */
 };
 
 /* The data, as a follower changes it (server/store/keyspace.h has the same operations). */
@@ -37,7 +47,15 @@ struct follower_store {
     void (*full_end)(void *context, uint64_t floor);
 };
 
-enum follower_phase { FOLLOWER_NEW, FOLLOWER_BARE, FOLLOWER_SYNCING, FOLLOWER_FULL, FOLLOWER_STREAM };
+enum follower_phase {
+    FOLLOWER_NEW,
+    FOLLOWER_BARE,
+    FOLLOWER_PROVING,
+    FOLLOWER_NODE,
+    FOLLOWER_SYNCING, /* from here on it is, or was, the leader's link */
+    FOLLOWER_FULL,
+    FOLLOWER_STREAM,
+};
 
 enum follower_verdict {
     FOLLOWER_GO_ON,
@@ -45,14 +63,18 @@ enum follower_verdict {
     FOLLOWER_FACTS,      /* WHO was asked: send ANNOUNCE and ENDPOINTS as lines */
     FOLLOWER_MESSAGE,    /* another node's client has published something: the line says what */
     FOLLOWER_SEND_STATE, /* PULL was asked: send FULL, the state, END; the position does not change meanwhile */
-    FOLLOWER_STEP_DOWN,  /* this node leads, but the line is the LEAD of an older history: stop leading, with
-                            follower_follow, and offer the same line again */
+    FOLLOWER_PROVE,      /* ask the node link->peer_id WHO, at the address that it announces or will announce,
+                            and say follower_link_proof; read no more of the link before */
+    FOLLOWER_STEP_DOWN,  /* this node leads, but who said LEAD has an older history: stop leading, with
+                            follower_follow, and say follower_link_proof again */
 };
 
 struct follower_link {
     enum follower_phase phase;
-    char leader_id[LIMIT_NODE_ID_BYTES + 1]; /* from LEAD on */
-    uint64_t history_id;                     /* that LEAD or FULL named */
+    bool began;                            /* its first line has come */
+    bool leads;                            /* it has said LEAD, not NODE */
+    char peer_id[LIMIT_NODE_ID_BYTES + 1]; /* from LEAD or NODE on */
+    uint64_t history_id;                   /* that LEAD or FULL named */
     uint64_t full_floor;
     int64_t clock_ms; /* BARE: what its CLOCK lines said */
     int64_t last_line_ms, last_ack_ms;
@@ -76,6 +98,9 @@ struct follower {
     uint64_t overlaid_by; /* 0, or the history whose state began and did not end: it lies over the data of
                              position (or lines were lost): good enough to be taken, not to be continued */
     struct follower_link *leader_link; /* NULL: none stands */
+    bool gave_way;          /* it led; the leader that it gave way to has not brought its state yet */
+    int64_t waits_since_ms; /* for that leader */
+    uint16_t random;        /* for the id of a history of this node's own; kept by the driver */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
 };
 
@@ -83,24 +108,36 @@ void follower_init(struct follower *follower, const char *node_id, uint16_t grou
                    const struct follower_store *store);
 /* From now on this node follows; what it has is at position (its own history's, if it led). */
 void follower_follow(struct follower *follower, struct position position);
+/* Its data is what it was at that position, and nothing has come over it. */
+bool follower_is_still_at(const struct follower *follower, struct position position);
 void follower_lead(struct follower *follower, uint64_t own_history_id);
 
 void follower_link_init(struct follower_link *link, int64_t now_ms);
 /* The connection is gone. */
 void follower_link_deinit(struct follower_link *link, struct follower *follower);
 
-/* One line without its LF. scratch: for decoding. random: for the id of a history of this node's own. */
+/* One line without its LF: decoded into *line, whose slices live as long as bytes and scratch. */
 enum follower_verdict follower_link_line(struct follower_link *link, struct follower *follower,
-                                         struct slice bytes, int64_t now_ms, uint16_t random,
-                                         struct buf *scratch, struct buf *out);
+                                         struct slice bytes, int64_t now_ms, struct buf *scratch,
+                                         struct line *line, struct buf *out);
+
+/* PROVING: what the node link->peer_id has answered to WHO; NULL: nothing. GO_ON, STEP_DOWN, or CLOSE. */
+enum follower_verdict follower_link_proof(struct follower_link *link, struct follower *follower,
+                                          const struct datagram *announce, int64_t now_ms, struct buf *out);
 
 /* Every 50 ms or so, and after a run of lines: ACK when due; FOLLOWER_CLOSE when the leader was silent too
- * long, or when another link has taken this one's place. */
+ * long, when another link has taken this one's place, or when the proof has not come in time. */
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out);
 
-/* Part of a line that is still on its way has arrived: who sends it lives. */
-void follower_link_bytes(struct follower_link *link, int64_t now_ms);
+/* Part of a line that is still on its way has arrived: who sends it lives. CLOSE: it is the first one, and will
+ * not be a peer's. */
+enum follower_verdict follower_link_part(struct follower_link *link, struct follower *follower,
+                                         struct slice part, int64_t now_ms, struct buf *out);
+
+/* Every 50 ms or so. True: this node has to lead again. other_leads: another leader of the group is known to
+ * live. */
+bool follower_tick(struct follower *follower, bool other_leads, int64_t now_ms);
 
 bool follower_linked(const struct follower *follower); /* a leader's link stands and its stream or state runs */
 

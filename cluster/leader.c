@@ -70,6 +70,15 @@ static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_
     history_restart(leader->history, larger(id, larger(former, youngest) + 1));
 }
 
+void leader_resume(struct leader *leader, struct position position, bool touched, int64_t now_ms) {
+    leader->phase = LEADER_SERVING;
+    if (touched) {
+        remember(leader, (struct position){history_id(leader->history), UINT64_MAX});
+        remember(leader, position);
+        begin_history(leader, position.history_id, now_ms);
+    }
+}
+
 /* --- Whose state broke off --- */
 
 static bool has_failed(const struct leader *leader, const struct leader_link *link) {

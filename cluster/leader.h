@@ -119,6 +119,10 @@ struct leader {
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
                  const struct leader_store *store, int64_t now_ms);
 
+/* This leader had stepped down, and leads on. touched: its data is no longer what its history says, and
+ * position is where it is; it goes on under a new history. */
+void leader_resume(struct leader *leader, struct position position, bool touched, int64_t now_ms);
+
 /* A connection to a follower stands: says LEAD. */
 void leader_link_open(struct leader_link *link, struct leader *leader, const char *node_id, bool knows_sync,
                       int64_t now_ms, struct buf *out);

@@ -73,6 +73,7 @@ static const struct row {
     {NAME("WHO"), LINE_WHO, false, {FIELD_NONE}},
     {NAME("ANNOUNCE"), LINE_ANNOUNCE, false, {FIELD_LINE}},
     {NAME("ENDPOINTS"), LINE_ENDPOINTS, false, {FIELD_LINE}},
+    {NAME("NODE"), LINE_NODE, false, {FIELD_NODE_ID}},
     {NAME("MESSAGE"), LINE_MESSAGE, true, {FIELD_KEY_X, FIELD_VALUE_X}},
 };
 
@@ -257,6 +258,19 @@ static const struct row *find_row(struct slice name) {
         }
     }
     return NULL;
+}
+
+bool line_may_be_known(struct slice part) {
+    struct slice rest, name = field_up_to_bar(part, &rest);
+    bool ends_in_cr = name.len > 0 && name.ptr[name.len - 1] == '\r'; /* the LF is still to come */
+    bool whole = rest.len > 0 || ends_in_cr;
+    name.len -= ends_in_cr;
+    for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {
+        if (slice_equals(name, whole ? rows[r].name : slice_first(rows[r].name, name.len))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 enum line_result line_decode(struct slice bytes, struct buf *scratch, struct line *out, const char **reason) {
@@ -481,6 +495,11 @@ void line_ping(struct buf *out, uint64_t index) { append_number_line(out, SLICE(
 void line_ack(struct buf *out, uint64_t index) { append_number_line(out, SLICE("ACK"), index); }
 
 void line_pull(struct buf *out) { buf_append_text(out, "PULL\n"); }
+
+void line_node(struct buf *out, const char *node_id) {
+    char text[SHORT_LINE_BYTES];
+    append_line(out, text, put_node_id(put(text, SLICE("NODE")), node_id));
+}
 
 void line_message(struct buf *out, struct slice channel, struct slice text) {
     size_t n = sizeof("MESSAGE||\n") + percent_encoded_bytes(channel) + percent_encoded_bytes(text);

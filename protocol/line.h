@@ -14,7 +14,8 @@
  *
  *   LEAD|nodeID|groupID|historyID|index      SYNC|nodeID|historyID|index      CONTINUE|historyID|index
  *   FULL|historyID|index|floor               END|count|index                  PING|index     ACK|index
- *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...     MESSAGE|channel|text (percent-encoded)
+ *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
+ *   NODE|nodeID     MESSAGE|channel|text (percent-encoded)
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
  * either case; a lone '%' is malformed. In the bytes of a PATCHX, which are often zeros, a NUL is written as
@@ -58,6 +59,7 @@ enum line_verb {
     LINE_WHO,
     LINE_ANNOUNCE,  /* text is the whole line, for datagram_decode */
     LINE_ENDPOINTS, /* likewise */
+    LINE_NODE,      /* who says so is this node */
     LINE_MESSAGE,   /* key is the channel, value the text */
 };
 
@@ -72,7 +74,7 @@ struct line {
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
     uint64_t count;       /* BATCH: lines, 1 to LIMIT_BATCH_LINES; END: keys */
-    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC */
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE */
     uint16_t group;                        /* LEAD */
     uint64_t history_id;                   /* LEAD, SYNC, CONTINUE, FULL; 0: "-", nowhere (SYNC only) */
     struct slice text;                     /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line */
@@ -85,6 +87,9 @@ enum line_result { LINE_OK, LINE_UNKNOWN, LINE_MALFORMED };
  * LINE_MALFORMED *reason is a static text. Keys and values over the limits, numbers out of range, timestamps or
  * deadlines of LINE_TIME_LIMIT_MS or more are malformed. */
 enum line_result line_decode(struct slice bytes, struct buf *scratch, struct line *out, const char **reason);
+
+/* False: what has arrived of a line is not, and will never be, one with a verb that is known. */
+bool line_may_be_known(struct slice part);
 
 /* Appending encoders; each writes one whole line with its LF. line_replicate takes the plain form when
  * deadline_ms is 0 and the plain form can say key and value; line_replicate_x always the X form. */
@@ -111,6 +116,7 @@ void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
 void line_ack(struct buf *out, uint64_t index);
 void line_pull(struct buf *out);
+void line_node(struct buf *out, const char *node_id);
 void line_message(struct buf *out, struct slice channel, struct slice text);
 void line_error(struct buf *out, const char *reason); /* control characters become spaces */
 

@@ -122,10 +122,11 @@ static void on_role(void *context, enum replication_role role) {
     struct node *node = context;
     bool leads = role == REPLICATION_LEADER;
     routing_set_self_leader(&node->routing, leads);
+    if (leads || role == REPLICATION_DEMOTED) { /* who is still starting has announced itself as a leader */
+        membership_set_leader(node->membership, leads, loop_monotonic_ms(node->loop));
+    }
     if (leads) {
         membership_join_group(node->membership, node->settings.group);
-    } else if (role == REPLICATION_DEMOTED) {
-        membership_set_leader(node->membership, false, loop_monotonic_ms(node->loop));
     }
     discovery_run_actions(node->discovery);
 }

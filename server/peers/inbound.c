@@ -12,7 +12,7 @@ static int64_t now_of(const struct inbound *inbound) { return loop_monotonic_ms(
 
 static void log_link(const struct inbound *inbound, enum log_level level, const char *event, const char *text) {
     log_write(inbound->replication->config.log, level, event, "peer=%s leader=%s text=%s",
-              conn_peer(inbound->conn), inbound->link.leader_id[0] != '\0' ? inbound->link.leader_id : "-",
+              conn_peer(inbound->conn), inbound->link.peer_id[0] != '\0' ? inbound->link.peer_id : "-",
               log_quote(text));
 }
 
@@ -95,81 +95,109 @@ static void log_refusal(const struct inbound *inbound, struct slice said, struct
     log_link(inbound, LOG_WARN, said.len > 0 ? "peer-refused" : "refused-by-peer", text);
 }
 
-/* An older leader says LEAD. False: this node gives way, and the line is not to be answered. */
-static bool step_down(struct inbound *inbound, struct slice bytes) {
-    struct replication *replication = inbound->replication;
-    struct line line;
-    const char *reason;
-    line_decode(bytes, &replication->scratch, &line, &reason); /* it was well-formed a moment ago */
-    replication_step_down(replication, line.node_id, conn_peer(inbound->conn));
-    return !replication_leads(replication);
+/* The link ends with what was said since, or with line if nothing was. */
+static void end_refused(struct inbound *inbound, size_t said, struct slice line) {
+    log_refusal(inbound, slice_skip(buf_slice(conn_out(inbound->conn)), said), line);
+    conn_drain(inbound->conn, CLOSE_PROTOCOL);
 }
 
-static void take_message(struct inbound *inbound, struct slice bytes) {
+/* False: no more lines now. */
+static bool obey(struct inbound *inbound, enum follower_verdict verdict, const struct line *line) {
     struct replication *replication = inbound->replication;
-    struct line line;
-    const char *reason;
-    if (line_decode(bytes, &replication->scratch, &line, &reason) == LINE_OK) { /* as it was a moment ago */
-        replication->config.on_message(replication->config.context, line.key, line.value);
+    switch (verdict) {
+    case FOLLOWER_FACTS:
+        send_facts(inbound);
+        return true;
+    case FOLLOWER_MESSAGE:
+        replication->config.on_message(replication->config.context, line->key, line->value);
+        return true;
+    case FOLLOWER_SEND_STATE:
+        begin_state(inbound);
+        return true;
+    case FOLLOWER_PROVE: {
+        const struct member *member = membership_find(replication->config.membership, inbound->link.peer_id);
+        conn_pause(inbound->conn);
+        if (member != NULL) {
+            proof_ask(replication, member);
+        }
+        return false;
     }
+    case FOLLOWER_GO_ON:
+        return true;
+    case FOLLOWER_CLOSE:
+    case FOLLOWER_STEP_DOWN: /* an answer to a proof only */
+        break;
+    }
+    return false;
 }
 
 static bool on_line(void *context, struct slice bytes) {
     struct inbound *inbound = context;
     struct replication *replication = inbound->replication;
+    struct buf *out = conn_out(inbound->conn);
+    size_t said = buf_used(out);
+    struct line line;
+    enum follower_verdict verdict = follower_link_line(&inbound->link, &replication->follower, bytes,
+                                                       now_of(inbound), &replication->scratch, &line, out);
+    if (verdict == FOLLOWER_CLOSE) {
+        end_refused(inbound, said, bytes);
+    }
+    return obey(inbound, verdict, &line);
+}
+
+/* A node that is starting, and gives way, leaves the link as it is: it is about to end. */
+void inbound_proof(struct inbound *inbound, const struct datagram *announce) {
+    struct replication *replication = inbound->replication;
     struct follower *follower = &replication->follower;
     struct follower_link *before = follower->leader_link;
     struct buf *out = conn_out(inbound->conn);
     size_t said = buf_used(out);
-    uint16_t random = (uint16_t)(replication->random_state >> 40);
-    enum follower_verdict verdict = follower_link_line(&inbound->link, follower, bytes, now_of(inbound), random,
-                                                       &replication->scratch, out);
+    enum follower_verdict verdict =
+        follower_link_proof(&inbound->link, follower, announce, now_of(inbound), out);
     if (verdict == FOLLOWER_STEP_DOWN) {
-        if (!step_down(inbound, bytes)) {
-            return false;
+        replication_step_down(replication, inbound->link.peer_id, conn_peer(inbound->conn));
+        if (replication_leads(replication)) {
+            return;
         }
-        verdict = follower_link_line(&inbound->link, follower, bytes, now_of(inbound), random,
-                                     &replication->scratch, out);
+        verdict = follower_link_proof(&inbound->link, follower, announce, now_of(inbound), out);
+    }
+    if (verdict == FOLLOWER_CLOSE) {
+        end_refused(inbound, said, SLICE(""));
+        return;
     }
     leader_link_changed(inbound, before);
-    switch (verdict) {
-    case FOLLOWER_FACTS:
-        send_facts(inbound);
-        break;
-    case FOLLOWER_MESSAGE:
-        take_message(inbound, bytes);
-        break;
-    case FOLLOWER_SEND_STATE:
-        begin_state(inbound);
-        break;
-    case FOLLOWER_CLOSE:
-    case FOLLOWER_STEP_DOWN:
-        log_refusal(inbound, slice_skip(buf_slice(out), said), bytes);
-        conn_drain(inbound->conn, CLOSE_PROTOCOL);
-        return false;
-    case FOLLOWER_GO_ON:
-        break;
-    }
-    return true;
+    conn_resume(inbound->conn);
 }
 
 static bool tick_link(struct inbound *inbound) {
-    struct replication *replication = inbound->replication;
-    if (follower_link_tick(&inbound->link, &replication->follower, now_of(inbound), conn_out(inbound->conn)) ==
-        FOLLOWER_CLOSE) {
+    struct buf *out = conn_out(inbound->conn);
+    size_t said = buf_used(out);
+    enum follower_verdict verdict =
+        follower_link_tick(&inbound->link, &inbound->replication->follower, now_of(inbound), out);
+    if (verdict == FOLLOWER_CLOSE && buf_used(out) > said) {
+        end_refused(inbound, said, SLICE(""));
+    } else if (verdict == FOLLOWER_CLOSE) {
         conn_close(inbound->conn, CLOSE_TIMEOUT);
-        return false;
     }
-    return true;
+    return verdict != FOLLOWER_CLOSE;
+}
+
+static void take_part(struct inbound *inbound, struct slice part) {
+    struct buf *out = conn_out(inbound->conn);
+    size_t said = buf_used(out);
+    if (follower_link_part(&inbound->link, &inbound->replication->follower, part, now_of(inbound), out) ==
+        FOLLOWER_CLOSE) {
+        end_refused(inbound, said, SLICE(""));
+    }
 }
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
     struct inbound *inbound = session;
     size_t consumed = replication_each_line(conn, in, &inbound->scanned, on_line, inbound);
+    if (!conn_closed(conn) && consumed < in.len) {
+        take_part(inbound, slice_skip(in, consumed));
+    }
     if (!conn_closed(conn)) {
-        if (consumed < in.len) {
-            follower_link_bytes(&inbound->link, now_of(inbound));
-        }
         tick_link(inbound);
     }
     return consumed;
@@ -208,12 +236,13 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 static const struct conn_handler inbound_handler = {
     .replicates = true, .on_input = on_input, .on_room = on_room, .on_close = on_close};
 
-/* The oldest of those that have said nothing yet, or of all but the leader's. NULL: there is none. */
+/* The oldest of those that have said nothing yet, or not proved who they are, or of all but the leader's. NULL:
+ * there is none. */
 static struct inbound *find_oldest(const struct replication *replication, bool silent) {
     struct inbound *oldest = NULL;
     for (struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
-        bool candidate =
-            silent ? inbound->link.phase == FOLLOWER_NEW : &inbound->link != replication->follower.leader_link;
+        bool candidate = silent ? inbound->link.phase == FOLLOWER_NEW || inbound->link.phase == FOLLOWER_PROVING
+                                : &inbound->link != replication->follower.leader_link;
         if (candidate && !conn_closed(inbound->conn)) {
             oldest = inbound; /* the newest comes first */
         }

@@ -111,6 +111,7 @@ static void dial(struct wire *wire, const struct member *member) {
     wire->port = member->port;
     wire->conn = conn_dial(messenger->net, member->host, member->port, &wire_handler, wire, INPUT_BYTES);
     if (wire->conn != NULL) {
+        line_node(conn_out(wire->conn), membership_self(messenger->membership)->id);
         conn_set_deadline(wire->conn, now_ms + CONNECT_WITHIN_MS);
     } else {
         wire->redial_at_ms = now_ms + REDIAL_AFTER_MS;

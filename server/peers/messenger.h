@@ -1,6 +1,7 @@
 /* messenger.h: what a client publishes reaches the subscribers of all nodes: a line to each of them, on its
  * replication port.
  *
+ *     NODE|nodeID                 who says so, which the other side has proved to itself before it reads on
  *     MESSAGE|channel|text        percent-encoded; not answered, and not passed on
  *
  * A connection a node, dialled when there is first something to be said to it. At most once, as in Redis: what

@@ -81,6 +81,29 @@ static void give_way(struct replication *replication, const char *node_id) {
     replication->config.on_fatal(replication->config.context, message);
 }
 
+/* The leader that this node gave way to did not come: its data is served on. "A part of a state", or bare lines
+ * are among it: then it is another history. */
+static void lead_again(struct replication *replication) {
+    struct history *history = replication->config.history;
+    struct position former = {.history_id = history_id(history), .index = history_index(history)};
+    bool touched = !follower_is_still_at(&replication->follower, former);
+    leader_resume(&replication->leader, replication->follower.position, touched,
+                  loop_monotonic_ms(replication->loop));
+    log_write(replication->config.log, LOG_WARN, "leads-again",
+              "history=%016llx text=\"the leader that this node gave way to has not come\"",
+              (unsigned long long)history_id(history));
+    replication->conflict[0] = '\0';
+    follower_lead(&replication->follower, history_id(history));
+    keyspace_set_owner(replication->config.keyspace, true);
+    replication_set_role(replication, REPLICATION_LEADER);
+    for (size_t i = 0; i < membership_count(replication->config.membership); i++) {
+        const struct member *member = membership_at(replication->config.membership, i);
+        if (member->alive && !member->self && member->group == replication->follower.group) {
+            outbound_add(replication, member);
+        }
+    }
+}
+
 void replication_step_down(struct replication *replication, const char *node_id, const char *peer) {
     struct history *history = replication->config.history;
     if (replication->role == REPLICATION_STARTING) {
@@ -116,12 +139,14 @@ void replication_leader_moved(struct replication *replication) {
     }
 }
 
-static const struct member *other_live_leader(const struct replication *replication) {
+/* Another node that announces itself as the leader of this group; with verified, one that has answered WHO. */
+static const struct member *live_leader(const struct replication *replication, bool verified) {
     const struct membership *membership = replication->config.membership;
     const struct member *self = membership_self(membership);
     for (size_t i = 0; i < membership_count(membership); i++) {
         const struct member *member = membership_at(membership, i);
-        if (!member->self && member->alive && member->leader && member->group == self->group) {
+        if (!member->self && member->alive && member->leader && member->group == self->group &&
+            (member->verified || !verified)) {
             return member;
         }
     }
@@ -132,7 +157,7 @@ static const struct member *other_live_leader(const struct replication *replicat
 static bool met_other_leader(struct replication *replication, int64_t now_ms) {
     bool listened = now_ms >= replication->leader.serve_at_ms;
     const char *met = replication->gives_way_to;
-    const struct member *other = listened ? other_live_leader(replication) : NULL;
+    const struct member *other = listened ? live_leader(replication, false) : NULL;
     if (met[0] != '\0' && (listened || membership_find(replication->config.membership, met) != NULL)) {
         give_way(replication, met);
     } else if (met[0] == '\0' && other != NULL) {
@@ -161,6 +186,9 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     int64_t now_ms = loop_monotonic_ms(replication->loop);
     if (replication_leads(replication) && !replication->stopping) {
         tick_leader(replication, now_ms);
+    } else if (!replication->stopping &&
+               follower_tick(&replication->follower, live_leader(replication, true) != NULL, now_ms)) {
+        lead_again(replication);
     }
     outbound_tick(replication, now_ms);
     inbound_tick(replication, now_ms);
@@ -195,6 +223,7 @@ static void on_flush(void *context) {
     struct replication *replication = context;
     follow_clock(replication);
     replication->random_state = replication->random_state * 6364136223846793005ULL + 1442695040888963407ULL;
+    replication->follower.random = (uint16_t)(replication->random_state >> 40);
     if (replication_leads(replication)) {
         add_mark(replication);
         outbound_flush(replication);
@@ -206,7 +235,7 @@ static void on_flush(void *context) {
 /* The other leader has stepped down, or is gone: what is left of the conflict is in the log. */
 static void end_conflict(struct replication *replication) {
     if (replication->role == REPLICATION_LEADER && replication->conflict[0] != '\0' &&
-        other_live_leader(replication) == NULL) {
+        live_leader(replication, false) == NULL) {
         replication->conflict[0] = '\0';
         log_write(replication->config.log, LOG_INFO, "two-leaders-over", "text=\"this node leads alone\"");
     }
@@ -214,6 +243,7 @@ static void end_conflict(struct replication *replication) {
 
 void replication_member_up(struct replication *replication, const struct member *member) {
     end_conflict(replication);
+    proof_ask(replication, member);
     bool same_group = member->group == replication->follower.group && !member->self;
     if (!replication_leads(replication) || replication->stopping) {
         return;
@@ -346,7 +376,7 @@ static void follower_status(const struct replication *replication, struct replic
         out->full_in_progress = link->phase == FOLLOWER_FULL;
         out->leader_index = link->leader_index > out->index ? link->leader_index : out->index;
         out->last_line_age_ms = loop_monotonic_ms(replication->loop) - link->last_line_ms;
-        describe_leader(replication, link->leader_id, out);
+        describe_leader(replication, link->peer_id, out);
         return;
     }
     const struct member *leader = membership_leader(replication->config.membership, follower->group);

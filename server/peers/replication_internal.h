@@ -43,6 +43,7 @@ struct inbound {
     struct replication *replication;
     struct conn *conn;
     struct follower_link link;
+    bool asked; /* the node that it says it is: the answer is awaited */
     size_t scanned;
     /* The answer to PULL: this node's state. */
     bool sending_state;
@@ -112,6 +113,11 @@ void outbound_stop(struct replication *replication);
 void inbound_accept(void *replication, int fd);
 void inbound_tick(struct replication *replication, int64_t now_ms);
 void inbound_close_all(struct replication *replication, enum close_reason reason);
+/* What the node that it says it is has answered to WHO; NULL: nothing. May close it, and others. */
+void inbound_proof(struct inbound *inbound, const struct datagram *announce);
+
+/* proof.c: who says LEAD, or NODE, is asked. The member has been heard, or named. */
+void proof_ask(struct replication *replication, const struct member *member);
 
 /* replicated_store.c: the keyspace as the deciders see it */
 struct leader_store replicated_store_for_leader(struct keyspace *keyspace);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <ev.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -22,8 +23,11 @@ static struct {
     struct membership *membership;
     struct log log;
     struct replication *replication;
-    int fd; /* the leader's end */
+    int fd;        /* the leader's end */
+    int listening; /* where the leader is asked WHO */
+    int asking;    /* -1: nobody is */
     bool closed;
+    struct datagram announce; /* the leader's */
     struct buf received;
 } port;
 
@@ -35,6 +39,38 @@ static void on_role(void *context, enum replication_role role) {
 }
 
 static void on_leader(void *context) { (void)context; }
+
+/* The leader is known, and its port is open. */
+static void announce_leader(struct datagram *announce) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof(address);
+    port.asking = -1;
+    port.listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(port.listening, (struct sockaddr *)&address, n), 0);
+    assert_int_equal(listen(port.listening, 16), 0);
+    assert_int_equal(getsockname(port.listening, (struct sockaddr *)&address, &n), 0);
+    *announce = (struct datagram){.verb = DATAGRAM_ANNOUNCE,
+                                  .node_id = "leader",
+                                  .host = "127.0.0.1",
+                                  .port = ntohs(address.sin_port),
+                                  .leader = true};
+    membership_hear(port.membership, announce, 0);
+}
+
+/* It is asked nothing else. */
+static void answer_who(void) {
+    char text[LIMIT_DATAGRAM_BYTES + 1];
+    if (port.asking < 0) {
+        port.asking = accept(port.listening, NULL, NULL);
+    }
+    if (port.asking >= 0 && recv(port.asking, text, sizeof(text), MSG_DONTWAIT) >= 0) {
+        size_t n = datagram_encode(&port.announce, text);
+        text[n++] = '\n';
+        send(port.asking, text, n, MSG_NOSIGNAL);
+        close(port.asking);
+        port.asking = -1;
+    }
+}
 
 static void begin(void) {
     struct member self = {
@@ -60,9 +96,14 @@ static void begin(void) {
     port.replication = replication_create(&config, &reason);
     assert_non_null(port.replication);
     buf_init(&port.received, SIZE_MAX);
+    announce_leader(&port.announce);
 }
 
 static void end(void) {
+    close(port.listening);
+    if (port.asking >= 0) {
+        close(port.asking);
+    }
     replication_destroy(&port.replication);
     net_destroy(&port.net);
     keyspace_destroy(&port.keyspace);
@@ -120,6 +161,7 @@ static bool say(struct buf *lines, const char *answer) {
         ssize_t n = left.len == 0 ? 0 : send(port.fd, left.ptr, left.len, MSG_NOSIGNAL);
         left = slice_skip(left, n > 0 ? (size_t)n : 0);
         turn();
+        answer_who();
         hear();
         if (turns == MOST_TURNS) {
             fault_fail("\"%s\" is not answered", answer);

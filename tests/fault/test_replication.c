@@ -168,8 +168,16 @@ static bool leader_writes(void) {
 static bool follower_reads(void) {
     struct slice line;
     while (next_line(&world.follower_in, &line)) {
-        enum follower_verdict verdict = follower_link_line(&world.follower_link, &world.follower, line,
-                                                           world.now_ms, 7, &world.f.scratch, &world.to_leader);
+        struct line decoded;
+        enum follower_verdict verdict =
+            follower_link_line(&world.follower_link, &world.follower, line, world.now_ms, &world.f.scratch,
+                               &decoded, &world.to_leader);
+        if (verdict == FOLLOWER_PROVE) {
+            struct datagram announce = {.verb = DATAGRAM_ANNOUNCE, .leader = true};
+            memcpy(announce.node_id, world.follower_link.peer_id, sizeof(announce.node_id));
+            verdict = follower_link_proof(&world.follower_link, &world.follower, &announce, world.now_ms,
+                                          &world.to_leader);
+        }
         if (verdict == FOLLOWER_CLOSE || (verdict == FOLLOWER_SEND_STATE && !send_state())) {
             return false;
         }
@@ -345,11 +353,12 @@ static void bare_lines(void) {
         char text[32];
         follower_link_init(&world.follower_link, world.now_ms);
         enum follower_verdict verdict = FOLLOWER_GO_ON;
+        struct line line;
         while (told < KEYS && verdict == FOLLOWER_GO_ON) {
             snprintf(text, sizeof(text), "REPLICATE|bare%zu|value|1", told);
             fault_arm();
             verdict = follower_link_line(&world.follower_link, &world.follower, slice_from_text(text),
-                                         world.now_ms, 7, &world.f.scratch, &world.to_leader);
+                                         world.now_ms, &world.f.scratch, &line, &world.to_leader);
             fault_disarm();
             if (verdict == FOLLOWER_GO_ON && !has(&world.f, "bare", told)) {
                 fault_fail("%s was taken, and is not there", text);

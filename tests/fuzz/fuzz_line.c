@@ -67,6 +67,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
     case LINE_PULL:
         line_pull(out);
         return;
+    case LINE_NODE:
+        line_node(out, line->node_id);
+        return;
     case LINE_MESSAGE:
         line_message(out, line->key, line->value);
         return;
@@ -127,6 +130,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *reason;
     enum line_result result = line_decode(bytes, &scratch, &line, &reason);
     require((result == LINE_MALFORMED) == (reason != NULL));
+    for (size_t n = 0; result == LINE_OK && n <= size && n < 16; n++) {
+        require(line_may_be_known(slice_first(bytes, n)));
+    }
+    require(result != LINE_UNKNOWN || memchr(data, '|', size) == NULL || !line_may_be_known(bytes));
     if (result == LINE_OK) {
         require_domains(&line);
         encode(&text, &line, bytes);

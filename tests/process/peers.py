@@ -5,7 +5,8 @@
         link = fake.accept()                 # the group's leader dials
         link.read_line()                     # b"LEAD|..."
 
-A fake leader is a LineConnection to a follower's port; lead() says LEAD for it.
+A fake leader is a LineConnection to a follower's port; lead() says LEAD for it, and has a FakeNode answer WHO, without
+which it is not believed.
 """
 from __future__ import annotations
 
@@ -13,11 +14,12 @@ import binascii
 import bisect
 import hashlib
 import re
+import threading
 import time
 from datetime import datetime
 from typing import Iterable, Optional, Sequence, Union
 
-from harness import HOST, Cluster, LineConnection, LineServer, Node, RespClient, free_port
+from harness import HOST, Cluster, DiscoverySocket, LineConnection, LineServer, Node, RespClient, free_port, wait_until
 
 SLOTS = 16384
 VIRTUAL_NODES = 150
@@ -65,13 +67,70 @@ class FakeFollower:
         return link, said[3], int(said[4])
 
 
+class FakeNode:
+    """A node that announces itself and answers WHO on its port, as long as it is open; no more."""
+
+    def __init__(self, discovery_port: int, node_id: str, group: int = 0, leader: bool = False):
+        self.node_id = node_id
+        self.port = free_port()
+        self.facts = f"ANNOUNCE|{node_id}|{HOST}|{self.port}|{group}|{str(leader).lower()}"
+        self.asked = 0  # how often WHO was
+        self._discovery = DiscoverySocket(discovery_port)
+        self._server = LineServer(self.port)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._answer)
+        self._thread.start()
+
+    def __enter__(self) -> "FakeNode":
+        self.announce()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def announce(self) -> None:
+        self._discovery.send(self.facts)
+
+    def leave(self) -> None:
+        self._discovery.send(f"LEAVE|{self.node_id}")
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._server.close()
+        self._discovery.close()
+
+    def _answer(self) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._server.accept(0.02) as link:
+                    if link.read_line() == b"WHO":
+                        self.asked += 1
+                        link.send_line(self.facts)
+            except (OSError, EOFError):
+                continue  # nobody, or one who does not ask
+
+
 def lead(
-    node: Node, history: str, index: int = 0, node_id: str = "fakelead", group: int = 0
+    node: Node, history: str, index: int = 0, node_id: str = "fakelead", group: int = 0, known: bool = True
 ) -> tuple[LineConnection, bytes]:
-    """A fake leader's link to a node, after its LEAD; returns it and what the node answered."""
+    """A fake leader's link to a node, after its LEAD; returns it and what the node answered. Without known nobody has
+    heard of it."""
+    line = f"LEAD|{node_id}|{group}|{history}|{index}"
+    return introduced(node, line, node_id, group, leader=True) if known else say_first(node, line)
+
+
+def say_first(node: Node, line: str) -> tuple[LineConnection, bytes]:
     link = LineConnection(node.port)
-    link.send_line(f"LEAD|{node_id}|{group}|{history}|{index}")
+    link.send_line(line)
     return link, link.read_line()
+
+
+def introduced(node: Node, line: str, node_id: str, group: int = 0, leader: bool = False) -> tuple[LineConnection, bytes]:
+    """The same, of a node that is known to this one, and answers WHO until the line is answered."""
+    with FakeNode(int(node.flags["discovery_port"] or 0), node_id, group, leader) as fake:
+        wait_until(lambda: fake.port in node.known_nodes(), what=f"{node_id} is known")
+        return say_first(node, line)
 
 
 def history_id(at_ms: Optional[int] = None, random: int = 0) -> str:

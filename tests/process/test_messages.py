@@ -3,6 +3,7 @@
 from typing import Any
 
 from harness import ClusterTestCase, LineConnection, Node, RespClient, main, wait_until
+from peers import introduced
 
 BINARY = bytes(range(256))
 
@@ -84,12 +85,34 @@ class Messages(ClusterTestCase):
     def test_the_line_by_hand(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)
         listener = self.listen(cluster.leader(), "SUBSCRIBE", "a|b")
-        with LineConnection(cluster.leader().port) as peer:
-            peer.send_line("MESSAGE|a%7Cb|two%0Alines")
-            self.assertEqual(listener.read_reply(), [b"message", b"a|b", b"two\nlines"])
+        peer, answer = introduced(cluster.leader(), "NODE|fakenode\nMESSAGE|a%7Cb|two%0Alines\nWHO", "fakenode", group=7)
+        self.assertRegex(answer, rb"^ANNOUNCE\|", "read on after the proof")
+        self.assertEqual(listener.read_reply(), [b"message", b"a|b", b"two\nlines"])
+        with peer:
+            peer.read_line()  # ENDPOINTS
             peer.send_line("MESSAGE|a%7Cb")
             self.assertTrue(peer.read_line().startswith(b"ERROR|"))
             self.assertTrue(peer.is_closed())
+
+    def test_of_strangers_none_is_taken(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=1)
+        for node in cluster.nodes:
+            listener = self.listen(node, "SUBSCRIBE", "ch")
+            with LineConnection(node.port) as peer:
+                peer.send_line("MESSAGE|ch|bare")
+                self.assertEqual(peer.read_line(), b"ERROR|MESSAGE is taken after NODE only")
+                self.assertTrue(peer.is_closed())
+            with LineConnection(node.port) as peer:
+                peer.send_line("NODE|nobody\nMESSAGE|ch|of nobody")
+                self.assertRegex(peer.read_line(), rb"^ERROR\|node nobody is not known")
+                self.assertTrue(peer.is_closed())
+            with cluster.discovery() as discovery, LineConnection(node.port) as peer:
+                discovery.send("ANNOUNCE|unreachable|127.0.0.1|1|0|false")
+                wait_until(lambda: 1 in node.known_nodes(), what="it is known")
+                peer.send_line("NODE|unreachable\nMESSAGE|ch|of one that does not answer")
+                self.assertRegex(peer.read_line(), rb"^ERROR\|node unreachable .*has not answered WHO")
+                self.assertTrue(peer.is_closed())
+            self.assert_nothing_waits(listener)
 
 
 if __name__ == "__main__":

@@ -436,10 +436,10 @@ class KvnodeLeader(ClusterTestCase):
 
     def test_refuses_another_group_a_second_leader_and_itself(self) -> None:
         older, younger = history_id(1700000000000), history_id()
-        link, answer = self.lead(younger, group=5)
+        link, answer = self.lead(younger, group=5, known=False)
         self.assertEqual(answer, b"ERROR|wrong group: node f0110e4 is in group 0")
         self.assertTrue(link.is_closed())
-        link, answer = self.lead(younger, node_id="f0110e4")
+        link, answer = self.lead(younger, node_id="f0110e4", known=False)
         self.assertRegex(answer, rb"^ERROR\|")
         first, answer = self.lead(older, node_id="first")
         self.assertEqual(answer, b"SYNC|f0110e4|-|0")
@@ -473,7 +473,7 @@ class BadLines(ClusterTestCase):
     )
     OUT_OF_PLACE = (b"SYNC|x|-|0", b"CONTINUE|0000000000000001|0", b"FULL|0000000000000001|0|0", b"END|0|0", b"PING|0",
                     b"ACK|0", b"PULL")
-    UNKNOWN = (b"", b"HELLO", b"replicate|k|v|1", b"REPLICATE2|k|v|1", b"*1\r", b"GET / HTTP/1.1\r", b"\x00\xff",
+    UNKNOWN = (b"", b"HELLO", b"HELLO|", b"\x16\x03\x01", b"replicate|k|v|1", b"REPLICATE2|k|v|1", b"*1\r", b"GET / HTTP/1.1\r", b"\x00\xff",
                b"WATCH|k", b" REPLICATE|k|v|1")
 
     def test_a_malformed_line_is_answered_and_closes(self) -> None:
@@ -497,10 +497,13 @@ class BadLines(ClusterTestCase):
         for node in cluster.nodes:
             unknown = node.count("lines_unknown")
             with LineConnection(node.port) as peer:
+                peer.send_line("WHO")
+                self.assertRegex(peer.read_line(), rb"^ANNOUNCE\|")
+                self.assertRegex(peer.read_line(), rb"^ENDPOINTS\|")
                 for line in self.UNKNOWN:
                     peer.send_line(line)
                 peer.send_line("WHO")
-                self.assertRegex(peer.read_line(), b"^ANNOUNCE|")
+                self.assertRegex(peer.read_line(), rb"^ANNOUNCE\|")
             self.assertEqual(node.count("lines_unknown"), unknown + len(self.UNKNOWN))
 
     def test_who_is_answered_with_announce_and_endpoints(self) -> None:

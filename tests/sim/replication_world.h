@@ -76,6 +76,10 @@ static inline int64_t clock_of(const struct world *world, const struct node *nod
     return world->now_ms + node->skew_ms;
 }
 
+static inline bool is_awake(const struct world *world, const struct node *node) {
+    return world->now_ms >= node->asleep_until_ms;
+}
+
 static inline bool is_serving(const struct node *node) {
     return node->leads && node->leader.phase == LEADER_SERVING;
 }
@@ -170,6 +174,7 @@ static inline void node_start(struct world *world, struct node *node, bool leads
     uint64_t id = history_make_id(clock_of(world, node), ++world->next_random);
     node->life++;
     node->leads = leads;
+    node->asleep_until_ms = 0;
     history_destroy(&node->history);
     node->history = history_create(id, world->limit_bytes);
     model_reset(&node->store);
@@ -211,18 +216,38 @@ static inline void node_step_down(struct world *world, struct node *node) {
 /* One line of a leader's, or a stranger's, link. False: the link is to be closed. */
 static inline bool follower_hears(struct world *world, struct node *node, struct follower_link *link,
                                   struct slice bytes, struct buf *out, bool *asked_for_state) {
+    struct line line;
+    if (node->leads) {
+        follower_lead(&node->follower, history_id(node->history));
+    }
+    node->follower.random = ++world->next_random;
+    enum follower_verdict verdict =
+        follower_link_line(link, &node->follower, bytes, clock_of(world, node), &world->scratch, &line, out);
+    *asked_for_state = verdict == FOLLOWER_SEND_STATE;
+    return verdict != FOLLOWER_CLOSE;
+}
+
+/* The question that PROVING asks takes its time, and finds what the node is by then, if it is not away. False:
+ * the link is to be closed. */
+static inline bool follower_asks(struct world *world, struct connection *connection) {
+    struct node *node = connection->follower;
+    struct node *asked = connection->leader;
+    struct datagram announce = {.verb = DATAGRAM_ANNOUNCE, .leader = asked->leads};
+    if (is_parted(world, connection) || !is_awake(world, asked) || !chance(world, 3000)) {
+        return true; /* a tick ends it, should it take too long */
+    }
+    snprintf(announce.node_id, sizeof(announce.node_id), "%s", asked->id);
     if (node->leads) {
         follower_lead(&node->follower, history_id(node->history));
     }
     enum follower_verdict verdict = FOLLOWER_STEP_DOWN;
     while (verdict == FOLLOWER_STEP_DOWN) {
-        verdict = follower_link_line(link, &node->follower, bytes, clock_of(world, node), ++world->next_random,
-                                     &world->scratch, out);
+        verdict = follower_link_proof(&connection->follower_link, &node->follower, &announce,
+                                      clock_of(world, node), &connection->follower_out);
         if (verdict == FOLLOWER_STEP_DOWN) {
             node_step_down(world, node);
         }
     }
-    *asked_for_state = verdict == FOLLOWER_SEND_STATE;
     return verdict != FOLLOWER_CLOSE;
 }
 
@@ -257,7 +282,13 @@ static inline void send_state(struct connection *connection) {
 
 static inline void follower_reads(struct world *world, struct connection *connection) {
     struct slice line;
-    while (connection->follower_open && next_line(&connection->follower_in, &line)) {
+    struct follower_link *link = &connection->follower_link;
+    if (link->phase == FOLLOWER_PROVING && !follower_asks(world, connection)) {
+        close_follower(connection);
+        return;
+    }
+    while (connection->follower_open && link->phase != FOLLOWER_PROVING &&
+           next_line(&connection->follower_in, &line)) {
         bool asked;
         if (!follower_hears(world, connection->follower, &connection->follower_link, line,
                             &connection->follower_out, &asked)) {
@@ -337,10 +368,6 @@ static inline void carry(struct world *world, struct buf *wire, struct buf *in, 
     buf_consume(wire, now.len);
 }
 
-static inline bool is_awake(const struct world *world, const struct node *node) {
-    return world->now_ms >= node->asleep_until_ms;
-}
-
 static inline void connection_step(struct world *world, struct connection *connection, bool tick) {
     bool parted = is_parted(world, connection);
     struct node *leader = connection->leader, *follower = connection->follower;
@@ -382,8 +409,35 @@ static inline void connection_step(struct world *world, struct connection *conne
     }
 }
 
+/* As its membership would tell: a leader that is away is dead to it at once. */
+static inline bool hears_other_leader(const struct world *world, const struct node *node) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        const struct node *other = &world->nodes[i];
+        if (other != node && other->leads && !world->parted[number_of(world, node)][i] &&
+            is_awake(world, other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static inline void node_lead_again(struct world *world, struct node *node) {
+    struct position former = {history_id(node->history), history_index(node->history)};
+    node->leads = true;
+    leader_resume(&node->leader, node->follower.position, !follower_is_still_at(&node->follower, former),
+                  clock_of(world, node));
+    follower_lead(&node->follower, history_id(node->history));
+}
+
 static inline void node_tick(struct world *world, struct node *node) {
-    if (!node->leads || !is_awake(world, node)) {
+    if (!is_awake(world, node)) {
+        return;
+    }
+    if (!node->leads &&
+        follower_tick(&node->follower, hears_other_leader(world, node), clock_of(world, node))) {
+        node_lead_again(world, node);
+    }
+    if (!node->leads) {
         return;
     }
     leader_tick(&node->leader, clock_of(world, node));

@@ -696,12 +696,68 @@ static void test_one_bare_line_does_not_outweigh_the_data_of_the_group(void **st
     assert_true(model_equal(&world->nodes[0].store, &node->store));
 }
 
+/* A stranger that answers WHO as a leader says LEAD, an older history's, and perhaps the beginning of a state;
+ * then it is gone. The leader leads again, and nobody has lost anything. */
+static void a_stranger_leads(struct world *world, const char *state) {
+    struct node *leader = &world->nodes[0];
+    struct datagram announce = {.verb = DATAGRAM_ANNOUNCE, .node_id = "x", .leader = true};
+    struct follower_link link;
+    struct buf answer;
+    bool asked;
+    write_keys(leader, 30, 100);
+    run_until_quiet(world);
+    uint64_t former = history_id(leader->history);
+    buf_init(&answer, SIZE_MAX);
+    follower_link_init(&link, clock_of(world, leader));
+    assert_true(follower_hears(world, leader, &link, SLICE("LEAD|x|0|0000000000000001|9"), &answer, &asked));
+    assert_true(leader->leads); /* not before it has proved what it is */
+    assert_int_equal(follower_link_proof(&link, &leader->follower, &announce, clock_of(world, leader), &answer),
+                     FOLLOWER_STEP_DOWN);
+    node_step_down(world, leader);
+    assert_int_equal(follower_link_proof(&link, &leader->follower, &announce, clock_of(world, leader), &answer),
+                     FOLLOWER_GO_ON);
+    struct slice rest = slice_from_text(state);
+    while (rest.len > 0) {
+        assert_true(follower_hears(world, leader, &link, slice_take_until(&rest, '\n'), &answer, &asked));
+    }
+    follower_link_deinit(&link, &leader->follower);
+    buf_deinit(&answer);
+    int64_t gone_ms = world->now_ms;
+    while (!is_serving(leader)) {
+        world_step(world);
+    }
+    assert_in_range(world->now_ms - gone_ms, FOLLOWER_LEADS_AGAIN_AFTER_MS,
+                    FOLLOWER_LEADS_AGAIN_AFTER_MS + 2 * WORLD_TICK_MS);
+    assert_int_equal(history_id(leader->history) == former, state[0] == '\0');
+    model_set(&leader->store, SLICE("k3"), SLICE("new"), 0);
+    run_until_quiet(world);
+    for (size_t i = 1; i < WORLD_NODES; i++) {
+        assert_true(model_equal(&leader->store, &world->nodes[i].store));
+    }
+}
+
+static void test_a_leader_is_not_lost_to_a_stranger_that_does_not_stay(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    a_stranger_leads(world, "");
+    assert_int_equal(world->nodes[0].store.count, 30);
+    assert_int_equal(world->nodes[0].leader.full_syncs, 3); /* the followers' first ones */
+}
+
+static void test_nor_is_its_data_to_half_a_state(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    a_stranger_leads(world, "FULL|0000000000000001|9|9\nREPLICATEX|pw|owned|77|1000|0\n");
+    assert_int_equal(world->nodes[0].store.count, 31); /* "part of the state is among it now" */
+    assert_int_equal(world->nodes[0].leader.full_syncs, 6);
+}
+
 int main(void) {
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
     const struct CMUnitTest tests[] = {
         SCENE(test_a_short_absence_ends_in_a_partial_sync_a_long_one_in_a_full_sync),
         SCENE(test_a_follower_serves_its_old_data_during_a_full_sync),
         SCENE(test_the_group_survives_the_restart_of_its_leader),
+        SCENE(test_a_leader_is_not_lost_to_a_stranger_that_does_not_stay),
+        SCENE(test_nor_is_its_data_to_half_a_state),
         SCENE(test_data_that_turns_up_after_an_empty_leader_has_begun_to_serve),
         SCENE(test_data_that_turns_up_after_an_empty_leader_has_written),
         SCENE(test_versions_do_not_repeat_after_keys_were_adopted),

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -12,20 +13,25 @@
 #define A_TEXT "0000000000020000"
 #define B_TEXT "0000000000010000" /* older than A */
 #define C_TEXT "0000000000030000" /* younger */
+#define C_ID   UINT64_C(0x0000000000030000)
 
 static struct model_store store;
 static struct follower follower;
 static struct follower_link first, second;
 static struct buf scratch, out;
+static struct line said; /* the last line */
 static int64_t now_ms;
+static bool nobody_answers; /* WHO; else whoever is asked is what it says */
 
 static int setup(void **state) {
     (void)state;
     struct follower_store for_follower = model_for_follower(&store);
     now_ms = 1000000;
+    nobody_answers = false;
     buf_init(&scratch, SIZE_MAX);
     buf_init(&out, SIZE_MAX);
     follower_init(&follower, "me", 0, &for_follower);
+    follower.random = 7;
     follower_link_init(&first, now_ms);
     follower_link_init(&second, now_ms);
     return 0;
@@ -42,13 +48,23 @@ static int teardown(void **state) {
     return 0;
 }
 
+static enum follower_verdict proof(struct follower_link *link, const char *node_id, uint16_t group,
+                                   bool leader) {
+    struct datagram announce = {.verb = DATAGRAM_ANNOUNCE, .group = group, .leader = leader};
+    snprintf(announce.node_id, sizeof(announce.node_id), "%s", node_id);
+    return follower_link_proof(link, &follower, &announce, now_ms, &out);
+}
+
 /* Lines, each with its LF; stops at the first verdict but GO_ON. */
 static enum follower_verdict say_on(struct follower_link *link, const char *lines) {
     enum follower_verdict verdict = FOLLOWER_GO_ON;
     while (*lines != '\0' && verdict == FOLLOWER_GO_ON) {
         const char *end = strchr(lines, '\n');
         struct slice bytes = slice_of(lines, (size_t)(end - lines));
-        verdict = follower_link_line(link, &follower, bytes, now_ms, 7, &scratch, &out);
+        verdict = follower_link_line(link, &follower, bytes, now_ms, &scratch, &said, &out);
+        if (verdict == FOLLOWER_PROVE && !nobody_answers) {
+            verdict = proof(link, link->peer_id, 0, link->leads);
+        }
         lines = end + 1;
     }
     return verdict;
@@ -182,7 +198,7 @@ static void test_it_acknowledges_while_a_state_or_a_long_line_arrives(void **sta
     say("END|0|0\n");
     for (int i = 0; i < 10; i++) { /* ten seconds of one line */
         assert_int_equal(after(1000), FOLLOWER_GO_ON);
-        follower_link_bytes(&first, now_ms);
+        assert_int_equal(follower_link_part(&first, &follower, SLICE("REPL"), now_ms, &out), FOLLOWER_GO_ON);
     }
     answered("ACK|0\nACK|0\nACK|0\nACK|0\nACK|0\n"); /* so that the leader keeps the link */
 }
@@ -264,6 +280,12 @@ static void test_lines_out_of_place_close_the_link(void **state) {
         {"", "FLUSH|1\n", "ERROR|not allowed without LEAD\n"},
         {"", "FLOOR|1\n", "ERROR|not allowed without LEAD\n"},
         {"", "BATCH|1\n", "ERROR|not allowed without LEAD\n"},
+        {"", "MESSAGE|c|t\n", "ERROR|MESSAGE is taken after NODE only\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\n", "MESSAGE|c|t\n", "ERROR|MESSAGE is taken after NODE only\n"},
+        {"LEAD|boss|0|" A_TEXT "|0\n", "NODE|boss\n", "ERROR|NODE must be the first line\n"},
+        {"NODE|boss\n", "NODE|boss\n", "ERROR|NODE must be the first line\n"},
+        {"NODE|boss\n", "LEAD|boss|0|" A_TEXT "|0\n", "ERROR|LEAD must be the first line\n"},
+        {"NODE|boss\n", "REPLICATE|k|v|1\n", "ERROR|LEAD or REPLICATE is expected first\n"},
         {"LEAD|boss|0|" A_TEXT "|0\n", "LEAD|boss|0|" A_TEXT "|0\n", "ERROR|LEAD must be the first line\n"},
         {"LEAD|boss|0|" A_TEXT "|0\n", "END|0|0\n", "ERROR|END without FULL\n"},
         {"LEAD|boss|0|" A_TEXT "|0\n", "CONTINUE|" A_TEXT "|1\n",
@@ -498,7 +520,7 @@ static void test_of_two_leaders_the_younger_steps_down(void **state) {
     assert_int_equal(say_on(&first, "LEAD|old|0|" B_TEXT "|9\n"), FOLLOWER_STEP_DOWN);
     answered("");
     follower_follow(&follower, (struct position){A, 12});
-    say("LEAD|old|0|" B_TEXT "|9\n");
+    assert_int_equal(proof(&first, "old", 0, true), FOLLOWER_GO_ON);
     answered("SYNC|me|" A_TEXT "|12\n");
     assert_int_equal(say_on(&first, "PULL\n"), FOLLOWER_SEND_STATE);
     say("PING|9\n"); /* while its state is on its way */
@@ -517,14 +539,206 @@ static void test_a_stream_before_full_or_continue_is_not_applied(void **state) {
     is_at(0, 0);
 }
 
-static void test_a_message_is_handed_over_on_any_link(void **state) {
+static void test_a_message_is_handed_over_for_a_node_that_has_proved_itself(void **state) {
     (void)state;
-    assert_int_equal(say_on(&second, "MESSAGE|channel|text\n"), FOLLOWER_MESSAGE);
     follow_a();
-    assert_int_equal(say_on(&first, "MESSAGE|channel|text\n"), FOLLOWER_MESSAGE);
-    assert_int_equal(say_on(&second, "MESSAGE|channel|text\n"), FOLLOWER_MESSAGE);
+    say_on(&second, "NODE|other\n");
+    assert_int_equal(say_on(&second, "MESSAGE|chan%7Cnel|text\n"), FOLLOWER_MESSAGE);
+    assert_true(slice_equals(said.key, SLICE("chan|nel")));
+    assert_true(slice_equals(said.value, SLICE("text")));
+    assert_int_equal(say_on(&second, "LATER|from a future version\nMESSAGE||\n"), FOLLOWER_MESSAGE);
     is_at(A, 0);
     refused(&second, "MESSAGE|channel\n", "ERROR|too few fields\n");
+}
+
+static void test_a_connection_begins_with_what_a_peer_says_first(void **state) {
+    (void)state;
+    static const char *const lines[] = {"POST / HTTP/1.1\r\n",
+                                        "\n",
+                                        "HELLO\n",
+                                        "replicate|k|v|1\n",
+                                        "WHO?\n",
+                                        "WHO|x / HTTP/1.1\n",
+                                        "NODE|boss| / HTTP/1.1\r\n",
+                                        "LEAD|boss|0|" A_TEXT "|0| / HTTP/1.0\n",
+                                        "HTTP/1.1\n"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        reconnect(&first);
+        refused(&first, lines[i], "ERROR|no peer begins with that\n");
+    }
+    assert_int_equal(follower.lines_malformed, sizeof(lines) / sizeof(lines[0]));
+    assert_int_equal(follower.lines_unknown, 0);
+    reconnect(&first);
+    say("REPLICATE|k|GET / HTTP/1.1|1\nHELLO\n\n"); /* afterwards a verb of the future is passed over */
+    assert_int_equal(follower.lines_unknown, 2);
+}
+
+/* Before its LF: a stranger's line need not end. */
+static void test_a_first_line_is_judged_by_its_part(void **state) {
+    (void)state;
+    static const struct {
+        const char *part;
+        enum follower_verdict verdict;
+    } cases[] = {
+        {"", FOLLOWER_GO_ON},
+        {"R", FOLLOWER_GO_ON},
+        {"REPLICATEX", FOLLOWER_GO_ON},
+        {"LEAD|", FOLLOWER_GO_ON},
+        {"REPLICATE|k", FOLLOWER_GO_ON},
+        {"WHO\r", FOLLOWER_GO_ON},
+        {"POST / HTTP/1.1\r", FOLLOWER_CLOSE},
+        {"P", FOLLOWER_GO_ON},
+        {"PO", FOLLOWER_CLOSE},
+        {"REP|", FOLLOWER_CLOSE},
+        {"|", FOLLOWER_CLOSE},
+        {"\r", FOLLOWER_CLOSE},
+        {"REPLICATEXX", FOLLOWER_CLOSE},
+        {"\x16\x03\x01", FOLLOWER_CLOSE},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        reconnect(&first);
+        struct slice part = slice_from_text(cases[i].part);
+        assert_int_equal(follower_link_part(&first, &follower, part, now_ms, &out), cases[i].verdict);
+        answered(cases[i].verdict == FOLLOWER_CLOSE ? "ERROR|no peer begins with that\n" : "");
+    }
+    reconnect(&first);
+    say("REPLICATE|k|v|1\n");
+    assert_int_equal(follower_link_part(&first, &follower, SLICE("PO"), now_ms, &out), FOLLOWER_GO_ON);
+}
+
+static void test_lead_is_believed_when_that_node_has_answered_who(void **state) {
+    (void)state;
+    nobody_answers = true;
+    assert_int_equal(say_on(&first, "LEAD|boss|0|" A_TEXT "|0\n"), FOLLOWER_PROVE);
+    assert_false(follower_linked(&follower));
+    answered("");
+    assert_int_equal(proof(&first, "boss", 0, true), FOLLOWER_GO_ON);
+    answered("SYNC|me|-|0\n");
+    assert_true(follower_linked(&follower));
+}
+
+static void test_lead_is_not_believed_of_a_node_that_answers_otherwise(void **state) {
+    (void)state;
+    static const struct {
+        const char *node_id;
+        uint16_t group;
+        bool leader;
+        const char *answer;
+    } cases[] = {
+        {"other", 0, true, "ERROR|node boss is not known, or has not answered WHO where it announces itself\n"},
+        {"boss", 1, true, "ERROR|node boss answers WHO as no leader of group 0\n"},
+        {"boss", 0, false, "ERROR|node boss answers WHO as no leader of group 0\n"},
+    };
+    nobody_answers = true;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        reconnect(&first);
+        assert_int_equal(say_on(&first, "LEAD|boss|0|" A_TEXT "|0\n"), FOLLOWER_PROVE);
+        assert_int_equal(proof(&first, cases[i].node_id, cases[i].group, cases[i].leader), FOLLOWER_CLOSE);
+        answered(cases[i].answer);
+        assert_false(follower_linked(&follower));
+    }
+    reconnect(&first);
+    assert_int_equal(say_on(&first, "NODE|boss\n"), FOLLOWER_PROVE);
+    assert_int_equal(follower_link_proof(&first, &follower, NULL, now_ms, &out), FOLLOWER_CLOSE);
+    answered(cases[0].answer);
+}
+
+static void test_a_proof_that_does_not_come_ends_the_link(void **state) {
+    (void)state;
+    nobody_answers = true;
+    follower_lead(&follower, C_ID);
+    assert_int_equal(say_on(&first, "LEAD|x|0|" A_TEXT "|0\n"), FOLLOWER_PROVE);
+    assert_int_equal(after(FOLLOWER_PROOF_WITHIN_MS - 1), FOLLOWER_GO_ON);
+    assert_true(follower.leading);
+    assert_int_equal(after(1), FOLLOWER_CLOSE);
+    answered("ERROR|node x is not known, or has not answered WHO where it announces itself\n");
+    assert_true(follower.leading);
+}
+
+/* Two that claim to lead are asked at once. */
+static void test_what_is_proved_late_is_weighed_against_what_came_meanwhile(void **state) {
+    (void)state;
+    nobody_answers = true;
+    assert_int_equal(say_on(&first, "LEAD|young|0|" A_TEXT "|0\n"), FOLLOWER_PROVE);
+    assert_int_equal(say_on(&second, "LEAD|old|0|" B_TEXT "|0\n"), FOLLOWER_PROVE);
+    assert_int_equal(proof(&second, "old", 0, true), FOLLOWER_GO_ON);
+    buf_reset(&out);
+    assert_int_equal(proof(&first, "young", 0, true), FOLLOWER_CLOSE);
+    answered("ERROR|two leaders: node me follows old\n");
+    assert_ptr_equal(follower.leader_link, &second);
+}
+
+/* --- It gave way to a leader that does not come --- */
+
+/* Ticks until it has to lead again; false: it does not have to within a minute. */
+static bool leads_again(bool other_leads, int64_t *took_ms) {
+    for (*took_ms = 0; *took_ms < 60000; *took_ms += 50, now_ms += 50) {
+        if (follower_tick(&follower, other_leads, now_ms)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void give_way(const char *lead) {
+    follower_lead(&follower, C_ID);
+    assert_int_equal(say_on(&first, lead), FOLLOWER_STEP_DOWN);
+    follower_follow(&follower, (struct position){C_ID, 12});
+    assert_int_equal(proof(&first, first.peer_id, 0, true), FOLLOWER_GO_ON);
+    buf_reset(&out);
+}
+
+static void test_who_gave_way_to_a_leader_that_does_not_come_leads_again(void **state) {
+    (void)state;
+    int64_t took_ms;
+    give_way("LEAD|old|0|" A_TEXT "|9\n");
+    assert_false(leads_again(false, &took_ms)); /* as long as the link stands */
+    reconnect(&first);
+    assert_true(leads_again(false, &took_ms));
+    assert_int_equal(took_ms, FOLLOWER_LEADS_AGAIN_AFTER_MS - 50); /* since the last tick with the link */
+    assert_true(follower_is_still_at(&follower, (struct position){C_ID, 12}));
+    follower_lead(&follower, C_ID);
+    assert_false(leads_again(false, &took_ms)); /* once */
+}
+
+static void test_it_waits_as_long_as_another_leader_lives(void **state) {
+    (void)state;
+    int64_t took_ms;
+    give_way("LEAD|old|0|" A_TEXT "|9\n");
+    reconnect(&first);
+    assert_false(leads_again(true, &took_ms));
+    assert_true(leads_again(false, &took_ms));
+}
+
+static void test_what_a_leader_left_half_done_is_seen(void **state) {
+    (void)state;
+    int64_t took_ms;
+    give_way("LEAD|old|0|" A_TEXT "|9\n");
+    say("FULL|" A_TEXT "|9|0\nREPLICATEX|k|v|1|400|0\n");
+    reconnect(&first);
+    assert_true(leads_again(false, &took_ms));
+    assert_false(follower_is_still_at(&follower, (struct position){C_ID, 12}));
+}
+
+static void test_whoever_has_had_the_leaders_state_follows_for_good(void **state) {
+    (void)state;
+    int64_t took_ms;
+    give_way("LEAD|old|0|" A_TEXT "|9\n");
+    say("FULL|" A_TEXT "|9|0\nEND|0|9\n");
+    reconnect(&first);
+    assert_false(leads_again(false, &took_ms));
+    give_way("LEAD|old|0|" A_TEXT "|9\n");
+    say("CONTINUE|" C_TEXT "|12\n");
+    reconnect(&first);
+    assert_false(leads_again(false, &took_ms));
+}
+
+static void test_who_never_led_does_not_begin_to(void **state) {
+    (void)state;
+    int64_t took_ms;
+    follow_a();
+    reconnect(&first);
+    assert_false(leads_again(false, &took_ms));
 }
 
 static void test_who_is_answered_on_any_link(void **state) {
@@ -617,7 +831,18 @@ int main(void) {
         TEST(test_a_silent_leader_is_no_hindrance_to_another),
         TEST(test_of_two_leaders_the_younger_steps_down),
         TEST(test_a_stream_before_full_or_continue_is_not_applied),
-        TEST(test_a_message_is_handed_over_on_any_link),
+        TEST(test_a_message_is_handed_over_for_a_node_that_has_proved_itself),
+        TEST(test_a_connection_begins_with_what_a_peer_says_first),
+        TEST(test_a_first_line_is_judged_by_its_part),
+        TEST(test_lead_is_believed_when_that_node_has_answered_who),
+        TEST(test_lead_is_not_believed_of_a_node_that_answers_otherwise),
+        TEST(test_a_proof_that_does_not_come_ends_the_link),
+        TEST(test_what_is_proved_late_is_weighed_against_what_came_meanwhile),
+        TEST(test_who_gave_way_to_a_leader_that_does_not_come_leads_again),
+        TEST(test_it_waits_as_long_as_another_leader_lives),
+        TEST(test_what_a_leader_left_half_done_is_seen),
+        TEST(test_whoever_has_had_the_leaders_state_follows_for_good),
+        TEST(test_who_never_led_does_not_begin_to),
         TEST(test_who_is_answered_on_any_link),
         TEST(test_out_of_memory_closes_and_the_line_is_said_again),
         TEST(test_half_of_a_batch_is_mended_by_a_full_sync),

@@ -309,6 +309,9 @@ static void test_decodes_link_lines(void **state) {
     line = decoded(SLICE("ENDPOINTS|a1b2c3d4|9000|6379"));
     assert_int_equal(line.verb, LINE_ENDPOINTS);
     assert_slice(line.text, "ENDPOINTS|a1b2c3d4|9000|6379");
+    line = decoded(SLICE("NODE|a1b2c3d4"));
+    assert_int_equal(line.verb, LINE_NODE);
+    assert_string_equal(line.node_id, "a1b2c3d4");
     line = decoded(SLICE("MESSAGE|news%7Cworld|a%0Ab"));
     assert_int_equal(line.verb, LINE_MESSAGE);
     assert_slice(line.key, "news|world");
@@ -319,9 +322,11 @@ static void test_messages_are_written_as_they_are_read(void **state) {
     (void)state;
     struct buf out;
     buf_init(&out, SIZE_MAX);
+    line_node(&out, "a1b2c3d4");
     line_message(&out, SLICE("news|world"), SLICE("a\nb%\0"));
     line_message(&out, SLICE(""), SLICE(""));
-    assert_true(slice_equals(buf_slice(&out), SLICE("MESSAGE|news%7Cworld|a%0Ab%25%00\nMESSAGE||\n")));
+    assert_true(
+        slice_equals(buf_slice(&out), SLICE("NODE|a1b2c3d4\nMESSAGE|news%7Cworld|a%0Ab%25%00\nMESSAGE||\n")));
     buf_deinit(&out);
 }
 
