@@ -112,23 +112,43 @@ void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
 
 /* ---- what this node hears ---- */
 
-/* The member's id is announced from somewhere else, too. There is room in the queue. */
-static void duplicate_id(struct membership *m, struct member *member, const struct datagram *announce,
+/* The other node of the member's id. */
+static struct member twin_of(const struct member *member, const struct datagram *announce) {
+    struct member twin = *member;
+    twin.self = false;
+    members_take_facts(&twin, announce);
+    return twin;
+}
+
+/* The member's id is announced from somewhere else, too. False: that was said a moment ago. There is room in
+ * the queue. */
+static bool duplicate_id(struct membership *m, struct member *member, const struct datagram *announce,
                          int64_t now_ms) {
     if (now_ms < member->duplicate_id_due_ms) {
-        return;
+        return false;
     }
+    struct member twin = twin_of(member, announce);
     member->duplicate_id_due_ms = now_ms + MEMBERSHIP_DUPLICATE_ID_EVERY_MS;
-    struct member other = *member;
-    other.self = false;
-    members_take_facts(&other, announce);
-    membership_push(m, MEMBERSHIP_DUPLICATE_ID, &other);
+    membership_push(m, MEMBERSHIP_DUPLICATE_ID, &twin);
+    return true;
 }
 
 /* Our own echo, perhaps from a moment before our role changed, comes from our own host and port. */
 static void hear_own_id(struct membership *m, const struct datagram *announce, int64_t now_ms) {
-    if (!members_same_address(m->self, announce)) {
-        duplicate_id(m, m->self, announce, now_ms);
+    if (!members_same_address(m->self, announce) && duplicate_id(m, m->self, announce, now_ms)) {
+        struct member twin = twin_of(m->self, announce);
+        membership_push(m, MEMBERSHIP_ASK_TWIN, &twin);
+        m->twin_asked_ms = now_ms;
+        answer_soon(m, now_ms); /* to those that now take self to have moved there */
+    }
+}
+
+/* Its uptime is told later than self's was taken: who came later never takes itself for the older. */
+void membership_twin_answered(struct membership *m, const struct datagram *announce) {
+    if (strcmp(announce->node_id, m->self->id) == 0 && !members_same_address(m->self, announce) &&
+        membership_uptime_ms(m, m->twin_asked_ms) <= announce->uptime_ms) {
+        struct member twin = twin_of(m->self, announce);
+        membership_push(m, MEMBERSHIP_OLDER_TWIN, &twin); /* should it find no room: it is asked again */
     }
 }
 
@@ -238,6 +258,8 @@ void membership_hear(struct membership *m, const struct datagram *datagram, int6
         break;
     case DATAGRAM_LEAVE:
         hear_leave(m, datagram);
+        break;
+    case DATAGRAM_UPTIME: /* on the TCP port only */
         break;
     }
 }

@@ -30,6 +30,10 @@
  * 1875 and 3875 ms; an answer to it, and to a node heard for the first time, waits a random 0 to 200 ms, and
  * one answer serves all who asked.
  *
+ * Of two nodes with one id the one that was there first stays: self, when it hears its id from another host or
+ * port, asks there how long that node has been up. (From its own host and port comes its echo, or its former
+ * self. Started within the milliseconds that the question takes, both go.)
+ *
  * Of two that lead one group the one stands that was verified first: a second one, which will find that out and
  * exit, must not have the clients in the meantime. Only one that has been silent since the other's
  * verification, 500 ms ago or more, is passed over before it is dead: a newcomer's first three WHO are answered
@@ -96,6 +100,9 @@ enum membership_action_type {
     MEMBERSHIP_OTHER_LEADER, /* member announces itself (each time) as the leader of the group that self leads
                               */
     MEMBERSHIP_FULL,         /* members are evicted, or ignored, for want of room: such as member */
+    MEMBERSHIP_ASK_TWIN,     /* member is a node of self's id somewhere else: ask it WHO, then call
+                              * membership_twin_answered if it has answered */
+    MEMBERSHIP_OLDER_TWIN,   /* it lives, and was there before self, which must not go on */
     MEMBERSHIP_DUPLICATE_ID, /* somebody else announces self's node id from another host or port, or member's id
                                 is announced from two in turn */
 };
@@ -120,6 +127,9 @@ void membership_hear(struct membership *membership, const struct datagram *datag
  * broadcast. An answer with another node id than the member's is membership_verify_failed. */
 void membership_verified(struct membership *membership, const struct datagram *announce, int64_t now_ms);
 void membership_verify_failed(struct membership *membership, const char *node_id, int64_t now_ms);
+/* What a node of self's id, asked at another host or port, has answered; with its uptime, -1 if it told none.
+ */
+void membership_twin_answered(struct membership *membership, const struct datagram *announce);
 void membership_tick(struct membership *membership, int64_t now_ms); /* call every 50 ms or so */
 void membership_set_leader(struct membership *membership, bool leader,
                            int64_t now_ms); /* self's role: announced at once */
@@ -128,6 +138,8 @@ void membership_join_group(struct membership *membership, uint16_t group);
 
 bool membership_next(struct membership *membership, struct membership_action *out);
 
+int64_t membership_uptime_ms(const struct membership *membership,
+                             int64_t now_ms); /* of self, since the start */
 /* The facts of a member as its ANNOUNCE, ENDPOINTS and LEAVE datagrams carry them; the caller sets the verb. */
 void membership_describe(const struct member *member, struct datagram *out);
 

@@ -28,6 +28,7 @@ struct membership {
     int64_t ask_due_ms;   /* not after the first moment at which one that waits may be asked */
     int64_t sweep_due_ms; /* not after the first moment at which a member turns dead or is forgotten */
     int64_t full_due_ms;
+    int64_t twin_asked_ms;
     int64_t ticked_ms; /* NEVER: not yet */
     int64_t now_ms;    /* of the last event */
     size_t n_groups;

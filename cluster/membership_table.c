@@ -176,6 +176,9 @@ struct member *members_admit(struct membership *m, const struct datagram *announ
 /* ---- views ---- */
 
 const struct member *membership_self(const struct membership *m) { return m->self; }
+int64_t membership_uptime_ms(const struct membership *m, int64_t now_ms) {
+    return now_ms - m->self->first_heard_ms;
+}
 size_t membership_count(const struct membership *m) { return m->count; }
 const struct member *membership_at(const struct membership *m, size_t i) { return m->members[i]; }
 const struct member *membership_find(const struct membership *m, const char *node_id) {

@@ -13,7 +13,8 @@ enum field {
     FIELD_GROUP,
     FIELD_LEADER,
     FIELD_API,
-    FIELD_REDIS
+    FIELD_REDIS,
+    FIELD_UPTIME
 };
 
 enum { MOST_FIELDS = 5 };
@@ -29,6 +30,7 @@ static const struct row {
     {"ENDPOINTS", DATAGRAM_ENDPOINTS, true, {FIELD_NODE_ID, FIELD_API, FIELD_REDIS}},
     {"WHO", DATAGRAM_WHO, true, {FIELD_NONE}},
     {"LEAVE", DATAGRAM_LEAVE, true, {FIELD_NODE_ID}},
+    {"UPTIME", DATAGRAM_UPTIME, true, {FIELD_NODE_ID, FIELD_UPTIME}},
 };
 
 static bool is_letter_or_digit(char c) {
@@ -68,6 +70,15 @@ static bool read_number(struct slice text, uint16_t least, uint16_t most, uint16
     return true;
 }
 
+static bool read_duration(struct slice text, int64_t *out_ms) {
+    uint64_t number;
+    if (!num_parse_u64(text, &number) || number > INT64_MAX) {
+        return false;
+    }
+    *out_ms = (int64_t)number;
+    return true;
+}
+
 static bool read_truth(struct slice text, bool *out) {
     *out = slice_equals(text, SLICE("true"));
     return *out || slice_equals(text, SLICE("false"));
@@ -89,6 +100,8 @@ static bool read_field(enum field field, struct slice text, struct datagram *out
         return read_number(text, 1, UINT16_MAX, &out->api_port);
     case FIELD_REDIS:
         return read_number(text, 1, UINT16_MAX, &out->redis_port);
+    case FIELD_UPTIME:
+        return read_duration(text, &out->uptime_ms);
     case FIELD_NONE:
         break;
     }
@@ -162,6 +175,8 @@ static char *put_field(char *to, enum field field, const struct datagram *datagr
         return to + num_write_u64(to, datagram->api_port);
     case FIELD_REDIS:
         return to + num_write_u64(to, datagram->redis_port);
+    case FIELD_UPTIME:
+        return to + num_write_u64(to, (uint64_t)datagram->uptime_ms);
     case FIELD_NONE:
         break;
     }

@@ -5,8 +5,12 @@
  *   WHO
  *   LEAVE|nodeID
  *
- * The same texts travel as lines on the TCP port in answer to WHO. An LF, or CR LF, at the end is tolerated.
- * Fields behind the last one are of the future, and ignored, but in ANNOUNCE, which is specified.
+ * The same texts travel as lines on the TCP port in answer to WHO, and only there, behind them:
+ *
+ *   UPTIME|nodeID|ms
+ *
+ * An LF, or CR LF, at the end is tolerated. Fields behind the last one are of the future, and ignored, but in
+ * ANNOUNCE, which is specified.
  */
 #ifndef KVNODE_PROTOCOL_DATAGRAM_H
 #define KVNODE_PROTOCOL_DATAGRAM_H
@@ -16,7 +20,7 @@
 
 #include <stdint.h>
 
-enum datagram_verb { DATAGRAM_ANNOUNCE, DATAGRAM_ENDPOINTS, DATAGRAM_WHO, DATAGRAM_LEAVE };
+enum datagram_verb { DATAGRAM_ANNOUNCE, DATAGRAM_ENDPOINTS, DATAGRAM_WHO, DATAGRAM_LEAVE, DATAGRAM_UPTIME };
 
 struct datagram {
     enum datagram_verb verb;
@@ -26,6 +30,7 @@ struct datagram {
     uint16_t group;                        /* ANNOUNCE: 0 to LIMIT_GROUP */
     bool leader;                           /* ANNOUNCE: "true" or "false" */
     uint16_t api_port, redis_port;         /* ENDPOINTS; never 0 */
+    int64_t uptime_ms;                     /* UPTIME: how long the node has been there */
 };
 
 enum datagram_result {

@@ -74,6 +74,34 @@ static void rebuild_ring(struct node *node) {
     }
 }
 
+static void begin_stop(struct node *node) {
+    if (node->stop_at_ms != 0) {
+        return;
+    }
+    node->stop_at_ms = loop_monotonic_ms(node->loop) + STOP_WITHIN_MS;
+    discovery_leave(node->discovery);
+    listener_destroy(&node->resp_listener);
+    listener_destroy(&node->rest_listener);
+    replication_stop(node->replication);
+    net_drain_all(node->net, CLOSE_SHUTDOWN);
+    ev_timer_start(loop_ev(node->loop), &node->stop_timer);
+}
+
+static void on_fatal(void *context, const char *message) {
+    struct node *node = context;
+    snprintf(node->fatal, sizeof(node->fatal), "%s", message);
+    begin_stop(node);
+}
+
+/* "two nodes with one id (the later one exits with a line)": LEAVE would be taken for the other's. */
+static void make_way_for(struct node *node, const struct member *twin) {
+    char message[sizeof(node->fatal)];
+    snprintf(message, sizeof(message), "node %s runs already, at %s:%u: each node needs an id of its own (-id)",
+             twin->id, twin->host, twin->port);
+    discovery_fall_silent(node->discovery);
+    on_fatal(node, message);
+}
+
 static void on_membership_action(void *context, const struct membership_action *action) {
     struct node *node = context;
     const struct member *member = &action->member;
@@ -89,6 +117,7 @@ static void on_membership_action(void *context, const struct membership_action *
         [MEMBERSHIP_OTHER_LEADER] = {"other-leader", LOG_INFO},
         [MEMBERSHIP_FULL] = {"too-many-members", LOG_WARN},
         [MEMBERSHIP_DUPLICATE_ID] = {"duplicate-id", LOG_WARN},
+        [MEMBERSHIP_OLDER_TWIN] = {"older-twin", LOG_ERROR},
     };
     if (action->type == MEMBERSHIP_GROUP_JOINED) { /* which of its nodes made it join may not be known */
         log_write(&node->log, LOG_INFO, "group-joined", "group=%u", member->group);
@@ -112,6 +141,9 @@ static void on_membership_action(void *context, const struct membership_action *
         break;
     case MEMBERSHIP_OTHER_LEADER:
         replication_other_leader(node->replication, member);
+        break;
+    case MEMBERSHIP_OLDER_TWIN:
+        make_way_for(node, member);
         break;
     default:
         break;
@@ -144,19 +176,6 @@ static void on_leader(void *context) {
 
 /* --- Stopping --- */
 
-static void begin_stop(struct node *node) {
-    if (node->stop_at_ms != 0) {
-        return;
-    }
-    node->stop_at_ms = loop_monotonic_ms(node->loop) + STOP_WITHIN_MS;
-    discovery_leave(node->discovery);
-    listener_destroy(&node->resp_listener);
-    listener_destroy(&node->rest_listener);
-    replication_stop(node->replication);
-    net_drain_all(node->net, CLOSE_SHUTDOWN);
-    ev_timer_start(loop_ev(node->loop), &node->stop_timer);
-}
-
 static void on_stop_timer(struct ev_loop *ev, ev_timer *timer, int events) {
     (void)ev, (void)events;
     struct node *node = timer->data;
@@ -175,12 +194,6 @@ static void on_signal(struct ev_loop *ev, ev_signal *signal, int events) {
 static void on_stop_asked(void *context) {
     struct node *node = context;
     log_write(&node->log, LOG_INFO, "stopping", "text=\"a client has asked for it\"");
-    begin_stop(node);
-}
-
-static void on_fatal(void *context, const char *message) {
-    struct node *node = context;
-    snprintf(node->fatal, sizeof(node->fatal), "%s", message);
     begin_stop(node);
 }
 

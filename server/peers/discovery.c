@@ -65,8 +65,17 @@ static void on_probed(void *context, const char *node_id, const struct datagram 
     discovery_run_actions(discovery);
 }
 
+static void on_twin_probed(void *context, const char *node_id, const struct datagram *announce) {
+    (void)node_id;
+    struct discovery *discovery = context;
+    if (announce != NULL) {
+        membership_twin_answered(discovery->config.membership, announce);
+        discovery_run_actions(discovery);
+    }
+}
+
 static void verify(struct discovery *discovery, const struct member *member) {
-    if (!probe_start(discovery->config.net, member, on_probed, discovery)) {
+    if (!probe_start(discovery->config.net, member, false, on_probed, discovery)) {
         log_write(discovery->config.log, LOG_WARN, "cannot-dial", "node=%s host=%s port=%u", member->id,
                   log_quote(member->host), member->port);
         membership_verify_failed(discovery->config.membership, member->id, now_of(discovery));
@@ -92,6 +101,9 @@ void discovery_run_actions(struct discovery *discovery) {
             break;
         case MEMBERSHIP_VERIFY:
             verify(discovery, &action.member);
+            break;
+        case MEMBERSHIP_ASK_TWIN: /* who cannot be asked now is heard again */
+            probe_start(discovery->config.net, &action.member, true, on_twin_probed, discovery);
             break;
         default:
             discovery->config.on_action(discovery->config.context, &action);
@@ -171,7 +183,12 @@ void discovery_start(struct discovery *discovery) {
     discovery_run_actions(discovery);
 }
 
+void discovery_fall_silent(struct discovery *discovery) { discovery->left = true; }
+
 void discovery_leave(struct discovery *discovery) {
+    if (discovery->left) {
+        return;
+    }
     struct datagram datagram = {.verb = DATAGRAM_LEAVE};
     membership_describe(membership_self(discovery->config.membership), &datagram);
     send_datagram(discovery, &datagram);

@@ -23,7 +23,7 @@ struct discovery_config {
     const char *broadcast;
     uint16_t port;
     void *context;
-    /* Every action of membership but the ones that discovery carries out itself (SEND_*, VERIFY). */
+    /* Every action of membership but the ones that discovery carries out itself (SEND_*, VERIFY, ASK_TWIN). */
     void (*on_action)(void *context, const struct membership_action *action);
 };
 
@@ -32,6 +32,8 @@ struct discovery *discovery_create(const struct discovery_config *config, const 
 void discovery_destroy(struct discovery **discovery);
 void discovery_start(struct discovery *discovery); /* announces, asks WHO */
 void discovery_leave(struct discovery *discovery); /* says LEAVE; announces no more */
+/* Announces no more, and says no LEAVE: this node's id is another's. */
+void discovery_fall_silent(struct discovery *discovery);
 /* Carries out what an event given to membership by somebody else has queued. */
 void discovery_run_actions(struct discovery *discovery);
 const struct discovery_stats *discovery_stats(const struct discovery *discovery);

@@ -18,14 +18,16 @@ static void log_link(const struct inbound *inbound, enum log_level level, const 
 
 static void send_facts(struct inbound *inbound) {
     const struct member *self = membership_self(inbound->replication->config.membership);
-    struct datagram datagram = {.verb = DATAGRAM_ANNOUNCE};
+    static const enum datagram_verb verbs[] = {DATAGRAM_ANNOUNCE, DATAGRAM_ENDPOINTS, DATAGRAM_UPTIME};
+    struct datagram datagram;
     struct buf *out = conn_out(inbound->conn);
     char text[LIMIT_DATAGRAM_BYTES];
     membership_describe(self, &datagram);
-    for (int i = 0; i < 2; i++) {
+    datagram.uptime_ms = membership_uptime_ms(inbound->replication->config.membership, now_of(inbound));
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        datagram.verb = verbs[i];
         buf_append(out, text, datagram_encode(&datagram, text));
         buf_append_byte(out, '\n');
-        datagram.verb = DATAGRAM_ENDPOINTS;
     }
 }
 

@@ -9,7 +9,8 @@ struct probe {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     probe_answer *answer;
     void *context;
-    bool answered;
+    bool with_uptime;
+    bool answered; /* announce is there */
     struct datagram announce;
 };
 
@@ -19,19 +20,33 @@ static void on_connected(struct conn *conn, void *session) {
     conn_flush(conn);
 }
 
-static size_t on_input(struct conn *conn, void *session, struct slice in) {
-    struct probe *probe = session;
-    const char *end = memchr(in.ptr, '\n', in.len);
-    if (end == NULL) {
-        return 0;
+/* ANNOUNCE comes first, UPTIME some lines behind it. False: this was the last line that is wanted. */
+static bool take_line(struct probe *probe, struct slice bytes) {
+    struct datagram said;
+    bool good = datagram_decode(bytes, &said) == DATAGRAM_OK;
+    if (!probe->answered) {
+        probe->answered = good && said.verb == DATAGRAM_ANNOUNCE;
+        probe->announce = said;
+        probe->announce.uptime_ms = -1;
+        return probe->answered && probe->with_uptime;
     }
-    struct datagram datagram;
-    size_t n = (size_t)(end - in.ptr);
-    probe->answered =
-        datagram_decode(slice_first(in, n), &datagram) == DATAGRAM_OK && datagram.verb == DATAGRAM_ANNOUNCE;
-    probe->announce = datagram;
-    conn_close(conn, CLOSE_QUIT);
-    return in.len;
+    if (good && said.verb == DATAGRAM_UPTIME && strcmp(said.node_id, probe->announce.node_id) == 0) {
+        probe->announce.uptime_ms = said.uptime_ms;
+        return false;
+    }
+    return true;
+}
+
+static size_t on_input(struct conn *conn, void *session, struct slice in) {
+    struct slice rest = in;
+    const char *end;
+    while (rest.len > 0 && (end = memchr(rest.ptr, '\n', rest.len)) != NULL) {
+        if (!take_line(session, slice_take_until(&rest, '\n'))) {
+            conn_close(conn, CLOSE_QUIT);
+            return in.len;
+        }
+    }
+    return in.len - rest.len;
 }
 
 static void on_close(struct conn *conn, void *session, enum close_reason reason) {
@@ -46,12 +61,13 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 static const struct conn_handler probe_handler = {
     .on_connected = on_connected, .on_input = on_input, .on_close = on_close};
 
-bool probe_start(struct net *net, const struct member *member, probe_answer *answer, void *context) {
+bool probe_start(struct net *net, const struct member *member, bool with_uptime, probe_answer *answer,
+                 void *context) {
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         return false;
     }
-    *probe = (struct probe){.answer = answer, .context = context};
+    *probe = (struct probe){.answer = answer, .context = context, .with_uptime = with_uptime};
     snprintf(probe->node_id, sizeof(probe->node_id), "%s", member->id);
     struct conn *conn = conn_dial(net, member->host, member->port, &probe_handler, probe, PROBE_INPUT_BYTES);
     if (conn == NULL) {

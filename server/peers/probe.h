@@ -6,13 +6,14 @@
 #include "server/net/conn.h"
 
 /* The answer: announce is what the node said of itself; NULL: it did not answer in PROBE_TIMEOUT_MS, or not
- * properly. */
+ * properly. Its uptime_ms is -1 if that was not asked for, or not told. */
 typedef void probe_answer(void *context, const char *node_id, const struct datagram *announce);
 
 enum { PROBE_TIMEOUT_MS = 2000 };
 
 /* answer is called exactly once, never before this returns, unless the net is destroyed first. False: could not
  * even begin. */
-bool probe_start(struct net *net, const struct member *member, probe_answer *answer, void *context);
+bool probe_start(struct net *net, const struct member *member, bool with_uptime, probe_answer *answer,
+                 void *context);
 
 #endif

@@ -1,7 +1,8 @@
 /* Any sequence of datagrams, answers and passing time: membership stays what it promises to be.
  *
  * The input is lines. Each is a datagram; behind a '!' it is the answer to WHO of the node that it names,
- * behind a '?' the id of a node that did not answer, and a '+' with digits lets so many ms pass. */
+ * behind a '?' the id of a node that did not answer, behind a '=' the answer of a node of self's id somewhere
+ * else, which says that it is older, and a '+' with digits lets so many ms pass. */
 #include "cluster/membership.h"
 
 #include <stdint.h>
@@ -57,6 +58,9 @@ static void check_actions(struct membership *membership, size_t *known) {
         *known -= action.type == MEMBERSHIP_MEMBER_GONE;
         require(action.type != MEMBERSHIP_MEMBER_DEAD || !action.member.alive);
         require(action.type != MEMBERSHIP_VERIFY || !action.member.verified);
+        bool twin = action.type == MEMBERSHIP_ASK_TWIN || action.type == MEMBERSHIP_OLDER_TWIN;
+        require(!twin || (strcmp(action.member.id, "self") == 0 && !action.member.self &&
+                          (action.member.port != 8000 || strcmp(action.member.host, "127.0.0.1") != 0)));
     }
     require(*known == membership_count(membership));
 }
@@ -76,8 +80,11 @@ static void feed(struct membership *membership, struct slice line, int64_t *now_
         char id[LIMIT_NODE_ID_BYTES + 1] = "";
         memcpy(id, rest.ptr, slice_first(rest, LIMIT_NODE_ID_BYTES).len);
         membership_verify_failed(membership, id, *now_ms);
-    } else if (datagram_decode(kind == '!' ? rest : line, &datagram) != DATAGRAM_OK) {
+    } else if (datagram_decode(kind == '!' || kind == '=' ? rest : line, &datagram) != DATAGRAM_OK) {
         return;
+    } else if (kind == '=') {
+        datagram.uptime_ms = INT64_MAX;
+        membership_twin_answered(membership, &datagram);
     } else if (kind != '!') {
         membership_hear(membership, &datagram, *now_ms);
     } else if (datagram.verb == DATAGRAM_ANNOUNCE) {

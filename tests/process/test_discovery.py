@@ -4,7 +4,8 @@
 import re
 import time
 
-from harness import SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, main, wait_until
+from harness import SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, Node, main, wait_until
+from peers import FakeNode
 
 # What a busy machine may add to a time that a node keeps.
 SLACK_S = 0.5 if SANITIZE else 0.1
@@ -144,13 +145,53 @@ class Membership(ClusterTestCase):
             wait_until(lambda: 19998 in node.known_nodes(), 2, "the good datagram")
             self.assertEqual(node.known_nodes(), before | {19998})
 
-    def test_two_nodes_of_one_id_are_warned_about(self) -> None:
-        cluster = self.make_cluster(groups=1, followers=0)
-        leader = cluster.leader().start().wait_healthy()
-        for _ in range(2):
-            cluster.add_node().start(id="twin").wait_listening()
-        twins = r"level=warn event=duplicate-id node=twin address=127\.0\.0\.1:\d+ group=0 "
-        wait_until(lambda: re.search(twins, leader.log()), 12, "the leader has heard each twin again")
+    def assert_made_way(self, later: Node, first: Node) -> None:
+        self.assertEqual(later.wait_exit(), 1, later.log())
+        wanted = f"node twin runs already, at 127.0.0.1:{first.port}: each node needs an id of its own (-id)"
+        self.assertEqual(later.log().splitlines()[-1], f"kvnode: {wanted}")
+        self.assertTrue(first.is_running())
+
+    def test_of_two_nodes_with_one_id_the_later_exits(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        leader, first = cluster.leader().start(), cluster.followers()[0].start(id="twin")
+        cluster.wait_formed()
+        leader.set("key", "1")
+        cluster.wait_same_data()
+        for later in (cluster.add_node(), cluster.add_node(leader=True)):
+            cluster.nodes.remove(later)
+            self.assert_made_way(later.start(id="twin"), first)
+            self.assertRegex(first.log(), r"level=warn event=duplicate-id node=twin address=127\.0\.0\.1:\d+ group=0 ")
+            # It said no LEAVE, and the first says at once where it is: for nobody it is gone.
+            wait_until(lambda: leader.known_nodes() == {leader.port, first.port}, 2, "the first is known as before")
+            leader.set("key", later.name)
+            cluster.wait_same_data()
+        self.assertNotIn("event=member-gone node=twin", leader.log())
+
+    def test_who_comes_back_at_its_own_port_is_its_former_self(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        leader, first = cluster.leader().start(), cluster.followers()[0].start(id="twin")
+        cluster.wait_formed()
+        first.kill()
+        first.start().wait_healthy()
+        cluster.wait_formed()
+        first.kill()  # nor does one that nobody runs any more keep another away
+        later = cluster.add_node(id="twin").start().wait_healthy()
+        with cluster.discovery() as discovery:
+            discovery.send(f"ANNOUNCE|twin|127.0.0.1|{first.port}|0|false")
+        wait_until(lambda: "event=duplicate-id node=twin" in later.log(), what="it has heard that")
+        wait_until(lambda: leader.known_nodes() == {leader.port, later.port}, 2, "where it is")
+        self.assertTrue(later.is_running())
+
+    def test_two_others_of_one_id_are_warned_about(self) -> None:
+        leader = self.start_cluster(groups=1, followers=0).leader()
+        discovery = int(leader.flags["discovery_port"] or 0)
+        with FakeNode(discovery, "twin") as one:
+            wait_until(lambda: one.port in leader.known_nodes(), what="one is known")
+            with FakeNode(discovery, "twin") as other:
+                wait_until(lambda: other.port in leader.known_nodes(), what="it seems to have moved")
+            one.announce()
+            twins = rf"level=warn event=duplicate-id node=twin address=127\.0\.0\.1:{one.port} group=0 "
+            wait_until(lambda: re.search(twins, leader.log()), what="the leader has heard each twin again")
 
     def test_a_flood_of_strangers_keeps_nobody_out(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)

@@ -89,7 +89,7 @@ class Messages(ClusterTestCase):
         self.assertRegex(answer, rb"^ANNOUNCE\|", "read on after the proof")
         self.assertEqual(listener.read_reply(), [b"message", b"a|b", b"two\nlines"])
         with peer:
-            peer.read_line()  # ENDPOINTS
+            peer.read_lines_until(lambda line: line.startswith(b"UPTIME|"))
             peer.send_line("MESSAGE|a%7Cb")
             self.assertTrue(peer.read_line().startswith(b"ERROR|"))
             self.assertTrue(peer.is_closed())

@@ -500,6 +500,7 @@ class BadLines(ClusterTestCase):
                 peer.send_line("WHO")
                 self.assertRegex(peer.read_line(), rb"^ANNOUNCE\|")
                 self.assertRegex(peer.read_line(), rb"^ENDPOINTS\|")
+                self.assertRegex(peer.read_line(), rb"^UPTIME\|")
                 for line in self.UNKNOWN:
                     peer.send_line(line)
                 peer.send_line("WHO")
@@ -519,6 +520,7 @@ class BadLines(ClusterTestCase):
                     announce = b"ANNOUNCE|%s|127.0.0.1|%d|0|%s" % (node_id, node.port, is_leader)
                     self.assertEqual(peer.read_line(), announce)
                     self.assertEqual(peer.read_line(), b"ENDPOINTS|%s|%d|%d" % (node_id, node.api, node.redis))
+                    self.assertRegex(peer.read_line(), rb"^UPTIME\|%s\|\d+$" % node_id)
 
 
 if __name__ == "__main__":

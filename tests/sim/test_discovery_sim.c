@@ -169,6 +169,8 @@ static void obey(struct world *world, size_t i) {
         case MEMBERSHIP_FULL:
             fail_msg("%s is full", id_of(world, i));
             break;
+        case MEMBERSHIP_ASK_TWIN:
+        case MEMBERSHIP_OLDER_TWIN:
         case MEMBERSHIP_DUPLICATE_ID:
             fail_msg("%s hears its own id from %s", id_of(world, i), action.member.host);
         }

@@ -53,6 +53,14 @@ static void test_the_other_datagrams(void **state) {
     assert_int_equal(datagram.redis_port, 6379);
     assert_encodes(&datagram, "ENDPOINTS|a1b2c3d4|9000|6379");
 
+    assert_int_equal(datagram_decode(SLICE("UPTIME|a1b2c3d4|9223372036854775807"), &datagram), DATAGRAM_OK);
+    assert_int_equal(datagram.verb, DATAGRAM_UPTIME);
+    assert_string_equal(datagram.node_id, "a1b2c3d4");
+    assert_true(datagram.uptime_ms == INT64_MAX);
+    assert_encodes(&datagram, "UPTIME|a1b2c3d4|9223372036854775807");
+    assert_malformed("UPTIME|a1b2c3d4|9223372036854775808");
+    assert_malformed("UPTIME|a1b2c3d4|-1");
+
     assert_int_equal(datagram_decode(SLICE("WHO"), &datagram), DATAGRAM_OK);
     assert_int_equal(datagram.verb, DATAGRAM_WHO);
     assert_string_equal(datagram.node_id, "");

@@ -30,6 +30,8 @@ static const char *const action_names[] = {
     [MEMBERSHIP_OTHER_LEADER] = "other-leader",
     [MEMBERSHIP_FULL] = "full",
     [MEMBERSHIP_DUPLICATE_ID] = "duplicate-id",
+    [MEMBERSHIP_ASK_TWIN] = "ask",
+    [MEMBERSHIP_OLDER_TWIN] = "older",
 };
 
 static void append_actions(struct scene *scene, char *text, size_t size) {
@@ -393,15 +395,55 @@ static void a_double_of_the_own_id_is_reported_every_5_s_at_most(void **state) {
     assert_string_equal(action.member.id, "self");
     assert_string_equal(action.member.host, "10.0.0.9");
     assert_int_equal(action.member.group, 4);
+    assert_true(membership_next(scene->membership, &action));
+    assert_int_equal(action.type, MEMBERSHIP_ASK_TWIN);
+    assert_string_equal(action.member.host, "10.0.0.9");
     hear(scene, "ANNOUNCE|self|10.0.0.1|8001|0|false");
     scene->now_ms += 4999;
     hear(scene, "ANNOUNCE|self|10.0.0.9|8000|4|true");
     assert_actions(scene, "");
     scene->now_ms += 1;
     hear(scene, "ANNOUNCE|self|10.0.0.9|8000|4|true");
-    assert_actions(scene, "duplicate-id:self");
+    assert_actions(scene, "duplicate-id:self ask:self");
     assert_string_equal(membership_self(scene->membership)->host, "10.0.0.1");
     assert_int_equal(membership_count(scene->membership), 1);
+    end(scene);
+}
+
+static void answer_of_twin(struct scene *scene, const char *announce, int64_t uptime_ms) {
+    struct datagram datagram = parse(announce);
+    datagram.uptime_ms = uptime_ms;
+    membership_twin_answered(scene->membership, &datagram);
+}
+
+static void of_two_nodes_with_one_id_the_later_goes(void **state) {
+    (void)state;
+    static const char twin[] = "ANNOUNCE|self|10.0.0.9|8000|4|true";
+    struct scene *scene = follower_scene();
+    scene->now_ms += 7000;
+    int64_t uptime_ms = membership_uptime_ms(scene->membership, scene->now_ms);
+    hear(scene, twin);
+    assert_actions(scene, "duplicate-id:self ask:self");
+    answer_of_twin(scene, twin, uptime_ms - 1); /* it is the later one, and finds that out */
+    answer_of_twin(scene, twin, -1);            /* it does not say */
+    answer_of_twin(scene, "ANNOUNCE|other|10.0.0.9|8000|4|true", INT64_MAX);
+    answer_of_twin(scene, "ANNOUNCE|self|10.0.0.1|8000|0|false",
+                   INT64_MAX); /* this node itself, by another way */
+    scene->now_ms += 100;
+    assert_actions(scene, "");
+    answer_of_twin(scene, twin, uptime_ms); /* as old, when it answered: later than when it was asked */
+    assert_actions(scene, "older:self");
+    end(scene);
+}
+
+/* The others take a node whose id is announced from elsewhere to have moved: it says at once where it is. */
+static void whoever_hears_its_own_id_from_elsewhere_announces_itself(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    assert_int_equal(pass(scene, 1000, MEMBERSHIP_SEND_FACTS), 0);
+    hear(scene, "ANNOUNCE|self|10.0.0.9|8000|4|true");
+    assert_actions(scene, "duplicate-id:self ask:self");
+    assert_int_equal(pass(scene, MEMBERSHIP_WHO_ANSWER_WITHIN_MS + TICK_MS, MEMBERSHIP_SEND_FACTS), 1);
     end(scene);
 }
 
@@ -851,6 +893,8 @@ int main(void) {
         cmocka_unit_test(a_node_at_a_new_address_has_to_say_its_ports_again),
         cmocka_unit_test(echoes_and_former_selves_are_ignored),
         cmocka_unit_test(a_double_of_the_own_id_is_reported_every_5_s_at_most),
+        cmocka_unit_test(of_two_nodes_with_one_id_the_later_goes),
+        cmocka_unit_test(whoever_hears_its_own_id_from_elsewhere_announces_itself),
         cmocka_unit_test(two_others_of_one_id_are_reported_when_one_is_heard_again),
         cmocka_unit_test(a_group_joins_the_ring_when_its_leader_has_answered),
         cmocka_unit_test(the_own_group_joins_when_its_leader_is_known),
