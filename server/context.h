@@ -29,6 +29,7 @@ struct server_stats {
     uint64_t redirects; /* MOVED and 307 */
 };
 
+struct clients;
 struct telemetry;
 
 struct command_context {
@@ -44,8 +45,9 @@ struct command_context {
     const struct options *options; /* as it was started */
     struct log *log;
     struct server_stats *stats;
-    struct settings *settings;   /* in force; changed by CONFIG SET alone */
-    struct telemetry *telemetry; /* server/dispatch/telemetry.h */
+    struct settings *settings;     /* in force; changed by CONFIG SET alone */
+    struct telemetry *telemetry;   /* server/dispatch/telemetry.h */
+    const struct clients *clients; /* server/clients/clients.h; NULL until RESP is served */
     /* The node stops, as at SIGTERM. */
     void (*stop)(void *node);
     void *node;

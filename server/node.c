@@ -328,6 +328,7 @@ static bool create_servers(struct node *node, const char **reason) {
     if (node->rest == NULL) {
         return false;
     }
+    node->context.clients = resp_server_clients(node->resp);
     config_apply_all(&node->context, resp_server_clients(node->resp));
     node->resp_listener =
         listen_on(node, node->settings.redis_port, resp_refusal, resp_server_accept, node->resp, reason);

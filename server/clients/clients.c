@@ -128,6 +128,7 @@ static void leave_features(struct client *client) {
 void clients_remove(struct client *client) {
     struct clients *clients = client->clients;
     leave_features(client);
+    clients->held_count -= client->holds != 0;
     forget_pending(client);
     buf_deinit(&client->pushes);
     for (size_t i = 0; i < CLIENT_TEXTS; i++) {
@@ -255,6 +256,7 @@ void client_look_for(struct client *client) {
 }
 
 void client_hold(struct client *client, enum client_gate why) {
+    client->clients->held_count += client->holds == 0;
     client->holds |= (uint32_t)why;
     conn_pause(client->conn);
     look_later(client);
@@ -268,6 +270,7 @@ void client_release(struct client *client, enum client_gate why) {
     if (client->holds != 0) {
         return;
     }
+    client->clients->held_count--;
     conn_set_deadline(client->conn, client_idle_deadline(client->clients));
     if (!client->answering) {
         conn_resume(client->conn);

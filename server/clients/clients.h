@@ -21,6 +21,7 @@ struct clients {
     struct feature_masks with;   /* which of them have what */
     struct client *first, *last; /* oldest first */
     size_t count;
+    size_t held_count;    /* of them, those that are held back */
     size_t counted_bytes; /* of memory, of all of them: limits.c */
     uint64_t last_id;
     uint32_t gates;         /* enum client_gate: the features that are on for all clients */

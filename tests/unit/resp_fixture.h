@@ -168,6 +168,7 @@ static inline int set_up(void **state) {
                                             .stop = on_stop,
                                             .node = &node};
     node.server = resp_server_create(&node.context, &all_commands, &all_features);
+    node.context.clients = resp_server_clients(node.server);
     config_apply_all(&node.context, resp_server_clients(node.server));
     buf_init(&node.received, SIZE_MAX);
     connect_client();

@@ -125,6 +125,30 @@ static void test_fields_that_tell(void **state) {
     check_contains("INFO server", "/unit_test_info\r\n");
 }
 
+/* Whoever has a command that is not run yet is blocked: by CLIENT PAUSE, too. */
+static void test_blocked_clients(void **state) {
+    (void)state;
+    says('a', "CLIENT PAUSE 60000 WRITE", "+OK\r\n");
+    turn_to('b');
+    send_bytes(SLICE("SET k v\r\n"));
+    hears('b', "");
+    turn_to('a');
+    assert_true(info_number("clients", "blocked_clients") == 1);
+    says('a', "CLIENT UNPAUSE", "+OK\r\n");
+    hears('b', "+OK\r\n");
+    turn_to('a');
+    assert_true(info_number("clients", "blocked_clients") == 0);
+}
+
+/* Nothing is saved: every change is one since. */
+static void test_changes_since_the_last_save(void **state) {
+    (void)state;
+    turn_to('a');
+    double before = info_number("persistence", "rdb_changes_since_last_save");
+    says('a', "SET k v\r\nINCR n\r\nDEL k\r\nCONFIG RESETSTAT", "+OK\r\n:1\r\n:1\r\n+OK\r\n");
+    assert_true(info_number("persistence", "rdb_changes_since_last_save") >= before + 3);
+}
+
 static void test_time_over_the_limit_of_memory(void **state) {
     (void)state;
     says('a', "SET k v", "+OK\r\n");
@@ -246,6 +270,8 @@ int main(void) {
         client_test(test_hits_and_misses),
         client_test(test_the_mean_ttl),
         client_test(test_fields_that_tell),
+        client_test(test_blocked_clients),
+        client_test(test_changes_since_the_last_save),
         client_test(test_time_over_the_limit_of_memory),
         client_test(test_stale_keys),
         client_test(test_slow_commands_are_all_seen),

@@ -1,8 +1,8 @@
 /* memory.c: MEMORY: where the memory is. */
-#include "server/clients/clients.h"
 #include "server/commands/rows.h"
-#include "server/dispatch/telemetry.h"
+#include "server/dispatch/command.h"
 #include "server/memory/allocator.h"
+#include "server/metrics.h"
 
 enum {
     TABLE_BYTES_A_KEY = 8, /* of the table's buckets: a place and a tag */
@@ -35,74 +35,72 @@ void command_memory_usage(struct request *request) {
 
 /* --- MEMORY STATS --- */
 
-struct stat {
+/* Redis's names, in its order; what kvnode has none of is 0. */
+static const struct stat {
     const char *name;
-    double value;
-    enum { STAT_NUMBER, STAT_RATIO, STAT_DATABASE } kind; /* DATABASE: its keys, for a map of what they cost */
+    enum { STAT_NOTHING, STAT_WHOLE, STAT_REAL, STAT_DATABASE } kind;
+    enum metric metric;
+} stats[] = {
+    {"peak.allocated", STAT_WHOLE, METRIC_process_peak},
+    {"total.allocated", STAT_WHOLE, METRIC_allocator_allocated},
+    {"startup.allocated", STAT_WHOLE, METRIC_used_memory_startup},
+    {"replication.backlog", STAT_WHOLE, METRIC_mem_replication_backlog},
+    {"clients.slaves", STAT_NOTHING, 0},
+    {"clients.normal", STAT_WHOLE, METRIC_mem_clients_normal},
+    {"cluster.links", STAT_NOTHING, 0},
+    {"aof.buffer", STAT_NOTHING, 0},
+    {"lua.caches", STAT_NOTHING, 0},
+    {"functions.caches", STAT_NOTHING, 0},
+    {"db.0", STAT_DATABASE, METRIC_keys},
+    {"overhead.total", STAT_WHOLE, METRIC_used_memory_overhead},
+    {"keys.count", STAT_WHOLE, METRIC_keys},
+    {"keys.bytes-per-key", STAT_WHOLE, METRIC_bytes_per_key},
+    {"dataset.bytes", STAT_WHOLE, METRIC_used_memory},
+    {"dataset.percentage", STAT_REAL, METRIC_used_memory_dataset_perc},
+    {"peak.percentage", STAT_REAL, METRIC_process_of_peak},
+    {"allocator.allocated", STAT_WHOLE, METRIC_allocator_allocated},
+    {"allocator.active", STAT_WHOLE, METRIC_allocator_active},
+    {"allocator.resident", STAT_WHOLE, METRIC_allocator_resident},
+    {"allocator-fragmentation.ratio", STAT_REAL, METRIC_allocator_frag_ratio},
+    {"allocator-fragmentation.bytes", STAT_WHOLE, METRIC_allocator_frag_bytes},
+    {"allocator-rss.ratio", STAT_REAL, METRIC_allocator_rss_ratio},
+    {"allocator-rss.bytes", STAT_WHOLE, METRIC_allocator_rss_bytes},
+    {"rss-overhead.ratio", STAT_REAL, METRIC_rss_overhead_ratio},
+    {"rss-overhead.bytes", STAT_WHOLE, METRIC_rss_overhead_bytes},
+    {"fragmentation", STAT_REAL, METRIC_mem_fragmentation_ratio},
+    {"fragmentation.bytes", STAT_WHOLE, METRIC_mem_fragmentation_bytes},
 };
 
-static double ratio(size_t of, size_t to) { return to == 0 ? 0 : (double)of / (double)to; }
+static void reply_database(struct resp_reply *reply, int64_t keys) {
+    resp_map(reply, 3);
+    resp_bulk_text(reply, "overhead.hashtable.main");
+    resp_integer(reply, keys * TABLE_BYTES_A_KEY);
+    resp_bulk_text(reply, "overhead.hashtable.expires");
+    resp_integer(reply, 0);
+    resp_bulk_text(reply, "overhead.hashtable.slot-to-keys");
+    resp_integer(reply, 0);
+}
 
-static void reply_stat(struct resp_reply *reply, const struct stat *stat) {
+static void reply_stat(struct resp_reply *reply, const struct stat *stat, const struct metrics *metrics) {
     resp_bulk_text(reply, stat->name);
     if (stat->kind == STAT_DATABASE) {
-        resp_map(reply, 3);
-        resp_bulk_text(reply, "overhead.hashtable.main");
-        resp_integer(reply, (int64_t)stat->value * TABLE_BYTES_A_KEY);
-        resp_bulk_text(reply, "overhead.hashtable.expires");
-        resp_integer(reply, 0);
-        resp_bulk_text(reply, "overhead.hashtable.slot-to-keys");
-        resp_integer(reply, 0);
-    } else if (stat->kind == STAT_NUMBER) {
-        resp_integer(reply, (int64_t)stat->value);
+        reply_database(reply, metrics_integer(metrics, stat->metric));
+    } else if (stat->kind == STAT_REAL) {
+        resp_double(reply, metrics_real(metrics, stat->metric));
     } else {
-        resp_double(reply, stat->value);
+        resp_integer(reply, stat->kind == STAT_NOTHING ? 0 : metrics_integer(metrics, stat->metric));
     }
 }
 
-/* Redis's names, in its order; what kvnode has none of is 0. */
 void command_memory_stats(struct request *request) {
-    const struct command_context *context = request->context;
-    size_t dataset = keyspace_used_bytes(context->keyspace), keys = keyspace_count(context->keyspace);
-    struct allocator_stats heap;
-    allocator_read(&heap);
-    double allocated = (double)heap.allocated, active = (double)heap.active;
-    double resident = (double)heap.resident, process = (double)heap.process;
-    const struct stat stats[] = {
-        {"peak.allocated", (double)heap.peak, STAT_NUMBER},
-        {"total.allocated", allocated, STAT_NUMBER},
-        {"startup.allocated", (double)context->telemetry->startup_bytes, STAT_NUMBER},
-        {"replication.backlog", (double)history_backlog_bytes(context->history), STAT_NUMBER},
-        {"clients.slaves", 0, STAT_NUMBER},
-        {"clients.normal", (double)request->client->clients->counted_bytes, STAT_NUMBER},
-        {"cluster.links", 0, STAT_NUMBER},
-        {"aof.buffer", 0, STAT_NUMBER},
-        {"lua.caches", 0, STAT_NUMBER},
-        {"functions.caches", 0, STAT_NUMBER},
-        {"db.0", (double)keys, STAT_DATABASE},
-        {"overhead.total", allocated - (double)dataset, STAT_NUMBER},
-        {"keys.count", (double)keys, STAT_NUMBER},
-        {"keys.bytes-per-key", ratio(dataset, keys), STAT_NUMBER},
-        {"dataset.bytes", (double)dataset, STAT_NUMBER},
-        {"dataset.percentage", 100 * ratio(dataset, heap.allocated), STAT_RATIO},
-        {"peak.percentage", 100 * ratio(heap.process, heap.peak), STAT_RATIO},
-        {"allocator.allocated", allocated, STAT_NUMBER},
-        {"allocator.active", active, STAT_NUMBER},
-        {"allocator.resident", resident, STAT_NUMBER},
-        {"allocator-fragmentation.ratio", ratio(heap.active, heap.allocated), STAT_RATIO},
-        {"allocator-fragmentation.bytes", active - allocated, STAT_NUMBER},
-        {"allocator-rss.ratio", ratio(heap.resident, heap.active), STAT_RATIO},
-        {"allocator-rss.bytes", resident - active, STAT_NUMBER},
-        {"rss-overhead.ratio", ratio(heap.process, heap.resident), STAT_RATIO},
-        {"rss-overhead.bytes", process - resident, STAT_NUMBER},
-        {"fragmentation", ratio(heap.process, heap.allocated), STAT_RATIO},
-        {"fragmentation.bytes", process - allocated, STAT_NUMBER},
-    };
+    struct metrics metrics;
+    metrics_read(request->context, &metrics);
     const size_t count = sizeof(stats) / sizeof(stats[0]);
-    resp_map(&request->reply, keys == 0 ? count - 1 : count);
+    bool is_empty = metrics_integer(&metrics, METRIC_keys) == 0;
+    resp_map(&request->reply, is_empty ? count - 1 : count);
     for (size_t i = 0; i < count; i++) {
-        if (keys > 0 || stats[i].kind != STAT_DATABASE) { /* as Redis, not of an empty one */
-            reply_stat(&request->reply, &stats[i]);
+        if (!is_empty || stats[i].kind != STAT_DATABASE) { /* as Redis, not of an empty one */
+            reply_stat(&request->reply, &stats[i], &metrics);
         }
     }
 }
