@@ -103,7 +103,7 @@ static void forget_pending(struct client *client) {
     }
 }
 
-void client_forget_state(struct client *client) {
+static void forget_state(struct client *client) {
     const struct clients *clients = client->clients;
     for (uint32_t bits = clients->with.end; bits != 0;) {
         clients_next_feature(clients, &bits)->end(client);
@@ -111,7 +111,7 @@ void client_forget_state(struct client *client) {
 }
 
 void client_reset(struct client *client) {
-    client_forget_state(client);
+    forget_state(client);
     client->protocol = 2;
     client->no_evict = client->no_touch = false;
     begin(client);
@@ -119,7 +119,7 @@ void client_reset(struct client *client) {
 
 static void leave_features(struct client *client) {
     const struct clients *clients = client->clients;
-    client_forget_state(client);
+    forget_state(client);
     for (uint32_t bits = clients->with.gone; bits != 0;) {
         clients_next_feature(clients, &bits)->gone(client);
     }

@@ -64,8 +64,6 @@ void client_release(struct client *client, enum client_gate why);
  * more (shutdown) gets some seconds for the replies that it is owed. */
 void client_look_for(struct client *client);
 
-/* Ends what it has of every feature. */
-void client_forget_state(struct client *client);
 /* As if it had just connected (RESET), but for its id and name. */
 void client_reset(struct client *client);
 

@@ -38,7 +38,8 @@ struct resp_session {
     struct resp_request parser;
     bool in_callback; /* commands are being run: on_close leaves freeing to their caller */
     bool closed;
-    bool ended; /* the peer sends no more */
+    bool ended;   /* the peer sends no more */
+    bool drained; /* its client has left */
 };
 
 /* --- A batch
@@ -135,10 +136,11 @@ static bool takes_commands(const struct resp_session *session) {
     return !session->closed && client_takes_commands(&session->client) && !conn_out_full(session->client.conn);
 }
 
-/* Nothing more is said to the client but what is written already: so it hears no messages either, and counts as
- * no subscriber, though the connection may linger for a while. */
+/* Nothing more is said to the client but what is written already: so it is no client any more, hears no
+ * messages, and is in no list, though the connection may linger for a while. */
 static void drain(struct resp_session *session, enum close_reason reason) {
-    client_forget_state(&session->client);
+    clients_remove(&session->client);
+    session->drained = true;
     conn_drain(session->client.conn, reason);
 }
 
@@ -146,6 +148,7 @@ static void refuse_malformed(struct resp_session *session) {
     struct client *client = &session->client;
     struct buf *out = conn_out(client->conn);
     session->server->context->stats->protocol_errors++;
+    client_deliver(client);
     buf_append_text(out, "-ERR ");
     resp_request_append_reason(&session->parser, out);
     buf_append_text(out, "\r\n");
@@ -234,6 +237,8 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
         conn_close(conn, CLOSE_PROTOCOL);
     } else if (session->client.leaving) {
         drain(session, CLOSE_QUIT);
+    } else if (session->drained) {
+        return consumed;
     } else if (is_over_limit(session, in.len - consumed, &reason)) {
         conn_close(conn, reason);
     } else {
@@ -281,7 +286,9 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     struct server_stats *stats = session->server->context->stats;
     stats->clients--;
     stats->resp_clients--;
-    clients_remove(&session->client);
+    if (!session->drained) {
+        clients_remove(&session->client);
+    }
     session->closed = true;
     if (!session->in_callback) {
         free(session);

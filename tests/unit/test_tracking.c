@@ -341,6 +341,22 @@ static void test_leaving(void **state) {
     says('a', "PING", "+PONG\r\n");
 }
 
+/* Its connection is still there, for its peer has not closed it. */
+static void test_a_target_that_quits(void **state) {
+    (void)state;
+    says('b', "CLIENT ID", ":2\r\n");
+    says('a', "CLIENT TRACKING ON REDIRECT 2\r\nGET x", "+OK\r\n$-1\r\n");
+    says('b', "QUIT", "+OK\r\n");
+    says('c', "SET x 1", "+OK\r\n");
+    check_contains("CLIENT LIST TYPE normal", "id=1 ");
+    check("CLIENT LIST ID 2", "$0\r\n\r\n");
+    check("CLIENT KILL ID 2", ":0\r\n");
+    check_contains("INFO clients", "tracking_clients:1\r\n");
+    check_contains("INFO clients", "resp_clients:3\r\n"); /* connections: it counts for maxclients */
+    turn_to('a');
+    check_contains("CLIENT TRACKINGINFO", "broken_redirect");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         client_test(test_a_key_that_was_read),
@@ -362,6 +378,7 @@ int main(void) {
         client_test(test_eviction_is_told_to_noloop),
         client_test(test_expiry_for_room_is_told_to_noloop),
         client_test(test_leaving),
+        client_test(test_a_target_that_quits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
