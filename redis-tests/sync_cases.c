@@ -89,6 +89,7 @@ void case_connection_state(struct test *test) {
     expect(test, leader, between(1, INT64_MAX), "CLIENT ID");
     expect(test, leader, status("OK"), "SELECT 0");
     expect(test, leader, error("ERR SELECT is not allowed in cluster mode"), "SELECT 1");
+    expect(test, leader, status("OK"), "SELECT 0");
     redisContext *other = redisConnect(test->host, test->ports[0]);
     expect(test, other, nil(), "CLIENT GETNAME");
     redisFree(other);

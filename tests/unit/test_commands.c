@@ -430,6 +430,7 @@ static void test_connection(void **state) {
     check("SELECT 0", "+OK\r\n");
     check("SELECT 1", "-ERR SELECT is not allowed in cluster mode\r\n");
     check("SELECT x", "-ERR value is not an integer or out of range\r\n");
+    check("SELECT 0", "+OK\r\n");
     check("CLIENT GETNAME", "$-1\r\n");
     check("CLIENT SETNAME \"a b\"",
           "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
@@ -444,6 +445,27 @@ static void test_connection(void **state) {
     check_contains("CLIENT ID", ":");
     check("QUIT a b\r\nPING", "+OK\r\n");
     expect_closed();
+}
+
+/* What comes behind a refused SELECT is not meant for database 0. */
+static void test_another_database(void **state) {
+    (void)state;
+#define OTHER                                                                                                  \
+    "-ERR There is no other database than 0, and this connection has asked for one: "                          \
+    "SELECT 0, RESET or HELLO goes on\r\n"
+    static const char *const back[][2] = {{"SELECT 0", "+OK\r\n"}, {"RESET", "+RESET\r\n"}, {"HELLO", NULL}};
+    for (size_t i = 0; i < sizeof(back) / sizeof(back[0]); i++) {
+        check("SELECT 1\r\nSET k v\r\nMULTI\r\nPING\r\nSELECT x\r\nGET k",
+              "-ERR SELECT is not allowed in cluster mode\r\n" OTHER OTHER OTHER
+              "-ERR value is not an integer or out of range\r\n" OTHER);
+        if (back[i][1] != NULL) {
+            check(back[i][0], back[i][1]);
+        } else {
+            check_contains(back[i][0], "$6\r\nserver\r\n");
+        }
+        check("GET k", "$-1\r\n");
+    }
+#undef OTHER
 }
 
 static void test_protocol_errors_close(void **state) {
@@ -636,6 +658,7 @@ int main(void) {
         test(test_two_groups),
         test(test_a_follower),
         test(test_connection),
+        test(test_another_database),
         test(test_protocol_errors_close),
         test(test_http_is_cut),
         test(test_info),

@@ -43,11 +43,30 @@ void command_select(struct request *request) {
         return;
     }
     if (index != 0) {
+        request->client->gates |= GATE_OTHER_DATABASE;
         resp_errorf(&request->reply, "ERR SELECT is not allowed in cluster mode");
         return;
     }
+    request->client->gates &= ~(uint32_t)GATE_OTHER_DATABASE;
     reply_ok(request);
 }
+
+/* The feature: on after a SELECT of another database. A client that has not looked at the answer, or passes
+ * over it, would go on in database 0, with other data than it thinks. */
+
+static enum feature_verdict wants_database(struct request *request) {
+    if ((request->command->flags & COMMAND_NO_AUTH) != 0 || request->command->run == command_select) {
+        return FEATURE_GO;
+    }
+    resp_errorf(&request->reply,
+                "ERR There is no other database than 0, and this connection has asked for one: "
+                "SELECT 0, RESET or HELLO goes on");
+    return FEATURE_REFUSED;
+}
+
+static void forget_database(struct client *client) { client->gates &= ~(uint32_t)GATE_OTHER_DATABASE; }
+
+const struct feature feature_database = {.arrive = wants_database, .begin = forget_database};
 
 void command_cross_protocol(struct request *request) { request->client->cut = true; }
 
@@ -157,6 +176,7 @@ void command_hello(struct request *request) {
     if (hello.name.ptr != NULL && !client_set_name(request, hello.name)) {
         return;
     }
+    forget_database(client);
     if (hello.protocol != 0) {
         client->protocol = (uint8_t)hello.protocol;
         request->reply.version = (int)hello.protocol;
