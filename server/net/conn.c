@@ -296,7 +296,14 @@ struct buf *conn_out(struct conn *conn) {
 
 int64_t conn_output_offered_ms(const struct conn *conn) { return conn->offered_ms; }
 
-size_t conn_pending_bytes(const struct conn *conn) { return buf_used(&conn->out) + buf_used(&conn->in); }
+size_t conn_pending_bytes(const struct conn *conn) {
+    return buf_used(&conn->out) + buf_used(&conn->in) + conn->offered_bytes;
+}
+
+size_t conn_input_room(const struct conn *conn) {
+    size_t scratch = conn->offered_bytes < CONN_SCRATCH_BYTES ? CONN_SCRATCH_BYTES - conn->offered_bytes : 0;
+    return conn->offered_bytes > 0 ? scratch : conn->in.capacity - buf_used(&conn->in);
+}
 
 void conn_flush(struct conn *conn) {
     if (conn->state == CONN_CLOSED) {

@@ -108,6 +108,7 @@ struct buf *conn_out(struct conn *conn);
  * some: as long as output is pending, this is when the peer last made room for it. */
 int64_t conn_output_offered_ms(const struct conn *conn);
 size_t conn_pending_bytes(const struct conn *conn); /* output not yet written, input not yet consumed */
+size_t conn_input_room(const struct conn *conn);    /* what else the buffer would take that has its input */
 /* The output is over the high mark: stop producing, consume no more input, return. */
 static inline bool conn_out_full(struct conn *conn) { return buf_used(conn_out(conn)) >= CONN_OUT_HIGH_BYTES; }
 void conn_flush(

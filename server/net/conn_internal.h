@@ -34,6 +34,7 @@ struct conn {
     struct buf in;  /* the left-over of the input */
     struct buf out; /* what the socket has not taken yet */
     size_t max_input_bytes;
+    size_t offered_bytes;  /* of input that on_input is at work on, and that is not in `in` */
     size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
     struct deadline deadline;
     int64_t offered_ms;    /* when output was last offered to the socket */

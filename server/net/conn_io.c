@@ -187,7 +187,10 @@ static size_t receive(struct conn *conn, char *to, size_t n) {
 static size_t offer(struct conn *conn, struct slice input) {
     size_t expected = conn->expected_bytes;
     conn->expected_bytes = 0;
+    bool is_own = buf_used(&conn->in) > 0 && input.ptr == buf_slice(&conn->in).ptr;
+    conn->offered_bytes = is_own ? 0 : input.len;
     size_t consumed = conn->handler->on_input(conn, conn->session, input);
+    conn->offered_bytes = 0;
     assert(consumed <= input.len);
     if (consumed == 0 && conn->expected_bytes == 0) {
         conn->expected_bytes = expected;

@@ -292,6 +292,26 @@ static void test_monitor(void **state) {
 
 /* --- Parameters */
 
+/* CLIENT LIST counts the input that is being worked on, and output as Redis does: 16 KB, then blocks of that.
+ */
+static void test_what_waits_for_a_client(void **state) {
+    (void)state;
+    check_contains("PING\r\nCLIENT INFO", " obl=7 oll=0 omem=0 ");
+    check_contains("CLIENT INFO", " qbuf=32 qbuf-free="); /* with ECHO end-of-reply */
+    turn_to('a');
+    says('a', "SETRANGE big 999999 x", ":1000000\r\n");
+    says('b', "CLIENT ID", ":2\r\n");
+    for (int i = 0; i < 5; i++) {
+        send_bytes(SLICE("GET big\r\n"));
+    }
+    for (int i = 0; i < 20; i++) {
+        turn();
+    }
+    turn_to('a');
+    check_contains("CLIENT LIST ID 2", " obl=16384 oll=");
+    leaves('b');
+}
+
 static void test_config_set(void **state) {
     (void)state;
     check("CONFIG SET maxmemory 100mb maxmemory-policy allkeys-lfu maxmemory-samples 7", "+OK\r\n");
@@ -453,6 +473,7 @@ static void test_command(void **state) {
     check("COMMAND GETKEYSANDFLAGS GET a", "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+RO\r\n+access\r\n");
     check("COMMAND LIST FILTERBY PATTERN slowlog|*",
           "*4\r\n$11\r\nslowlog|get\r\n$12\r\nslowlog|help\r\n$11\r\nslowlog|len\r\n$13\r\nslowlog|reset\r\n");
+    check_contains("COMMAND LIST", "\r\n$11\r\nslowlog|len\r\n");
     check("COMMAND LIST FILTERBY MODULE x", "*0\r\n");
     check("COMMAND LIST FILTERBY x y", "-ERR syntax error\r\n");
     check("COMMAND LIST x", "-ERR syntax error\r\n");
@@ -558,6 +579,7 @@ int main(void) {
         test(test_buffer_limits),
         test(test_a_queue_is_limited),
         test(test_monitor),
+        test(test_what_waits_for_a_client),
         test(test_config_set),
         test(test_config_set_is_all_or_nothing),
         test(test_config_rewrite),

@@ -164,6 +164,9 @@ static void write_flags(const struct client *client, struct buf *out) {
 
 static const char *or_empty(const char *text) { return text == NULL ? "" : text; }
 
+/* Redis has a first buffer of this size, and a list of such behind it. */
+enum { OUTPUT_BLOCK_BYTES = 16 << 10 };
+
 /* As Redis 7.2 writes it. */
 void client_write(const struct client *client, int64_t now_ms, struct buf *out) {
     struct client_waiting waiting = client_waiting(client);
@@ -172,14 +175,17 @@ void client_write(const struct client *client, int64_t now_ms, struct buf *out) 
                conn_fd(client->conn), or_empty(client->texts[CLIENT_NAME]),
                (long long)(now_ms - client->created_ms) / 1000, (long long)(now_ms - client->active_ms) / 1000);
     write_flags(client, out);
-    buf_printf(
-        out,
-        " db=0 sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=0 argv-mem=0 multi-mem=%zu rbs=0 rbp=0",
-        pubsub_count(client, SUBSCRIPTION_CHANNEL), pubsub_count(client, SUBSCRIPTION_PATTERN),
-        pubsub_count(client, SUBSCRIPTION_SHARD), (long long)transaction_queued(client), waiting.input_bytes,
-        transaction_bytes(client));
-    buf_printf(out, " obl=%zu oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=default redir=%lld resp=%u",
-               waiting.output_bytes, client_memory_bytes(client, waiting),
+    buf_printf(out,
+               " db=0 sub=%zu psub=%zu ssub=%zu multi=%lld qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu "
+               "rbs=0 rbp=0",
+               pubsub_count(client, SUBSCRIPTION_CHANNEL), pubsub_count(client, SUBSCRIPTION_PATTERN),
+               pubsub_count(client, SUBSCRIPTION_SHARD), (long long)transaction_queued(client),
+               waiting.input_bytes, conn_input_room(client->conn), transaction_bytes(client));
+    size_t first = waiting.output_bytes < OUTPUT_BLOCK_BYTES ? waiting.output_bytes : OUTPUT_BLOCK_BYTES;
+    size_t behind = waiting.output_bytes - first,
+           blocks = (behind + OUTPUT_BLOCK_BYTES - 1) / OUTPUT_BLOCK_BYTES;
+    buf_printf(out, " obl=%zu oll=%zu omem=%zu tot-mem=%zu events=r cmd=%s user=default redir=%lld resp=%u",
+               first, blocks, behind, client_memory_bytes(client, waiting),
                client->command == NULL ? "NULL" : client->command->name,
                (long long)tracking_redirection(client), client->protocol);
     buf_printf(out, " lib-name=%s lib-ver=%s", or_empty(client->texts[CLIENT_LIB_NAME]),

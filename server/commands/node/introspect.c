@@ -300,7 +300,7 @@ void command_command_docs(struct request *request) {
     }
 }
 
-/* --- COMMAND LIST: the names, all of them or those that a filter lets through */
+/* --- COMMAND LIST: the names, subcommands among them, all or those that a filter lets through */
 
 typedef bool filter_function(const struct command *command, struct slice what);
 
@@ -319,8 +319,7 @@ static void reply_list(struct request *request, filter_function *filter, struct 
     for (int write = 0; write <= 1; write++) {
         for (size_t i = 0; i < all_commands.count; i++) {
             const struct command *command = &all_commands.items[i];
-            bool shown = filter == NULL ? is_shown(command)
-                                        : (command->flags & COMMAND_HIDDEN) == 0 && filter(command, what);
+            bool shown = (command->flags & COMMAND_HIDDEN) == 0 && (filter == NULL || filter(command, what));
             if (shown && write) {
                 resp_bulk_text(reply, command->name);
             }
