@@ -7,7 +7,7 @@
 #include "protocol/time_text.h"
 #include "server/context.h"
 
-struct listing;
+struct body;
 struct rest_session;
 
 struct rest_server {
@@ -23,11 +23,11 @@ struct rest_session {
     struct rest_server *server;
     struct conn *conn;
     struct rest_session *next, *prev;
-    struct listing *listing; /* a list of keys that is being streamed, or NULL */
+    struct body *body; /* a long answer that is being sent; owned; NULL: none */
     struct http_parser parser;
     enum http_phase armed_for; /* what the deadline is about, unless for_output */
     bool for_output;           /* the deadline is about the client's reading */
-    bool drain_after_listing;  /* the client wants no more answers */
+    bool drain_after_body;     /* the client wants no more answers */
     size_t body_mark;          /* bytes of the body when the deadline was set */
 };
 
@@ -40,7 +40,8 @@ struct exchange {
     struct http_reply reply;
 };
 
-/* Answers the request: exactly one reply is on reply.out afterwards, or a listing has begun. */
+/* Answers the request: exactly one reply is on reply.out afterwards, or its body has begun
+ * (rest_session_send_body). */
 typedef void rest_handler(struct exchange *exchange);
 
 /* routes.c: finds the handler and calls it, or says that there is none. */
@@ -49,8 +50,10 @@ void rest_dispatch(struct exchange *exchange);
  * is written, as rest_dispatch would have written it. */
 bool rest_admit(struct exchange *exchange);
 
-/* session.c: the listing of the session has ended and is gone; the connection goes on. */
-void rest_session_listing_ended(struct rest_session *session);
+/* session.c: the head of the answer is written, and body follows; the session owns it. */
+void rest_session_send_body(struct exchange *exchange, struct body *body_owned);
+/* The body of the session has ended and is gone; the connection goes on. */
+void rest_session_body_ended(struct rest_session *session);
 
 /* The time for a Date field. */
 struct slice rest_date(struct rest_server *server);

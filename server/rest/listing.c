@@ -4,6 +4,7 @@
 #include "protocol/http_query.h"
 #include "protocol/json_text.h"
 #include "protocol/num.h"
+#include "server/rest/body.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 
@@ -13,6 +14,7 @@
 enum { KEYS_A_SLICE = 256, STEPS_A_SLICE = 256 };
 
 struct listing {
+    struct body body;
     struct task task;
     struct loop *loop;
     struct keyspace *keyspace;
@@ -194,6 +196,26 @@ static bool write_chunk(struct listing *listing) {
     return more;
 }
 
+static struct listing *listing_of(const struct body *body) {
+    return (struct listing *)(void *)((const char *)body - offsetof(struct listing, body));
+}
+
+static void go_on(struct body *body) {
+    struct listing *listing = listing_of(body);
+    task_start(listing->loop, &listing->task);
+}
+
+static bool waits(const struct body *body) { return !task_active(&listing_of(body)->task); }
+
+static void destroy(struct body *body) {
+    struct listing *listing = listing_of(body);
+    task_stop(listing->loop, &listing->task);
+    keyspace_unpin(listing->keyspace);
+    free(listing);
+}
+
+static const struct body_kind kind = {.go_on = go_on, .waits = waits, .destroy = destroy};
+
 static bool step(void *context) {
     struct listing *listing = context;
     struct rest_session *session = listing->session;
@@ -204,8 +226,8 @@ static bool step(void *context) {
     listing->reply.out = conn_out(conn);
     if (!write_chunk(listing)) {
         http_chunk_last(&listing->reply);
-        listing_destroy(&session->listing);
-        rest_session_listing_ended(session);
+        destroy(&listing->body);
+        rest_session_body_ended(session);
         return false;
     }
     conn_flush(conn);
@@ -214,20 +236,6 @@ static bool step(void *context) {
         return false;
     }
     return true;
-}
-
-void listing_go_on(struct listing *listing) { task_start(listing->loop, &listing->task); }
-
-bool listing_waits(const struct listing *listing) { return !task_active(&listing->task); }
-
-void listing_destroy(struct listing **listing) {
-    if (*listing == NULL) {
-        return;
-    }
-    task_stop((*listing)->loop, &(*listing)->task);
-    keyspace_unpin((*listing)->keyspace);
-    free(*listing);
-    *listing = NULL;
 }
 
 /* --- The endpoint --- */
@@ -241,6 +249,7 @@ static struct listing *create(struct exchange *exchange, const struct http_param
     if (listing == NULL) {
         return NULL;
     }
+    listing->body.kind = &kind;
     listing->task = (struct task){.step = step, .context = listing};
     listing->loop = exchange->context->loop;
     listing->keyspace = exchange->context->keyspace;
@@ -294,8 +303,6 @@ void rest_list(struct exchange *exchange) {
     http_reply_field(&exchange->reply, HTTP_FIELD("Content-Type: application/json"));
     http_reply_end_streamed(&exchange->reply);
     if (listing != NULL) {
-        exchange->session->drain_after_listing = !exchange->reply.keep_alive;
-        exchange->session->listing = listing;
-        listing_go_on(listing);
+        rest_session_send_body(exchange, &listing->body);
     }
 }

@@ -16,15 +16,6 @@
 
 #include <stdint.h>
 
-struct listing;
-
-/* There is room for output again. */
-void listing_go_on(struct listing *listing);
-/* It goes on only when the client has taken some of the output. */
-bool listing_waits(const struct listing *listing);
-/* Stops it: the connection is gone. NULL-safe, nulls it. */
-void listing_destroy(struct listing **listing);
-
 struct listing_cursor {
     uint64_t table;
     uint64_t passed, checksum; /* both 0: at the beginning of what table stands for */

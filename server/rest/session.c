@@ -1,7 +1,7 @@
 #include "server/rest/session.h"
 
+#include "server/rest/body.h"
 #include "server/rest/exchange.h"
-#include "server/rest/listing.h"
 #include "server/rest/problem.h"
 
 #include <assert.h>
@@ -51,16 +51,16 @@ static void arm_for_output(struct rest_session *session, int64_t stall_ends_ms) 
     arm(session, true, stall_ends_ms < phase_ends_ms ? stall_ends_ms : phase_ends_ms);
 }
 
-/* What the socket has not taken; a listing that has more to write counts. */
+/* What the socket has not taken; a body that has more to write counts. */
 static bool has_output(const struct rest_session *session) {
-    return session->listing != NULL || buf_used(conn_out(session->conn)) > 0;
+    return session->body != NULL || buf_used(conn_out(session->conn)) > 0;
 }
 
 /* When a client that takes none of the output is given up; early by what this turn has not written yet, and
- * then really_due_ms says so. While a listing computes, it is not the client's turn. */
+ * then really_due_ms says so. While a body is being made, it is not the client's turn. */
 static int64_t stall_ends_ms(const struct rest_session *session) {
-    bool computes = session->listing != NULL && !listing_waits(session->listing);
-    return STALL_MS + (computes ? now_ms(session) : conn_output_offered_ms(session->conn));
+    bool is_made = session->body != NULL && !session->body->kind->waits(session->body);
+    return STALL_MS + (is_made ? now_ms(session) : conn_output_offered_ms(session->conn));
 }
 
 /* After input or output: a limit for what is due next, unless it stands already. */
@@ -128,7 +128,7 @@ static void answer(struct rest_session *session, const struct http_request *requ
     rest_dispatch(&exchange);
     forget_large(&server->params);
     forget_large(&server->body);
-    if (session->listing != NULL) {
+    if (session->body != NULL) {
         conn_pause(conn);
     } else if (!exchange.reply.keep_alive) {
         conn_drain(conn, CLOSE_QUIT);
@@ -168,7 +168,7 @@ static void refuse(struct rest_session *session, enum err err, const char *detai
 static size_t on_input(struct conn *conn, void *context, struct slice in) {
     struct rest_session *session = context;
     size_t used = 0;
-    while (used < in.len && session->listing == NULL && !conn_out_full(conn)) {
+    while (used < in.len && session->body == NULL && !conn_out_full(conn)) {
         struct http_request request;
         size_t n;
         enum http_parse result = http_parser_feed(&session->parser, slice_skip(in, used), &n, &request);
@@ -197,16 +197,16 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
 static void on_room(struct conn *conn, void *context) {
     (void)conn;
     struct rest_session *session = context;
-    if (session->listing != NULL) {
-        listing_go_on(session->listing);
+    if (session->body != NULL) {
+        session->body->kind->go_on(session->body);
     }
     arm_deadline(session);
 }
 
 static void on_end(struct conn *conn, void *context) {
     struct rest_session *session = context;
-    if (session->listing != NULL) {
-        session->drain_after_listing = true;
+    if (session->body != NULL) {
+        session->drain_after_body = true;
     } else {
         conn_drain(conn, CLOSE_PEER);
     }
@@ -231,7 +231,9 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     (void)reason;
     struct rest_session *session = context;
     struct rest_server *server = session->server;
-    listing_destroy(&session->listing);
+    if (session->body != NULL) {
+        session->body->kind->destroy(session->body);
+    }
     http_parser_deinit(&session->parser);
     if (session->next != NULL) {
         session->next->prev = session->prev;
@@ -246,10 +248,16 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     free(session);
 }
 
-void rest_session_listing_ended(struct rest_session *session) {
+void rest_session_send_body(struct exchange *exchange, struct body *body_owned) {
+    exchange->session->drain_after_body = !exchange->reply.keep_alive;
+    exchange->session->body = body_owned;
+    body_owned->kind->go_on(body_owned);
+}
+
+void rest_session_body_ended(struct rest_session *session) {
     struct conn *conn = session->conn;
-    session->listing = NULL;
-    if (session->drain_after_listing) {
+    session->body = NULL;
+    if (session->drain_after_body) {
         conn_drain(conn, CLOSE_QUIT);
         return;
     }
