@@ -148,24 +148,43 @@ static enum err read_text(const cJSON *item, struct buf *decoded, struct slice *
     return ERR_NONE;
 }
 
-static enum err read_member(const cJSON *item, struct set_body *out, const char **reason) {
-    bool is_key = strcmp(item->string, "key") == 0, is_value = strcmp(item->string, "value") == 0;
-    bool is_ttl = strcmp(item->string, "ttl") == 0;
-    if ((is_key && out->has_key) || (is_value && out->has_value) || (is_ttl && out->ttl_ms != 0)) {
+enum member { MEMBER_KEY, MEMBER_VALUE, MEMBER_TTL, MEMBER_OTHER };
+
+static enum member member_of(const char *name) {
+    static const char *const names[] = {"key", "value", "ttl"};
+    enum member member = MEMBER_KEY;
+    while (member < MEMBER_OTHER && strcmp(name, names[member]) != 0) {
+        member++;
+    }
+    return member;
+}
+
+/* seen: a bit for each member that was there before. */
+static enum err read_member(const cJSON *item, unsigned *seen, struct set_body *out, const char **reason) {
+    enum member member = member_of(item->string);
+    if (member != MEMBER_OTHER && (*seen >> member & 1) != 0) {
         *reason = "a member is given twice";
         return ERR_BAD_REQUEST;
     }
-    if (is_key) {
+    *seen |= 1U << member;
+    if (cJSON_IsNull(item) && member != MEMBER_VALUE) {
+        return ERR_NONE;
+    }
+    switch (member) {
+    case MEMBER_KEY:
         out->has_key = true;
         return read_text(item, &out->decoded_key, &out->key, reason);
-    }
-    if (is_value) {
+    case MEMBER_VALUE:
         out->has_value = true;
         return read_text(item, &out->decoded_value, &out->value, reason);
-    }
-    if (is_ttl && (!cJSON_IsNumber(item) || !set_body_ttl_of_seconds(item->valuedouble, &out->ttl_ms))) {
-        *reason = "ttl is a number of seconds above 0";
-        return ERR_INVALID_EXPIRE;
+    case MEMBER_TTL:
+        if (!cJSON_IsNumber(item) || !set_body_ttl_of_seconds(item->valuedouble, &out->ttl_ms)) {
+            *reason = "ttl is a number of seconds above 0";
+            return ERR_INVALID_EXPIRE;
+        }
+        return ERR_NONE;
+    case MEMBER_OTHER:
+        break;
     }
     return ERR_NONE;
 }
@@ -195,8 +214,9 @@ enum err set_body_read(struct slice text, struct set_body *out, const char **rea
         *reason = "the body is not a JSON object";
         return ERR_BAD_REQUEST;
     }
+    unsigned seen = 0;
     for (const cJSON *item = out->json->child; item != NULL; item = item->next) {
-        enum err err = read_member(item, out, reason);
+        enum err err = read_member(item, &seen, out, reason);
         if (err != ERR_NONE) {
             return err;
         }

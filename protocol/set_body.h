@@ -2,8 +2,8 @@
  *
  * text is a string, or {"base64":"..."} for bytes that are not text. What cJSON would let pass or misread is
  * refused here: bytes that are not UTF-8, control characters, \u0000, anything behind the object, a member
- * given twice. Members of other names are ignored; there may be few of them, so that a body cannot be blown up
- * into a tree.
+ * given twice. An optional member (ttl, and key where the query says it) that is null is one that is not given.
+ * Members of other names are ignored; there may be few of them, so that a body cannot be blown up into a tree.
  */
 #ifndef KVNODE_PROTOCOL_SET_BODY_H
 #define KVNODE_PROTOCOL_SET_BODY_H

@@ -45,6 +45,7 @@ static void test_good_ones(void **state) {
     expect(SLICE("{\"key\": \"test\", \"value\": \"hello\"}"), SLICE("test"), SLICE("hello"), 0);
     expect(SLICE(" \r\n\t{\"value\":\"\",\"key\":\"\"} \n"), SLICE(""), SLICE(""), 0);
     expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":1.5}"), SLICE("k"), SLICE("v"), 1500);
+    expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":null}"), SLICE("k"), SLICE("v"), 0);
     expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":0.0001}"), SLICE("k"), SLICE("v"), 1);
     expect(SLICE("{\"key\":\"k\",\"value\":\"v\",\"ttl\":1.25e+1,\"x\":[0,-0,-0.0e-7,10,1E9]}"), SLICE("k"),
            SLICE("v"), 12500);
@@ -100,6 +101,8 @@ static void test_bad_ones(void **state) {
         TEXT("{\"key\":\"k\",\"value\":\"v\",\"x\":[[[[[[[[1]]]]]]]]}"),
         TEXT("{\"key\":\"k\",\"value\":\"v\\"),
         TEXT("{'key':'k'}"),
+        TEXT("{\"key\":\"k\",\"value\":\"v\",\"ttl\":null,\"ttl\":5}"),
+        TEXT("{\"key\":\"k\",\"value\":\"v\",\"ttl\":5,\"ttl\":null}"),
 #undef TEXT
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -109,8 +112,7 @@ static void test_bad_ones(void **state) {
 
 static void test_bad_times_to_live(void **state) {
     (void)state;
-    static const char *const ttls[] = {"0",     "-1",   "-0.0", "1e999", "281474976711",
-                                       "\"1\"", "null", "true", "[1]"};
+    static const char *const ttls[] = {"0", "-1", "-0.0", "1e999", "281474976711", "\"1\"", "true", "[1]"};
     for (size_t i = 0; i < sizeof(ttls) / sizeof(ttls[0]); i++) {
         char text[128];
         snprintf(text, sizeof(text), "{\"key\":\"k\",\"value\":\"v\",\"ttl\":%s}", ttls[i]);
