@@ -8,8 +8,11 @@
 /* A request line whose target is not too long is never longer: the longest method has 13 bytes, the version 8.
  */
 #define LINE_MAX_BYTES (LIMIT_HTTP_TARGET_BYTES + 64)
-/* Chunk sizes and extensions that may come in a row without a byte of the body. */
-#define FRAMING_MAX_BYTES LIMIT_HTTP_HEADER_BYTES
+/* Of the size of a chunk and its extensions: "A server ought to limit the total length of chunk extensions
+ * received in a request to an amount reasonable for the services provided" (RFC 9112, 7.1.1). */
+#define CHUNK_LINE_MAX_BYTES LIMIT_HTTP_HEADER_BYTES
+/* Until so many times what has come is what is announced, it is a claim, for which no memory is set aside. */
+enum { CLAIM_TIMES = 8 };
 
 /* --- llhttp's callbacks --- */
 
@@ -17,7 +20,7 @@ static int on_headers_complete(llhttp_t *llhttp) {
     struct http_parser *parser = llhttp->data;
     parser->head_done = true;
     parser->chunked = (llhttp->flags & F_CHUNKED) != 0;
-    parser->body_bytes = parser->chunked ? 0 : (size_t)llhttp->content_length;
+    parser->announced_bytes = parser->chunked ? 0 : (size_t)llhttp->content_length;
     parser->keep_alive = llhttp_should_keep_alive(llhttp) != 0;
     /* "A server MAY ignore a received Upgrade header field" (RFC 9110, 7.8). */
     llhttp->upgrade = 0;
@@ -30,31 +33,46 @@ static enum http_parse bad(struct http_parser *parser, enum err err, const char 
     return HTTP_PARSE_BAD;
 }
 
-static int on_body(llhttp_t *llhttp, const char *at, size_t n) {
-    struct http_parser *parser = llhttp->data;
-    parser->framing_bytes = (size_t)(parser->piece_end - (at + n));
-    buf_append(&parser->body, at, n);
-    if (buf_failed(&parser->body)) {
-        bad(parser, ERR_NO_MEMORY, err_text(ERR_NO_MEMORY));
-        return HPE_USER;
+static enum http_parse take_body(struct http_parser *parser, struct slice piece) {
+    size_t missing = parser->chunked ? 0 : parser->announced_bytes - parser->body_bytes;
+    parser->body_bytes += piece.len;
+    if (parser->drops_body) {
+        return HTTP_PARSE_MORE;
     }
-    return 0;
+    if (missing > piece.len && parser->body_bytes >= parser->announced_bytes / CLAIM_TIMES) {
+        buf_reserve(&parser->body, missing);
+    }
+    buf_append_slice(&parser->body, piece);
+    return buf_failed(&parser->body) ? bad(parser, ERR_NO_MEMORY, err_text(ERR_NO_MEMORY)) : HTTP_PARSE_MORE;
+}
+
+static int on_body(llhttp_t *llhttp, const char *at, size_t n) {
+    return take_body(llhttp->data, slice_of(at, n)) == HTTP_PARSE_BAD ? HPE_USER : 0;
 }
 
 /* A chunk that is too long is refused by what it claims, as a Content-Length is. */
 static int on_chunk_header(llhttp_t *llhttp) {
     struct http_parser *parser = llhttp->data;
-    if (llhttp->content_length > LIMIT_HTTP_BODY_BYTES - buf_used(&parser->body)) {
-        bad(parser, ERR_BODY_TOO_LARGE, "the chunks are longer in all than a body may be");
+    if (llhttp->content_length > parser->body_max_bytes - parser->body_bytes) {
+        bad(parser, ERR_BODY_TOO_LARGE, "the chunks are longer in all than a body may be here");
         return HPE_USER;
     }
     parser->last_chunk = llhttp->content_length == 0;
     return parser->last_chunk ? HPE_PAUSED : 0;
 }
 
+/* The line of the next chunk is looked at before llhttp sees it. */
+static int on_chunk_complete(llhttp_t *llhttp) {
+    struct http_parser *parser = llhttp->data;
+    parser->chunk_line = HTTP_CHUNK_SIZE;
+    parser->chunk_line_bytes = 0;
+    return HPE_PAUSED;
+}
+
 static const llhttp_settings_t settings = {
     .on_headers_complete = on_headers_complete,
     .on_chunk_header = on_chunk_header,
+    .on_chunk_complete = on_chunk_complete,
     .on_body = on_body,
 };
 
@@ -65,11 +83,13 @@ static void begin(struct http_parser *parser) {
     parser->llhttp.lenient_flags |=
         LENIENT_VERSION; /* read_request_line has the rule; old releases have no setter */
     parser->llhttp.data = parser;
-    parser->head_bytes = parser->line_bytes = parser->body_bytes = parser->framing_bytes = 0;
+    parser->head_bytes = parser->line_bytes = parser->announced_bytes = parser->body_bytes = 0;
+    parser->body_max_bytes = LIMIT_HTTP_BODY_BYTES;
+    parser->chunk_line = HTTP_CHUNK_SIZE;
+    parser->chunk_line_bytes = 0;
     parser->phase = HTTP_PHASE_START;
     parser->chunked = parser->keep_alive = parser->head_done = parser->last_chunk = false;
-    parser->seen_cr = parser->begins_with_letter = false;
-    parser->piece_end = NULL;
+    parser->seen_cr = parser->begins_with_letter = parser->drops_body = false;
     parser->err = ERR_NONE;
     parser->reason = NULL;
 }
@@ -95,7 +115,17 @@ enum err http_parser_error(const struct http_parser *parser, const char **reason
     return parser->err;
 }
 
-size_t http_parser_body_received(const struct http_parser *parser) { return buf_used(&parser->body); }
+size_t http_parser_received(const struct http_parser *parser) {
+    return parser->head_bytes + parser->body_bytes;
+}
+
+size_t http_parser_kept_body(const struct http_parser *parser) { return buf_used(&parser->body); }
+
+void http_parser_drop_body(struct http_parser *parser, size_t max_bytes) {
+    assert(parser->phase == HTTP_PHASE_BODY && parser->body_bytes == 0);
+    parser->drops_body = true;
+    parser->body_max_bytes = max_bytes;
+}
 
 /* --- The head, read line by line --- */
 
@@ -286,6 +316,7 @@ static void take_singles(const struct head *head, struct http_request *out) {
 static enum http_parse read_head(struct http_parser *parser, struct slice text, struct http_request *out) {
     out->method = (llhttp_method_t)parser->llhttp.method;
     out->keep_alive = parser->keep_alive;
+    out->announced_bytes = parser->announced_bytes;
     out->accept.count = out->content_encoding.count = 0;
     out->if_match.count = out->if_none_match.count = 0;
     out->body = slice_of("", 0);
@@ -406,13 +437,13 @@ static enum http_parse feed_head(struct http_parser *parser, struct slice bytes,
 }
 
 static enum http_parse feed_length(struct http_parser *parser, struct slice bytes, size_t *used) {
-    struct slice piece = slice_first(bytes, parser->body_bytes - buf_used(&parser->body));
-    buf_append_slice(&parser->body, piece);
-    if (buf_failed(&parser->body)) {
-        return bad(parser, ERR_NO_MEMORY, err_text(ERR_NO_MEMORY));
+    if (parser->announced_bytes > parser->body_max_bytes) {
+        return bad(parser, ERR_BODY_TOO_LARGE, err_text(ERR_BODY_TOO_LARGE));
     }
+    struct slice piece = slice_first(bytes, parser->announced_bytes - parser->body_bytes);
+    enum http_parse result = take_body(parser, piece);
     *used = piece.len;
-    return buf_used(&parser->body) == parser->body_bytes ? HTTP_PARSE_OK : HTTP_PARSE_MORE;
+    return result == HTTP_PARSE_MORE && parser->body_bytes == parser->announced_bytes ? HTTP_PARSE_OK : result;
 }
 
 /* Behind the last chunk: CR LF and nothing else. A trailer is refused: no request has a use for one, and it is
@@ -431,27 +462,84 @@ static enum http_parse feed_chunks_end(struct http_parser *parser, struct slice 
     return HTTP_PARSE_MORE;
 }
 
+static bool is_blank(char byte) { return byte == ' ' || byte == '\t'; }
+
+/* chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ) (RFC 9112, 7.1.1): what comes
+ * behind a byte of it. A line ends with CR LF wherever it stands, so a CR or LF is in no extension, be it in
+ * quotes: whoever takes quotes for something else would see another end. False: the byte may not stand here. */
+static bool pass_extension(enum http_chunk_line *line, char byte) {
+    bool is_control = ((unsigned char)byte < 0x20 && byte != '\t') || byte == 0x7f;
+    switch (*line) {
+    case HTTP_CHUNK_BLANK:
+        *line = byte == ';' ? HTTP_CHUNK_NAME : HTTP_CHUNK_BLANK;
+        return byte == ';' || is_blank(byte);
+    case HTTP_CHUNK_NAME:
+        *line = is_blank(byte) ? HTTP_CHUNK_NAME : HTTP_CHUNK_INSIDE;
+        return !is_control && byte != ';' && byte != '=' && byte != '"';
+    case HTTP_CHUNK_INSIDE:
+        *line = byte == ';' ? HTTP_CHUNK_NAME : byte == '"' ? HTTP_CHUNK_QUOTED : HTTP_CHUNK_INSIDE;
+        return !is_control;
+    case HTTP_CHUNK_QUOTED:
+        *line = byte == '\\' ? HTTP_CHUNK_ESCAPED : byte == '"' ? HTTP_CHUNK_INSIDE : HTTP_CHUNK_QUOTED;
+        return !is_control;
+    case HTTP_CHUNK_ESCAPED:
+        *line = HTTP_CHUNK_QUOTED;
+        return !is_control;
+    case HTTP_CHUNK_SIZE:
+    case HTTP_CHUNK_DATA:
+        break;
+    }
+    return false;
+}
+
+/* The line of a chunk up to its CR: llhttp, which stumbles over extensions up to 8.1, judges the size, and sees
+ * none of them. */
+static enum http_parse feed_chunk_line(struct http_parser *parser, struct slice bytes, size_t *used) {
+    size_t n = 0;
+    if (parser->chunk_line == HTTP_CHUNK_SIZE) {
+        while (n < bytes.len && memchr("\r; \t", bytes.ptr[n], 4) == NULL) {
+            n++;
+        }
+        if (n > 0 && execute(parser, slice_first(bytes, n), used) == HTTP_PARSE_BAD) {
+            return HTTP_PARSE_BAD;
+        }
+        if (n < bytes.len && bytes.ptr[n] != '\r') {
+            parser->chunk_line = HTTP_CHUNK_BLANK;
+        }
+    }
+    bool fine = true;
+    if (parser->chunk_line != HTTP_CHUNK_SIZE) {
+        while (n < bytes.len && bytes.ptr[n] != '\r' && fine) {
+            fine = pass_extension(&parser->chunk_line, bytes.ptr[n++]);
+        }
+    }
+    *used = n;
+    parser->chunk_line_bytes += n;
+    if (n < bytes.len && fine) { /* the CR */
+        fine = parser->chunk_line == HTTP_CHUNK_SIZE || parser->chunk_line == HTTP_CHUNK_INSIDE;
+        parser->chunk_line = HTTP_CHUNK_DATA;
+    }
+    if (!fine || parser->chunk_line_bytes > CHUNK_LINE_MAX_BYTES) {
+        return bad(parser, ERR_BAD_REQUEST,
+                   fine ? "the line of a chunk is longer than allowed" : "a chunk extension is malformed");
+    }
+    return HTTP_PARSE_MORE;
+}
+
 static enum http_parse feed_chunks(struct http_parser *parser, struct slice bytes, size_t *used) {
     for (*used = 0; *used < bytes.len;) {
-        /* Framing is counted by pieces no longer than what is left of its allowance, so that the limit strikes
-         * at the same byte however the bytes come. */
         struct slice rest = slice_skip(bytes, *used);
-        size_t n = FRAMING_MAX_BYTES - parser->framing_bytes;
-        n = n < rest.len ? n : rest.len;
-        parser->framing_bytes += n;
-        parser->piece_end = rest.ptr + n;
-        enum http_parse result = execute(parser, slice_of(rest.ptr, n), &n);
+        size_t n = 0;
+        bool in_line = parser->chunk_line != HTTP_CHUNK_DATA;
+        enum http_parse result = in_line ? feed_chunk_line(parser, rest, &n) : execute(parser, rest, &n);
         if (result == HTTP_PARSE_BAD) {
             return result;
         }
         *used += n;
-        if (result == HTTP_PARSE_OK) {
+        if (parser->last_chunk) {
             result = feed_chunks_end(parser, slice_skip(bytes, *used), &n);
             *used += n;
             return result;
-        }
-        if (parser->framing_bytes == FRAMING_MAX_BYTES) {
-            return bad(parser, ERR_BAD_REQUEST, "the chunks have more framing than allowed");
         }
     }
     return HTTP_PARSE_MORE;
@@ -500,14 +588,14 @@ static enum http_parse step_head(struct http_parser *parser, struct slice bytes,
     if (result != HTTP_PARSE_OK) {
         return result;
     }
-    if (!parser->chunked && parser->body_bytes > LIMIT_HTTP_BODY_BYTES) {
+    if (parser->announced_bytes > LIMIT_HTTP_BODY_BYTES) {
         return bad(parser, ERR_BODY_TOO_LARGE, err_text(ERR_BODY_TOO_LARGE));
     }
     parser->phase = HTTP_PHASE_BODY;
     size_t here = bytes.len - *used;
-    if (!parser->chunked && parser->body_bytes <= here) {
-        out->body = slice_of(bytes.ptr + *used, parser->body_bytes);
-        *used += parser->body_bytes;
+    if (!parser->chunked && parser->announced_bytes <= here) {
+        out->body = slice_of(bytes.ptr + *used, parser->announced_bytes);
+        *used += parser->announced_bytes;
         parser->phase = HTTP_PHASE_DONE;
         return HTTP_PARSE_OK;
     }
@@ -525,7 +613,7 @@ static enum http_parse step_body(struct http_parser *parser, struct slice bytes,
                                                 : feed_length(parser, bytes, used);
     if (result == HTTP_PARSE_OK) {
         result = read_head(parser, buf_slice(&parser->head), out);
-        out->body = buf_used(&parser->body) > 0 ? buf_slice(&parser->body) : slice_of("", 0);
+        out->body = buf_slice(&parser->body);
         parser->phase = HTTP_PHASE_DONE;
     }
     return result;

@@ -53,23 +53,38 @@ struct http_request {
     bool expects_continue;           /* the client waits for "100 Continue" before it sends the body */
     struct http_list accept, content_encoding, if_match, if_none_match;
     struct slice body;
+    size_t announced_bytes; /* of the body, by Content-Length; 0: none, or it comes in chunks */
 };
 
 enum http_parse { HTTP_PARSE_OK, HTTP_PARSE_HEAD, HTTP_PARSE_MORE, HTTP_PARSE_BAD };
+
+/* Where in the line of a chunk the next byte is (RFC 9112, 7.1). */
+enum http_chunk_line {
+    HTTP_CHUNK_SIZE,
+    HTTP_CHUNK_BLANK,   /* behind the size, or an extension */
+    HTTP_CHUNK_NAME,    /* behind a ';': an extension begins */
+    HTTP_CHUNK_INSIDE,  /* of an extension */
+    HTTP_CHUNK_QUOTED,  /* in quotes */
+    HTTP_CHUNK_ESCAPED, /* behind a '\\' in quotes */
+    HTTP_CHUNK_DATA,    /* from the CR LF of the line to that of the data */
+};
 
 enum http_phase { HTTP_PHASE_START, HTTP_PHASE_HEAD, HTTP_PHASE_BODY, HTTP_PHASE_DONE };
 
 /* Embedded in its session; the fields are the parser's own. */
 struct http_parser {
     llhttp_t llhttp;
-    struct buf head, body; /* what came in pieces */
-    size_t head_bytes;     /* of the head, so far or in all */
-    size_t line_bytes;     /* of the request line with its LF; 0: it is not whole */
-    size_t body_bytes;     /* announced by Content-Length, or received of a chunked body */
-    size_t framing_bytes;  /* of chunk framing since the last body byte */
-    const char *piece_end; /* of the bytes that llhttp is looking at */
+    struct buf head, body;  /* what came in pieces */
+    size_t head_bytes;      /* of the head, so far or in all */
+    size_t line_bytes;      /* of the request line with its LF; 0: it is not whole */
+    size_t announced_bytes; /* of the body, by Content-Length */
+    size_t body_bytes;      /* of the body, that have come */
+    size_t body_max_bytes;  /* more is too large */
+    size_t chunk_line_bytes;
+    enum http_chunk_line chunk_line;
     enum http_phase phase;
     bool chunked, keep_alive, head_done;
+    bool drops_body; /* http_parser_drop_body */
     bool last_chunk; /* its line is over: what is left is an empty line */
     bool seen_cr;    /* of an empty line: before the request, or behind the last chunk */
     bool begins_with_letter;
@@ -90,6 +105,9 @@ void http_parser_deinit(struct http_parser *parser);
  */
 enum http_parse http_parser_feed(struct http_parser *parser, struct slice bytes, size_t *used,
                                  struct http_request *out);
+/* After HEAD: the body is not kept, but passed over; a longer one is BAD (BODY_TOO_LARGE) as soon as it says
+ * so. */
+void http_parser_drop_body(struct http_parser *parser, size_t max_bytes);
 /* After OK: gives the memory of the request back; the next one may be fed. */
 void http_parser_next(struct http_parser *parser);
 
@@ -102,7 +120,9 @@ static inline bool http_parser_is_head(const struct http_parser *parser) {
 }
 
 static inline enum http_phase http_parser_phase(const struct http_parser *parser) { return parser->phase; }
-/* Bytes of the body that have arrived: progress, for time-outs. */
-size_t http_parser_body_received(const struct http_parser *parser);
+/* Bytes of the request that have arrived: progress, for time-outs. */
+size_t http_parser_received(const struct http_parser *parser);
+/* Bytes of the body that are kept until the rest of it is there. */
+size_t http_parser_kept_body(const struct http_parser *parser);
 
 #endif

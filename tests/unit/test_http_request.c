@@ -78,7 +78,7 @@ static struct outcome run(struct slice bytes, size_t cut, size_t piece) {
                 buf_printf(&outcome.text, "BAD %d", err_http_status(outcome.err));
             } else if (result == HTTP_PARSE_HEAD) {
                 assert_int_equal(http_parser_phase(&parser), HTTP_PHASE_BODY);
-                assert_int_equal(http_parser_body_received(&parser), 0);
+                assert_int_equal(http_parser_kept_body(&parser), 0);
                 assert_int_equal(request.body.len, 0);
                 outcome.heads++;
             } else {
@@ -145,6 +145,9 @@ static void test_requests_that_are_fine(void **state) {
         {"POST /s HTTP/1.1\r\n" HOST "transfer-encoding: Chunked\r\n\r\n"
          "3;name=value\r\nabc\r\n00A\r\n0123456789\r\n000;last\r\n\r\n",
          "POST /s|/s| 1.1 keep body=abc0123456789\n"},
+        {"POST /s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+         "5;a=b;c=d\r\nhello\r\n1 ; a = \"x;y\\\"\\\\\" ;b\r\n!\r\n1\t;\tq=\"\"\r\n?\r\n0;a=b;c=d\r\n\r\n",
+         "POST /s|/s| 1.1 keep body=hello!?\n"},
         {"POST /s HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
          "POST /s|/s| 1.1 keep body=\n"},
         {"GET / HTTP/1.1\r\n" HOST
@@ -233,6 +236,78 @@ static void test_what_two_parsers_could_read_differently(void **state) {
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n",
          "BAD 400"},
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\nb\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\rb"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\r\rb"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a=\"x\r\n\""
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a=\"x"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a=\"\\"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5; "
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;;a"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a;"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;=b"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;\"a\""
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5 "
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\t"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5 a"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;\n"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\n"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5\n;a"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\x01"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a\x7f"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n;a"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5;a=\"\x01\""
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5 6;a"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n5,a"
+         "\r\nhello\r\n0\r\n\r\n",
+         "BAD 400"},
+        {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\ng;a"
+         "\r\nhello\r\n0\r\n\r\n",
          "BAD 400"},
         /* Trailers, and what else is not an empty line behind the last chunk. */
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\n", "BAD 400"},
@@ -367,6 +442,64 @@ static void test_a_head_is_reported_before_its_body(void **state) {
     buf_deinit(&outcome.text);
 }
 
+/* A body that nobody wants is counted, and not kept. */
+static void test_a_body_is_dropped(void **state) {
+    (void)state;
+    static const struct {
+        const char *head, *body;
+        bool fine;
+    } cases[] = {
+        {"Content-Length: 8\r\n\r\n", "abcdefgh", true},
+        {"Content-Length: 9\r\n\r\n", "a", false},
+        {"Transfer-Encoding: chunked\r\n\r\n", "4\r\nabcd\r\n4;x\r\nefgh\r\n0\r\n\r\n", true},
+        {"Transfer-Encoding: chunked\r\n\r\n", "4\r\nabcd\r\n5\r\n", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_parser parser;
+        struct http_request request;
+        struct buf text;
+        size_t used;
+        buf_init(&text, 1 << 16);
+        buf_printf(&text, "GET /g HTTP/1.1\r\n" HOST "%s", cases[i].head);
+        http_parser_init(&parser);
+        assert_int_equal(http_parser_feed(&parser, buf_slice(&text), &used, &request), HTTP_PARSE_HEAD);
+        http_parser_drop_body(&parser, 8);
+        enum http_parse result = HTTP_PARSE_MORE;
+        for (const char *at = cases[i].body; *at != '\0' && result == HTTP_PARSE_MORE; at++) {
+            result = http_parser_feed(&parser, slice_of(at, 1), &used, &request);
+            assert_null(parser.body.data);
+        }
+        assert_int_equal(result, cases[i].fine ? HTTP_PARSE_OK : HTTP_PARSE_BAD);
+        if (cases[i].fine) {
+            assert_int_equal(request.body.len, 0);
+            assert_true(slice_equals(request.path, SLICE("/g")));
+        } else {
+            assert_int_equal(parser.err, ERR_BODY_TOO_LARGE);
+        }
+        http_parser_deinit(&parser);
+        buf_deinit(&text);
+    }
+}
+
+/* Memory for a body follows what has come of it, and is what it needs in the end. */
+static void test_a_claim_takes_no_memory(void **state) {
+    (void)state;
+    struct http_parser parser;
+    struct http_request request;
+    size_t used, length = (size_t)8 << 20;
+    char piece[65536] = {0};
+    http_parser_init(&parser);
+    http_parser_feed(&parser, SLICE("POST / HTTP/1.1\r\n" HOST "Content-Length: 8388608\r\n\r\n"), &used,
+                     &request);
+    for (size_t sent = 0; sent < length; sent += sizeof(piece)) {
+        http_parser_feed(&parser, slice_of(piece, sizeof(piece)), &used, &request);
+        assert_true(parser.body.capacity <= length);
+        assert_true(parser.body.capacity <= 8 * (sent + sizeof(piece)));
+    }
+    assert_int_equal(request.body.len, length);
+    http_parser_deinit(&parser);
+}
+
 /* Whether the head, fed in one piece or in bytes, says that the client waits. */
 static bool waits(const char *text, size_t piece) {
     struct http_parser parser;
@@ -423,7 +556,7 @@ static void test_an_idle_parser_is_small(void **state) {
     http_parser_feed(&parser, SLICE("POST / HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\n"), &used, &request);
     http_parser_feed(&parser, SLICE("a"), &used, &request);
     assert_non_null(parser.head.data);
-    assert_int_equal(http_parser_body_received(&parser), 1);
+    assert_int_equal(http_parser_kept_body(&parser), 1);
     assert_int_equal(http_parser_feed(&parser, SLICE("b"), &used, &request), HTTP_PARSE_OK);
     http_parser_next(&parser);
     assert_null(parser.head.data);
@@ -438,6 +571,8 @@ int main(void) {
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_a_large_body),
         cmocka_unit_test(test_a_head_is_reported_before_its_body),
+        cmocka_unit_test(test_a_body_is_dropped),
+        cmocka_unit_test(test_a_claim_takes_no_memory),
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_a_request_that_comes_whole_is_not_copied),
         cmocka_unit_test(test_an_idle_parser_is_small),
