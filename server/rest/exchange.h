@@ -15,7 +15,8 @@ struct rest_server {
     struct buf params; /* what had to be decoded of the query of the request that is being answered */
     struct buf body;   /* a body that is written before its length is known; empty between exchanges */
     struct rest_session *sessions;
-    int64_t date_s; /* Unix seconds that date says */
+    size_t kept_body_bytes; /* of all sessions: bodies that are not here whole yet */
+    int64_t date_s;         /* Unix seconds that date says */
     char date[TIME_HTTP_BYTES];
 };
 
@@ -28,7 +29,8 @@ struct rest_session {
     enum http_phase armed_for; /* what the deadline is about, unless for_output */
     bool for_output;           /* the deadline is about the client's reading */
     bool drain_after_body;     /* the client wants no more answers */
-    size_t body_mark;          /* bytes of the body when the deadline was set */
+    size_t received_mark;      /* bytes of the request when the deadline was set */
+    size_t kept_body_bytes;    /* as counted in the server's */
 };
 
 /* Lives for the call of a handler. */
@@ -44,11 +46,17 @@ struct exchange {
  * (rest_session_send_body). */
 typedef void rest_handler(struct exchange *exchange);
 
+/* What a head decides, before there is a body. False: the answer is written. */
+typedef bool rest_check(struct exchange *exchange);
+
 /* routes.c: finds the handler and calls it, or says that there is none. */
 void rest_dispatch(struct exchange *exchange);
-/* For a request of which only the head is there: whether rest_dispatch would call a handler. False: the problem
- * is written, as rest_dispatch would have written it. */
+/* For a request of which only the head is there: false when that is enough to answer it, and it is answered. */
 bool rest_admit(struct exchange *exchange);
+/* Whether what is asked for has a use for a body. */
+bool rest_takes_body(const struct http_request *request);
+/* To others a body may come along, and is passed over; but not a longer one. */
+enum { REST_USELESS_BODY_BYTES = 64 << 10 };
 
 /* session.c: the head of the answer is written, and body follows; the session owns it. */
 void rest_session_send_body(struct exchange *exchange, struct body *body_owned);

@@ -6,6 +6,7 @@
 
 rest_handler rest_get;     /* keys.c */
 rest_handler rest_set;     /* keys.c */
+rest_check rest_set_head;  /* keys.c */
 rest_handler rest_delete;  /* keys.c */
 rest_handler rest_list;    /* listing.c */
 rest_handler rest_cluster; /* cluster.c */

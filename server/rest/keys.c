@@ -49,6 +49,18 @@ static bool is_answered_here(struct exchange *exchange, struct slice key, bool w
     return true;
 }
 
+/* The same of a write of a key that is not known yet, as far as it goes. */
+static bool takes_writes(struct exchange *exchange) {
+    enum err err = replication_ready(exchange->context->replication);
+    if (err == ERR_NONE && keyspace_paused(exchange->context->keyspace)) {
+        err = ERR_PAUSED;
+    }
+    if (err != ERR_NONE) {
+        rest_problem_of_route(exchange, err, NULL);
+    }
+    return err == ERR_NONE;
+}
+
 enum verdict { VERDICT_GO, VERDICT_NOT_MODIFIED, VERDICT_ANSWERED };
 
 /* If-Match, then If-None-Match (RFC 9110, 13.2.2), against what is stored; entry NULL: nothing. */
@@ -177,16 +189,19 @@ void rest_get(struct exchange *exchange) {
 
 /* --- POST /set --- */
 
+static bool has_room(struct exchange *exchange) {
+    enum err err = keyspace_make_room(exchange->context->keyspace);
+    if (err != ERR_NONE) {
+        rest_problem(exchange, err, NULL);
+    }
+    return err == ERR_NONE;
+}
+
 static void store(struct exchange *exchange, struct slice name, struct slice value, int64_t ttl_ms) {
-    if (!is_answered_here(exchange, name, true)) {
+    if (!is_answered_here(exchange, name, true) || !has_room(exchange)) {
         return;
     }
     struct keyspace *keyspace = exchange->context->keyspace;
-    enum err err = keyspace_make_room(keyspace);
-    if (err != ERR_NONE) {
-        rest_problem(exchange, err, NULL);
-        return;
-    }
     struct key key = keyspace_key(keyspace, name);
     struct keyspace_set set = {.value = value, .deadline = KEYSPACE_DEADLINE_CLEAR};
     if (!take_conditions(exchange, &key, &set.condition, &set.version)) {
@@ -201,7 +216,7 @@ static void store(struct exchange *exchange, struct slice name, struct slice val
         }
     }
     struct keyspace_result result;
-    err = keyspace_set(keyspace, &key, &set, &result);
+    enum err err = keyspace_set(keyspace, &key, &set, &result);
     if (err != ERR_NONE) {
         rest_problem(exchange, err, NULL);
         return;
@@ -223,8 +238,43 @@ static void store(struct exchange *exchange, struct slice name, struct slice val
     rest_reply_json(exchange, 200, slice_of(etag, n + 3));
 }
 
-/* ttl_ms: what the query said; 0: nothing. */
-static void set_json(struct exchange *exchange, const struct http_param *key, int64_t ttl_ms) {
+/* What the head of a POST /set says of the body. */
+struct set_head {
+    bool is_json;
+    struct http_param params[PARAMS];
+    int64_t ttl_ms; /* what the query said; 0: nothing */
+};
+
+/* False: the problem is written. */
+static bool read_set_head(struct exchange *exchange, struct set_head *head) {
+    const struct http_request *request = exchange->request;
+    if (!http_is_identity(&request->content_encoding)) {
+        rest_problem_with(exchange, ERR_MEDIA_TYPE, "a body with a Content-Encoding is not taken",
+                          HTTP_FIELD("Accept-Encoding: identity"));
+        return false;
+    }
+    if (!read_params(exchange, head->params)) {
+        return false;
+    }
+    head->ttl_ms = 0;
+    const struct http_param *key = &head->params[PARAM_KEY], *ttl = &head->params[PARAM_TTL];
+    if (ttl->given && !set_body_ttl_of_text(ttl->value, &head->ttl_ms)) {
+        rest_problem(exchange, ERR_INVALID_EXPIRE, "ttl is a number of seconds above 0");
+        return false;
+    }
+    head->is_json = request->has_content_type
+                        ? http_media_type_is(request->content_type, SLICE("application/json"))
+                        : !key->given;
+    if (!head->is_json && !key->given) {
+        rest_problem(exchange, ERR_MEDIA_TYPE,
+                     "without key= in the query the body is JSON: send Content-Type: application/json");
+        return false;
+    }
+    return true;
+}
+
+static void set_json(struct exchange *exchange, const struct set_head *head) {
+    const struct http_param *key = &head->params[PARAM_KEY];
     struct set_body body;
     const char *reason;
     enum err err = set_body_read(exchange->request->body, &body, &reason);
@@ -237,11 +287,11 @@ static void set_json(struct exchange *exchange, const struct http_param *key, in
             reason = "the JSON has no member \"value\"";
         } else if (key->given && !slice_equals(name, key->value)) {
             reason = "the key of the query and the key of the JSON differ";
-        } else if (ttl_ms > 0 && body.ttl_ms > 0 && ttl_ms != body.ttl_ms) {
+        } else if (head->ttl_ms > 0 && body.ttl_ms > 0 && head->ttl_ms != body.ttl_ms) {
             reason = "the ttl of the query and the ttl of the JSON differ";
         } else {
             err = ERR_NONE;
-            store(exchange, name, body.value, ttl_ms > 0 ? ttl_ms : body.ttl_ms);
+            store(exchange, name, body.value, head->ttl_ms > 0 ? head->ttl_ms : body.ttl_ms);
         }
     }
     if (err != ERR_NONE) {
@@ -251,31 +301,39 @@ static void set_json(struct exchange *exchange, const struct http_param *key, in
 }
 
 void rest_set(struct exchange *exchange) {
-    const struct http_request *request = exchange->request;
-    if (!http_is_identity(&request->content_encoding)) {
-        rest_problem_with(exchange, ERR_MEDIA_TYPE, "a body with a Content-Encoding is not taken",
-                          HTTP_FIELD("Accept-Encoding: identity"));
+    struct set_head head;
+    if (!read_set_head(exchange, &head)) {
         return;
     }
-    struct http_param params[PARAMS];
-    if (!read_params(exchange, params)) {
-        return;
-    }
-    int64_t ttl_ms = 0;
-    if (params[PARAM_TTL].given && !set_body_ttl_of_text(params[PARAM_TTL].value, &ttl_ms)) {
-        rest_problem(exchange, ERR_INVALID_EXPIRE, "ttl is a number of seconds above 0");
-        return;
-    }
-    bool says_json =
-        request->has_content_type && http_media_type_is(request->content_type, SLICE("application/json"));
-    if (says_json || (!request->has_content_type && !params[PARAM_KEY].given)) {
-        set_json(exchange, &params[PARAM_KEY], ttl_ms);
-    } else if (params[PARAM_KEY].given) {
-        store(exchange, params[PARAM_KEY].value, request->body, ttl_ms);
+    if (head.is_json) {
+        set_json(exchange, &head);
     } else {
-        rest_problem(exchange, ERR_MEDIA_TYPE,
-                     "without key= in the query the body is JSON: send Content-Type: application/json");
+        store(exchange, head.params[PARAM_KEY].value, exchange->request->body, head.ttl_ms);
     }
+}
+
+/* All that store() will look at, and that does not need the body; it looks again, for the body takes its time.
+ * A key that is in the JSON only is not known yet. */
+bool rest_set_head(struct exchange *exchange) {
+    struct set_head head;
+    if (!read_set_head(exchange, &head)) {
+        return false;
+    }
+    if (!head.is_json && exchange->request->announced_bytes > LIMIT_VALUE_BYTES) {
+        rest_problem(exchange, ERR_VALUE_TOO_LONG, NULL);
+        return false;
+    }
+    const struct http_param *name = &head.params[PARAM_KEY];
+    if (!name->given) {
+        return takes_writes(exchange) && has_room(exchange);
+    }
+    if (!is_answered_here(exchange, name->value, true) || !has_room(exchange)) {
+        return false;
+    }
+    struct key key = keyspace_key(exchange->context->keyspace, name->value);
+    enum keyspace_condition condition;
+    uint64_t version;
+    return take_conditions(exchange, &key, &condition, &version);
 }
 
 /* --- DELETE /delete --- */

@@ -9,6 +9,7 @@ struct route {
     struct slice allow; /* the header line */
     bool for_everybody; /* answered without a password, too */
     rest_handler *get, *post, *delete;
+    rest_check *post_head; /* what the head of a POST decides; NULL: nothing takes a body here */
 };
 
 #define ROUTE(path_text, methods, ...)                                                                         \
@@ -19,7 +20,7 @@ struct route {
 
 static const struct route routes[] = {
     ROUTE("/get", "GET, HEAD, OPTIONS", .get = rest_get),
-    ROUTE("/set", "POST, OPTIONS", .post = rest_set),
+    ROUTE("/set", "POST, OPTIONS", .post = rest_set, .post_head = rest_set_head),
     ROUTE("/delete", "DELETE, OPTIONS", .delete = rest_delete),
     ROUTE("/keys", "GET, HEAD, OPTIONS", .get = rest_list),
     ROUTE("/cluster", "GET, HEAD, OPTIONS", .get = rest_cluster),
@@ -59,6 +60,24 @@ static bool needs_password(const struct route *route, const struct exchange *exc
     return !is_answered && (route == NULL || !route->for_everybody);
 }
 
+static bool takes_body(const struct route *route, llhttp_method_t method) {
+    return method == HTTP_POST && route->post_head != NULL;
+}
+
+static bool has_room_for_body(struct exchange *exchange) {
+    size_t announced = exchange->request->announced_bytes;
+    size_t most = (size_t)exchange->context->settings->api_body_memory_bytes;
+    if (announced > most) {
+        rest_problem(exchange, ERR_BODY_TOO_LARGE, "the body is larger than api-body-memory");
+        return false;
+    }
+    if (announced > most - exchange->server->kept_body_bytes) {
+        rest_problem(exchange, ERR_BODIES_TOO_LARGE, NULL);
+        return false;
+    }
+    return true;
+}
+
 /* What the head alone decides: who asks, and for what. NULL: the problem is written. */
 static const struct route *admit(struct exchange *exchange) {
     const struct http_request *request = exchange->request;
@@ -79,10 +98,25 @@ static const struct route *admit(struct exchange *exchange) {
         rest_problem_with(exchange, ERR_METHOD_NOT_ALLOWED, NULL, route->allow);
         return NULL;
     }
+    if (!takes_body(route, request->method) && request->announced_bytes > REST_USELESS_BODY_BYTES) {
+        rest_problem(exchange, ERR_BODY_TOO_LARGE, "nothing takes a body here");
+        return NULL;
+    }
     return route;
 }
 
-bool rest_admit(struct exchange *exchange) { return admit(exchange) != NULL; }
+bool rest_takes_body(const struct http_request *request) {
+    const struct route *route = find(request->path, request->method);
+    return route != NULL && takes_body(route, request->method);
+}
+
+bool rest_admit(struct exchange *exchange) {
+    const struct route *route = admit(exchange);
+    if (route == NULL || !takes_body(route, exchange->request->method)) {
+        return route != NULL;
+    }
+    return route->post_head(exchange) && has_room_for_body(exchange);
+}
 
 void rest_dispatch(struct exchange *exchange) {
     const struct route *route = admit(exchange);

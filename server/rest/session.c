@@ -12,7 +12,7 @@ enum {
     WAITING_MS = 75000,
     HEAD_MS = 10000,
     BODY_MS = 10000,
-    BODY_PROGRESS_BYTES = 16 << 10,
+    PROGRESS_BYTES = 1 << 10, /* of a head or a body: that much buys its time anew */
     STALL_MS = 60000,
     KEPT_BUFFER_BYTES = 64 << 10, /* a buffer of the server that grew larger is given back */
 };
@@ -39,7 +39,7 @@ static int64_t limit_ms(enum http_phase phase) {
 
 static void arm(struct rest_session *session, bool for_output, int64_t at_ms) {
     conn_set_deadline(session->conn, at_ms);
-    session->body_mark = http_parser_body_received(&session->parser);
+    session->received_mark = http_parser_received(&session->parser);
     session->armed_for = http_parser_phase(&session->parser);
     session->for_output = for_output;
 }
@@ -72,7 +72,7 @@ static void arm_deadline(struct rest_session *session) {
     enum http_phase phase = http_parser_phase(&session->parser);
     bool stands = !session->for_output && session->armed_for == phase;
     bool has_progress = phase == HTTP_PHASE_START || phase == HTTP_PHASE_DONE ||
-                        http_parser_body_received(&session->parser) - session->body_mark >= BODY_PROGRESS_BYTES;
+                        http_parser_received(&session->parser) - session->received_mark >= PROGRESS_BYTES;
     if (!stands || has_progress) {
         arm(session, false, now_ms(session) + limit_ms(phase));
     }
@@ -106,6 +106,11 @@ static void forget_large(struct buf *buf) {
     }
 }
 
+static void forget_exchange(struct rest_server *server) {
+    forget_large(&server->params);
+    forget_large(&server->body);
+}
+
 static struct exchange exchange_of(struct rest_session *session, const struct http_request *request) {
     return (struct exchange){
         .server = session->server,
@@ -126,8 +131,7 @@ static void answer(struct rest_session *session, const struct http_request *requ
     struct exchange exchange = exchange_of(session, request);
     server->context->stats->http_requests++;
     rest_dispatch(&exchange);
-    forget_large(&server->params);
-    forget_large(&server->body);
+    forget_exchange(server);
     if (session->body != NULL) {
         conn_pause(conn);
     } else if (!exchange.reply.keep_alive) {
@@ -135,17 +139,39 @@ static void answer(struct rest_session *session, const struct http_request *requ
     }
 }
 
-/* A head whose body has not come with it: refused now, and the body with it, or waited for. asks: none of the
- * body is here yet. */
-static void take_head(struct rest_session *session, const struct http_request *request, bool asks) {
-    struct exchange exchange = exchange_of(session, request);
-    exchange.reply.keep_alive = false;
-    if (!rest_admit(&exchange)) {
+/* A head whose body has not come with it: answered now if that is enough, and the body is refused with it; else
+ * waited for. asks: none of the body is here yet, and the client wants to know whether to send it. "A server
+ * that responds with a final status code instead of reading the entire request content SHOULD indicate whether
+ * it intends to close the connection" (RFC 9110, 10.1.1): it does, for whether the client sends the body then
+ * is not said anywhere. */
+static void take_head(struct rest_session *session, const struct http_request *head, bool asks) {
+    struct http_request request = *head;
+    request.keep_alive = false;
+    struct exchange exchange = exchange_of(session, &request);
+    bool takes_body = rest_takes_body(head), goes_on = rest_admit(&exchange);
+    forget_exchange(session->server);
+    if (!goes_on) {
         session->server->context->stats->http_requests++;
         conn_drain(session->conn, CLOSE_QUIT);
-    } else if (asks && request->expects_continue) {
+    } else if (!takes_body && asks) {
+        answer(session, &request);
+    } else if (!takes_body) {
+        http_parser_drop_body(&session->parser, REST_USELESS_BODY_BYTES);
+    } else if (asks) {
         buf_append_slice(conn_out(session->conn), SLICE("HTTP/1.1 100 Continue\r\n\r\n"));
     }
+}
+
+/* Bodies that are not here whole, of all sessions together. ERR_NONE: there may be more. */
+static enum err count_kept_body(struct rest_session *session) {
+    struct rest_server *server = session->server;
+    size_t before = session->kept_body_bytes, now = http_parser_kept_body(&session->parser);
+    size_t most = (size_t)server->context->settings->api_body_memory_bytes;
+    session->kept_body_bytes = now;
+    server->kept_body_bytes += now - before;
+    return now <= before || server->kept_body_bytes <= most ? ERR_NONE
+           : now > most                                     ? ERR_BODY_TOO_LARGE
+                                                            : ERR_BODIES_TOO_LARGE;
 }
 
 /* Answers what could not become a request, and closes. */
@@ -160,6 +186,8 @@ static void refuse(struct rest_session *session, enum err err, const char *detai
     };
     session->server->context->stats->protocol_errors++;
     rest_problem(&exchange, err, detail);
+    http_parser_deinit(&session->parser);
+    count_kept_body(session); /* others may have its memory at once */
     conn_drain(session->conn, reason);
 }
 
@@ -179,12 +207,18 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
             refuse(session, err, reason, CLOSE_PROTOCOL);
             return in.len;
         }
+        enum err too_much = count_kept_body(session);
+        if (too_much != ERR_NONE) {
+            refuse(session, too_much, NULL, CLOSE_QUIT);
+            return in.len;
+        }
         if (result == HTTP_PARSE_OK) {
             answer(session, &request);
             http_parser_next(&session->parser);
+            count_kept_body(session);
             session->armed_for = HTTP_PHASE_START;
         } else if (result == HTTP_PARSE_HEAD) {
-            take_head(session, &request, used == in.len);
+            take_head(session, &request, used == in.len && request.expects_continue);
         }
         if (conn_closed(conn)) {
             return in.len;
@@ -234,6 +268,7 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     if (session->body != NULL) {
         session->body->kind->destroy(session->body);
     }
+    server->kept_body_bytes -= session->kept_body_bytes;
     http_parser_deinit(&session->parser);
     if (session->next != NULL) {
         session->next->prev = session->prev;

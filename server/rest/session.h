@@ -4,11 +4,12 @@
  *
  *               first byte          head whole            answered
  *     waiting -------------> head ------------> body ----------------> waiting, or closed
- *     75 s, then closed     10 s, then 408     10 s without 16 KB     (a list is streamed: the input waits)
- *                                              of progress: 408
+ *     75 s, then closed     10 s without 1 KB of           (a list is streamed: the input waits)
+ *                           progress: 408
  *
- * A body is gathered only for a request that its head has not decided already: who may not ask, or asks for
- * what there is not, is answered at the head, and the connection is closed.
+ * A body is gathered only for a request that its head has not decided already, of a client that may ask, where
+ * one is wanted; all of them together take no more memory than the parameter api-body-memory. Others are
+ * answered at the head, and the connection is closed; a small body that nobody wants is passed over.
  *
  * Whatever the state, as long as answers wait to be written the client has to take some of them within 60 s.
  */

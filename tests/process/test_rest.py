@@ -86,12 +86,23 @@ class Keys(RestTestCase):
         self.assertEqual(node.execute("PTTL", "k"), -1)
         node.http("POST", "/set", {"key": "k", "value": "v", "ttl": 0.05})
         wait_until(lambda: node.get("k") is None, 2, "the key expired")
-        for ttl in (0, -1, "1", None, True, 1e18, []):
+        for ttl in (0, -1, "1", True, 1e18, []):
             self.assert_problem(node.http("POST", "/set", {"key": "k", "value": "v", "ttl": ttl}), 400, "ERR")
         for text in ("0", "-1", "x", "", "1e3"):
             answer = node.http("POST", f"/set?key=k&ttl={text}", b"v", headers={"Content-Type": "text/plain"})
             self.assert_problem(answer, 400, "ERR")
             self.assert_problem(node.http("POST", f"/set?ttl={text}", {"key": "k", "value": "v"}), 400, "ERR")
+
+        # null is none, of every member that may be left out.
+        for query, body in (("", {"key": "k", "value": "n", "ttl": None}), ("?key=k", {"key": None, "value": "n"}),
+                            ("?key=k", {"key": None, "value": "n", "ttl": None})):
+            node.execute("SET", "k", "v", "EX", 100)
+            self.assertEqual(node.http("POST", "/set" + query, body).status, 200, body)
+            self.assertEqual((node.get("k"), node.execute("PTTL", "k")), ("n", -1))
+        self.assertEqual(node.http("POST", "/set?ttl=70", {"key": "k", "value": "v", "ttl": None}).status, 200)
+        self.assertTrue(69_000 < node.execute("PTTL", "k") <= 70_000)
+        for body in ({"key": None, "value": "v"}, {"key": "k", "value": None}, {"key": "k", "ttl": None}):
+            self.assert_problem(node.http("POST", "/set", body), 400, "BADREQUEST")
 
         # With JSON the query may say it, too; twice it has to be the same.
         for query, member in (("?ttl=70", {}), ("?ttl=70.0", {"ttl": 70}), ("?key=k", {"ttl": 7e1})):
@@ -453,21 +464,6 @@ class Protocol(RestTestCase):
         self.assertEqual(connection.read_response().status, 200)
         self.assertEqual(connection.read_response().json()["count"], 0)
         self.assertTrue(connection.is_closed(2))
-
-    def test_expect_continue(self) -> None:
-        node = self.start_node()
-        connection = self.connect(node)
-        answer = connection.ask("POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-        self.assertEqual(answer.status, 100)
-        self.assertEqual(connection.ask("hello").status, 200)
-        self.assertEqual(node.get("k"), "hello")
-        for request, status, code in (("POST /nowhere", 404, "NOTFOUND"), ("PUT /set", 405, "METHOD")):
-            for body in ("Content-Length: 5", "Transfer-Encoding: chunked"):
-                connection = self.connect(node)
-                answer = connection.ask(f"{request} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n{body}\r\n\r\n")
-                self.assert_problem(answer, status, code)
-                self.assertEqual(answer.headers["connection"], "close")
-                self.assertTrue(connection.is_closed())
 
     def test_methods_and_paths(self) -> None:
         node = self.start_node()

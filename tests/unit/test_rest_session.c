@@ -150,6 +150,36 @@ static void test_a_head_that_begins_behind_a_request(void **state) {
     assert_int_equal(stats.protocol_errors, 1); /* 408 */
 }
 
+/* A body, and a head, that come slowly have as much time as they need: every 1 KB buys 10 s. */
+static void test_slow_progress_is_progress(void **state) {
+    (void)state;
+    static const char *const begins[] = {
+        "GET /nowhere?",
+        "GET /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nfff0\r\n",
+    };
+    char some[1024];
+    memset(some, 'x', sizeof(some));
+    some[sizeof(some) - 1] = '\0';
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+        if (i > 0) {
+            void *unused;
+            assert_int_equal(teardown(&unused) + setup(&unused), 0);
+        }
+        peer_sends(begins[i]);
+        assert_due_in(HEAD_MS);
+        for (int rounds = 0; rounds < 3; rounds++) {
+            net_set_deadline(conn, loop_monotonic_ms(loop) + 5000); /* as if 5 s had passed */
+            peer_sends(some);
+            assert_due_in(5000);
+            peer_sends("y");
+            assert_due_in(HEAD_MS);
+        }
+        net_set_deadline(conn, loop_monotonic_ms(loop) + 1); /* and a stalled one has not */
+        assert_true(loop_fixture_until(loop, is_gone, NULL));
+        assert_int_equal(stats.protocol_errors, 1); /* 408 */
+    }
+}
+
 #define SESSION_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void) {
@@ -159,6 +189,7 @@ int main(void) {
         SESSION_TEST(test_who_has_read_all_may_wait_75_s),
         SESSION_TEST(test_a_head_that_waits_for_its_end_behind_answers),
         SESSION_TEST(test_a_head_that_begins_behind_a_request),
+        SESSION_TEST(test_slow_progress_is_progress),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
