@@ -26,7 +26,9 @@ struct loop {
     ev_idle busy; /* active while there are tasks, so that the poll does not wait */
 
     int64_t now_ms;
-    int64_t monotonic_ms;
+    int64_t monotonic_ms;         /* awake_us in ms */
+    uint64_t awake_us, owed_us;   /* owed: of a gap, to be added at the next iteration */
+    uint64_t clock_us;            /* CLOCK_MONOTONIC as it was read last */
     int64_t realtime_offset_us;   /* CLOCK_REALTIME - CLOCK_MONOTONIC */
     uint64_t realtime_checked_us; /* monotonic time when the offset was read */
 
@@ -57,14 +59,23 @@ bool loop_budget_spent(uint64_t *began_us, uint64_t budget_us) {
     return now_us - *began_us >= budget_us;
 }
 
+static void count_awake(struct loop *loop, uint64_t us) {
+    uint64_t gap_us = us - loop->clock_us;
+    uint64_t most_us = LOOP_GAP_MOST_MS * UINT64_C(1000);
+    loop->awake_us += loop->owed_us + (gap_us <= most_us ? gap_us : 0);
+    loop->owed_us = gap_us <= most_us ? 0 : most_us;
+    loop->monotonic_ms = (int64_t)(loop->awake_us / 1000U);
+    loop->clock_us = us;
+}
+
 static void update_clock(struct loop *loop) {
     uint64_t us = loop_monotonic_us();
+    count_awake(loop, us);
     if (loop->realtime_checked_us == 0 || us - loop->realtime_checked_us >= REALTIME_CHECK_US) {
         loop->realtime_offset_us = (int64_t)(clock_us(CLOCK_REALTIME) - us);
         loop->realtime_checked_us = us;
     }
     loop->woke_us = us;
-    loop->monotonic_ms = (int64_t)(us / 1000U);
     int64_t now_ms = ((int64_t)us + loop->realtime_offset_us) / 1000;
     /* What the clock is put right by stands still until it is over. A step back is followed: a clock that stood
      * for an hour would keep for an hour what is to expire in a second. */
@@ -147,6 +158,7 @@ struct loop *loop_create(void) {
         return NULL;
     }
     loop->tasks.next = loop->tasks.prev = &loop->tasks;
+    loop->clock_us = loop->awake_us = loop_monotonic_us();
     update_clock(loop);
     loop->woke_us = 0;
 

@@ -11,7 +11,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LOOP_TASK_BUDGET_US = 500 };
+enum {
+    LOOP_TASK_BUDGET_US = 500,
+    LOOP_GAP_MOST_MS = 500, /* what an iteration adds to the monotonic clock at most */
+};
 
 struct ev_loop;
 struct loop;
@@ -23,7 +26,12 @@ void loop_run(struct loop *loop); /* until loop_stop */
 void loop_stop(struct loop *loop);
 
 /* Both as of this iteration. Unix ms is for data and for people; it may jump, but goes back only when the
- * system's clock was set back by more than a second. Monotonic ms is for everything that waits. */
+ * system's clock was set back by more than a second.
+ *
+ * Monotonic ms is for everything that waits, and counts only time in which this process could have acted: while
+ * it was stopped, or held up by its own work, nothing that others did could be seen, and no time-out may be
+ * held against them. After such a gap the clock stands still for one iteration, in which what has come
+ * meanwhile is read, and then goes on by LOOP_GAP_MOST_MS. (Who waits has a timer: no poll is as long.) */
 int64_t loop_now_ms(const struct loop *loop);
 int64_t loop_monotonic_ms(const struct loop *loop);
 /* The Unix ms of a monotonic moment, by the clock of today. */

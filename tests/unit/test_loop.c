@@ -15,6 +15,7 @@
 
 /* In place of the C library's: the system's clock, as somebody has set it. */
 static int64_t clock_set_s, clock_set_ms;
+static int64_t clock_stopped_s; /* so long this process was stopped in all */
 int clock_gettime(clockid_t clock, struct timespec *out) {
     long result = syscall(SYS_clock_gettime, clock, out);
     if (clock == CLOCK_REALTIME) {
@@ -22,6 +23,7 @@ int clock_gettime(clockid_t clock, struct timespec *out) {
         out->tv_sec += clock_set_s + (ns < 0 ? -1 : ns / 1000000000);
         out->tv_nsec = (ns + 1000000000) % 1000000000;
     }
+    out->tv_sec += clock_stopped_s;
     return (int)result;
 }
 
@@ -260,6 +262,28 @@ static void test_the_clock_is_set(void **state) {
     assert_true(loop_now_ms(loop) > unix_ms);
 }
 
+/* What has come meanwhile is read before any time-out is over. */
+static void test_time_in_which_it_did_not_run_does_not_count(void **state) {
+    (void)state;
+    iterate();
+    int64_t unix_ms = loop_now_ms(loop), monotonic_ms = loop_monotonic_ms(loop);
+    clock_stopped_s += 3600;
+    iterate();
+    assert_true(loop_now_ms(loop) >= unix_ms + 3600000);
+    assert_int_equal(loop_monotonic_ms(loop), monotonic_ms);
+    iterate();
+    assert_in_range(loop_monotonic_ms(loop), monotonic_ms + LOOP_GAP_MOST_MS,
+                    monotonic_ms + 2 * LOOP_GAP_MOST_MS);
+    /* One that is always held up gets on all the same. */
+    monotonic_ms = loop_monotonic_ms(loop);
+    for (int i = 0; i < 10; i++) {
+        clock_stopped_s++;
+        iterate();
+    }
+    assert_in_range(loop_monotonic_ms(loop), monotonic_ms + 9 * LOOP_GAP_MOST_MS,
+                    monotonic_ms + 10 * LOOP_GAP_MOST_MS);
+}
+
 static void test_stop_before_run_is_kept(void **state) {
     (void)state;
     loop_stop(loop);
@@ -305,6 +329,7 @@ int main(void) {
         LOOP_TEST(test_loop_waits_only_without_tasks),
         LOOP_TEST(test_clock),
         LOOP_TEST(test_the_clock_is_set),
+        LOOP_TEST(test_time_in_which_it_did_not_run_does_not_count),
         LOOP_TEST(test_stop_before_run_is_kept),
         LOOP_TEST(test_stalls),
     };
