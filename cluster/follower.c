@@ -453,6 +453,10 @@ enum follower_verdict follower_link_part(struct follower_link *link, struct foll
     return link->began || line_may_be_known(part) ? FOLLOWER_GO_ON : on_unknown(follower, true, out);
 }
 
+void follower_link_heard(struct follower_link *link, int64_t at_ms) {
+    link->last_line_ms = at_ms > link->last_line_ms ? at_ms : link->last_line_ms;
+}
+
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out) {
     int64_t silent_ms = now_ms - link->last_line_ms;

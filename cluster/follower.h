@@ -139,6 +139,9 @@ enum follower_verdict follower_link_part(struct follower_link *link, struct foll
  * live. */
 bool follower_tick(struct follower *follower, bool other_leads, int64_t now_ms);
 
+/* The peer's silence counts from at_ms on: this side was not listening before. */
+void follower_link_heard(struct follower_link *link, int64_t at_ms);
+
 bool follower_linked(const struct follower *follower); /* a leader's link stands and its stream or state runs */
 
 #endif

@@ -387,7 +387,9 @@ void leader_tick(struct leader *leader, int64_t now_ms) {
 
 void leader_link_ask(struct leader_link *link) { link->asked = true; }
 
-void leader_link_bytes(struct leader_link *link, int64_t now_ms) { link->last_line_ms = now_ms; }
+void leader_link_heard(struct leader_link *link, int64_t at_ms) {
+    link->last_line_ms = at_ms > link->last_line_ms ? at_ms : link->last_line_ms;
+}
 
 /* PING between lines only: never while a part of one is on its way. */
 static bool ping_due(const struct leader_link *link, const struct leader *leader, int64_t now_ms) {

@@ -135,8 +135,9 @@ enum leader_verdict leader_link_line(struct leader_link *link, struct leader *le
 /* The next tick that finds all of the history sent says PING, which is answered with ACK at once. */
 void leader_link_ask(struct leader_link *link);
 
-/* Part of a line that is still on its way has arrived: who sends it lives. */
-void leader_link_bytes(struct leader_link *link, int64_t now_ms);
+/* The peer's silence counts from at_ms on: part of a line that is still on its way has arrived, or this side
+ * was not listening before. */
+void leader_link_heard(struct leader_link *link, int64_t at_ms);
 
 /* Every 50 ms or so, and for every link after an event that may have changed the leader's phase. */
 void leader_tick(struct leader *leader, int64_t now_ms);

@@ -120,6 +120,7 @@ static void finish_connecting(struct conn *conn) {
         return;
     }
     conn->connecting = false;
+    conn_listens(conn);
     if (conn->handler->on_connected != NULL) {
         conn->handler->on_connected(conn, conn->session);
     }
@@ -146,9 +147,9 @@ void conn_turn(struct conn *conn, int events) {
 void conn_deadline_turn(struct conn *conn) {
     turn_begin(conn);
     if (conn->state == CONN_DRAINING) {
-        int64_t until_ms = conn->offered_ms + CONN_DRAIN_MS;
-        if (!conn->lingering && until_ms > loop_monotonic_ms(conn->net->loop)) {
-            net_set_deadline(conn, until_ms); /* slow, but it takes what is queued */
+        int64_t until_ms = conn_output_taken_ms(conn) + (conn->lingering ? CONN_LINGER_MS : CONN_DRAIN_MS);
+        if (until_ms > loop_monotonic_ms(conn->net->loop)) {
+            net_set_deadline(conn, until_ms); /* slow, but it takes what is left */
         } else {
             conn_close(conn, (enum close_reason)conn->reason);
         }
@@ -207,6 +208,7 @@ struct conn *conn_adopt(struct net *net, int fd, const struct conn_handler *hand
         return NULL;
     }
     net->stats.accepted++;
+    conn_listens(conn);
     arm(conn);
     return conn;
 }
@@ -294,8 +296,6 @@ struct buf *conn_out(struct conn *conn) {
     return &conn->out;
 }
 
-int64_t conn_output_offered_ms(const struct conn *conn) { return conn->offered_ms; }
-
 size_t conn_pending_bytes(const struct conn *conn) {
     return buf_used(&conn->out) + buf_used(&conn->in) + conn->offered_bytes;
 }
@@ -368,7 +368,10 @@ void conn_resume(struct conn *conn) {
     if (conn_closed(conn)) {
         return;
     }
-    conn->paused = false;
+    if (conn->paused) {
+        conn->paused = false;
+        conn_listens(conn);
+    }
     conn->go_on = true;
     conn_flush(conn);
     if (!conn->in_turn) {

@@ -8,8 +8,9 @@
  *       '------------------------> CLOSED <------------------'
  *                                    |  on_close is called at once, memory is freed before the next poll
  *
- * DRAINING writes what is queued, says its own end of stream, and discards what the peer still sends for up to
- * CONN_LINGER_MS: closing at once would reset the connection, and the last reply might be lost with it.
+ * DRAINING writes what is queued, says its own end of stream, and discards what the peer still sends until
+ * CONN_LINGER_MS after it took the last of the output: closing at once would reset the connection, and the last
+ * reply might be lost with it.
  *
  * What a session must know: bytes arrive by on_input; replies are appended to conn_out() and written when
  * on_input returns (or at conn_flush, from elsewhere). A conn whose output is over CONN_OUT_HIGH_BYTES, or that
@@ -30,7 +31,7 @@ enum {
     CONN_SCRATCH_BYTES = 128 << 10, /* at most so much is read, and handed to on_input, at one wake-up, but for
                                        what is expected (conn_expect_input) */
     CONN_DRAIN_MS = 5000,           /* without progress of the output */
-    CONN_LINGER_MS = 1000,
+    CONN_LINGER_MS = 1000,          /* likewise */
 };
 /* Over it a conn is closed (OUTPUT_LIMIT). One reply may be as long: JSON says a byte in at most 6. */
 #define CONN_OUT_MAX_BYTES (CONN_OUT_HIGH_BYTES + 6 * (LIMIT_KEY_BYTES + LIMIT_VALUE_BYTES))
@@ -104,9 +105,13 @@ bool conn_closed(const struct conn *conn); /* CLOSED or DRAINING: no reply will 
  * much output) closes the conn in its next turn on the loop. Output for a conn that is closed or drained goes
  * nowhere. */
 struct buf *conn_out(struct conn *conn);
-/* When output was last offered to the socket, in monotonic ms. The next offer is made when the socket can take
- * some: as long as output is pending, this is when the peer last made room for it. */
-int64_t conn_output_offered_ms(const struct conn *conn);
+/* When the peer last took some of the output, as far as that is known, in monotonic ms. The peer's end of the
+ * connection says so byte by byte, long before its socket's buffer has room again: a slow link makes progress.
+ */
+int64_t conn_output_taken_ms(struct conn *conn);
+/* From when on the peer's silence counts. It does not while this side is not reading: paused by its session, or
+ * because its own output is full; but then the peer has to take some of that. */
+int64_t conn_listening_since_ms(struct conn *conn);
 size_t conn_pending_bytes(const struct conn *conn); /* output not yet written, input not yet consumed */
 size_t conn_input_room(const struct conn *conn);    /* what else the buffer would take that has its input */
 /* The output is over the high mark: stop producing, consume no more input, return. */

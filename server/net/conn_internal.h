@@ -37,7 +37,9 @@ struct conn {
     size_t offered_bytes;  /* of input that on_input is at work on, and that is not in `in` */
     size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
     struct deadline deadline;
-    int64_t offered_ms;    /* when output was last offered to the socket */
+    int64_t taken_ms;      /* when the peer last took output, by the last look */
+    int64_t listening_ms;  /* when it began to take input, if it does */
+    int untaken_bytes;     /* in the socket's buffer, at the last look; INT_MAX: written to since */
     struct conn_link link; /* in the net's ready list, or closed list */
     char *peer, *local;
 
@@ -93,6 +95,7 @@ void conn_free(struct conn *conn);
 
 /* --- conn_io.c */
 bool conn_takes_input(const struct conn *conn);
+void conn_listens(struct conn *conn); /* it begins to take input */
 /* The conn is closed by the turn that this gives it. The first reason stands. */
 void conn_fail(struct conn *conn, enum close_reason reason);
 void conn_lend_out(struct conn *conn);    /* the net's spare output buffer, for a turn */

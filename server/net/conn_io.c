@@ -8,7 +8,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -66,9 +69,27 @@ void conn_release_out(struct conn *conn) {
 
 bool conn_can_send(const struct conn *conn) { return !conn->unwritable && !conn->connecting && !conn->failed; }
 
+/* Output that the peer's end has not acknowledged; 0 also when the system cannot tell. */
+static int untaken_bytes(const struct conn *conn) {
+    int n;
+    return ioctl(conn->io.fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
+int64_t conn_output_taken_ms(struct conn *conn) {
+    int before = conn->untaken_bytes;
+    if (before > 0) {
+        conn->untaken_bytes = untaken_bytes(conn);
+        /* Of what was written since the last look and is gone, the moment of the writing is all that is known.
+         */
+        if (conn->untaken_bytes < before && (before != INT_MAX || conn->untaken_bytes > 0)) {
+            conn->taken_ms = loop_monotonic_ms(conn->net->loop);
+        }
+    }
+    return conn->taken_ms;
+}
+
 /* What send() or sendmsg() answered to n bytes. */
 static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
-    conn->offered_ms = loop_monotonic_ms(conn->net->loop);
     if (sent < 0) {
         if (errno == EAGAIN) {
             conn->unwritable = true;
@@ -81,8 +102,11 @@ static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
     stats->writes++;
     stats->written_bytes += (uint64_t)sent;
     stats->replication_written_bytes += conn->handler->replicates ? (uint64_t)sent : 0;
+    conn->taken_ms = loop_monotonic_ms(conn->net->loop);
+    conn->untaken_bytes = INT_MAX;
     if ((size_t)sent < n) {
         conn->unwritable = true;
+        conn->untaken_bytes = untaken_bytes(conn);
     }
     return (size_t)sent;
 }
@@ -149,6 +173,7 @@ void conn_give_room(struct conn *conn) {
 void conn_wake_waiting(struct conn *conn) {
     if (conn->blocked && !conn_closed(conn) && buf_used(&conn->out) <= CONN_OUT_LOW_BYTES) {
         conn->blocked = false;
+        conn_listens(conn);
         conn->go_on = true;
         net_schedule(conn);
     }
@@ -161,6 +186,15 @@ void conn_wake_waiting(struct conn *conn) {
 
 bool conn_takes_input(const struct conn *conn) {
     return conn->state == CONN_OPEN && !conn->connecting && !conn->failed && !conn->paused && !conn->blocked;
+}
+
+void conn_listens(struct conn *conn) { conn->listening_ms = loop_monotonic_ms(conn->net->loop); }
+
+int64_t conn_listening_since_ms(struct conn *conn) {
+    if (conn->paused || conn->connecting) {
+        return loop_monotonic_ms(conn->net->loop);
+    }
+    return conn->blocked ? conn_output_taken_ms(conn) : conn->listening_ms;
 }
 
 /* How much was read; 0: nothing now, or the end, or an error. */

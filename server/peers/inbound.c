@@ -174,6 +174,9 @@ void inbound_proof(struct inbound *inbound, const struct datagram *announce) {
 static bool tick_link(struct inbound *inbound) {
     struct buf *out = conn_out(inbound->conn);
     size_t said = buf_used(out);
+    if (inbound->link.phase != FOLLOWER_PROVING) { /* there it is not this peer that is waited for */
+        follower_link_heard(&inbound->link, conn_listening_since_ms(inbound->conn));
+    }
     enum follower_verdict verdict =
         follower_link_tick(&inbound->link, &inbound->replication->follower, now_of(inbound), out);
     if (verdict == FOLLOWER_CLOSE && buf_used(out) > said) {

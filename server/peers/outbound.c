@@ -186,7 +186,7 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
     struct outbound *outbound = session;
     size_t consumed = replication_each_line(conn, in, &outbound->scanned, on_line, outbound);
     if (outbound->connected && consumed < in.len) {
-        leader_link_bytes(&outbound->link, now_of(outbound));
+        leader_link_heard(&outbound->link, now_of(outbound));
     }
     follow_phase(outbound);
     return consumed;
@@ -307,6 +307,7 @@ void outbound_remove_all(struct replication *replication, enum close_reason reas
 static void tick_link(struct outbound *outbound, int64_t now_ms) {
     struct replication *replication = outbound->replication;
     enum leader_phase before = replication->leader.phase;
+    leader_link_heard(&outbound->link, conn_listening_since_ms(outbound->conn));
     if (leader_link_tick(&outbound->link, &replication->leader, now_ms, conn_out(outbound->conn)) ==
         LEADER_CLOSE) {
         conn_close(outbound->conn, CLOSE_TIMEOUT);

@@ -60,7 +60,7 @@ static bool has_output(const struct rest_session *session) {
  * then really_due_ms says so. While a body is being made, it is not the client's turn. */
 static int64_t stall_ends_ms(const struct rest_session *session) {
     bool is_made = session->body != NULL && !session->body->kind->waits(session->body);
-    return STALL_MS + (is_made ? now_ms(session) : conn_output_offered_ms(session->conn));
+    return STALL_MS + (is_made ? now_ms(session) : conn_output_taken_ms(session->conn));
 }
 
 /* After input or output: a limit for what is due next, unless it stands already. */
@@ -84,7 +84,7 @@ static int64_t really_due_ms(const struct rest_session *session) {
         return stall_ends_ms(session);
     }
     /* The client has read all, and said nothing since. */
-    return session->for_output ? conn_output_offered_ms(session->conn) + limit_ms(session->armed_for) : 0;
+    return session->for_output ? conn_output_taken_ms(session->conn) + limit_ms(session->armed_for) : 0;
 }
 
 /* --- Requests --- */

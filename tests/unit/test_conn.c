@@ -5,10 +5,12 @@
 #include "tests/unit/loop_fixture.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -786,36 +788,120 @@ static void test_drain_does_not_wait_for_a_silent_peer(void **state) {
     assert_in_range(loop_monotonic_us() - begin_us, CONN_LINGER_MS * 1000U, CONN_DRAIN_MS * 1000U);
 }
 
-/* The peer reads a little; whether the socket had room for more since the time given. */
-static bool peer_makes_room(void *context) {
-    static char scratch[1 << 16];
+/* The peer reads a little, until its end has told this one so: that is before the socket can be written to. */
+static bool peer_takes_some(void *context) {
+    (void)context;
+    static char scratch[1 << 12];
     assert_true(recv(peer, scratch, sizeof(scratch), MSG_DONTWAIT) > 0 || errno == EAGAIN);
-    return session.conn->offered_ms > *(const int64_t *)context;
+    int queued;
+    assert_int_equal(ioctl(conn_fd(session.conn), SIOCOUTQ, &queued), 0);
+    return queued < session.conn->untaken_bytes;
 }
 
-/* As if the socket had been full for so long; the deadline is due. */
-static int64_t let_time_pass(int64_t ms) {
-    int64_t offered_ms = session.conn->offered_ms -= ms;
+/* As if the peer had taken nothing for so long; the deadline is due. */
+static void let_time_pass(int64_t ms) {
+    conn_output_taken_ms(session.conn);
+    session.conn->taken_ms -= ms;
     net_set_deadline(session.conn, loop_monotonic_ms(loop) + DEADLINES_TICK_MS);
-    return offered_ms;
+}
+
+static void queue_more_than_the_sockets_take(void) {
+    for (int i = 0; i < 4; i++) {
+        buf_append(conn_out(session.conn), bulk, sizeof(bulk));
+    }
 }
 
 static void test_drain_goes_on_as_long_as_the_peer_reads(void **state) {
     (void)state;
     open_conn(&full_handler, MAX_INPUT_BYTES);
-    for (int i = 0; i < 4; i++) {
-        buf_append(conn_out(session.conn), bulk, sizeof(bulk)); /* more than the sockets' buffers take */
-    }
+    queue_more_than_the_sockets_take();
     conn_drain(session.conn, CLOSE_QUIT);
     loop_fixture_settle(loop);
     for (int i = 0; i < 3; i++) {
-        int64_t offered_ms = let_time_pass(CONN_DRAIN_MS);
-        assert_true(loop_fixture_until(loop, peer_makes_room, &offered_ms));
+        let_time_pass(CONN_DRAIN_MS);
+        assert_true(loop_fixture_until(loop, peer_takes_some, NULL));
         assert_false(loop_fixture_run(loop, is_closed, &session, 3 * DEADLINES_TICK_MS));
     }
     assert_true(buf_used(&session.conn->out) > 0);
     let_time_pass(CONN_DRAIN_MS);
     assert_closes(CLOSE_QUIT);
+}
+
+static bool is_lingering(void *context) { return ((const struct conn *)context)->lingering; }
+
+/* All is written, but not taken yet: closed now, the next byte of the peer's would reset it away. */
+static void test_lingers_as_long_as_the_peer_reads(void **state) {
+    (void)state;
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    buf_append(conn_out(session.conn), bulk, 3 << 20); /* more than the peer's socket takes by itself */
+    conn_drain(session.conn, CLOSE_QUIT);
+    assert_true(loop_fixture_until(loop, is_lingering, session.conn));
+    for (int i = 0; i < 3; i++) {
+        let_time_pass(CONN_LINGER_MS);
+        assert_true(loop_fixture_until(loop, peer_takes_some, NULL));
+        assert_false(loop_fixture_run(loop, is_closed, &session, 3 * DEADLINES_TICK_MS));
+    }
+    let_time_pass(CONN_LINGER_MS);
+    assert_closes(CLOSE_QUIT);
+}
+
+/* --- from when on a peer's silence counts */
+
+static int64_t now_ms(void) { return loop_monotonic_ms(loop); }
+
+static bool has_passed(void *context) { return now_ms() > *(const int64_t *)context; }
+
+static void pass(int64_t ms) {
+    int64_t until_ms = now_ms() + ms;
+    assert_true(loop_fixture_until(loop, has_passed, &until_ms));
+}
+
+static void test_silence_counts_while_it_reads(void **state) {
+    (void)state;
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    int64_t began_ms = now_ms();
+    pass(10);
+    assert_int_equal(conn_listening_since_ms(session.conn), began_ms);
+    conn_pause(session.conn);
+    pass(10);
+    assert_int_equal(conn_listening_since_ms(session.conn), now_ms());
+    conn_resume(session.conn);
+    int64_t resumed_ms = now_ms();
+    pass(10);
+    conn_resume(session.conn); /* as one does that stopped in the middle by itself */
+    assert_int_equal(conn_listening_since_ms(session.conn), resumed_ms);
+}
+
+/* While the output is full nothing is read; what the peer takes of it is heard of instead. */
+static void test_silence_counts_while_the_output_is_full(void **state) {
+    (void)state;
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    queue_more_than_the_sockets_take();
+    conn_flush(session.conn);
+    loop_fixture_settle(loop);
+    conn_listening_since_ms(session.conn);
+    pass(10);
+    int64_t since_ms = conn_listening_since_ms(session.conn);
+    assert_true(since_ms < now_ms());
+    for (int i = 0; i < 3; i++) {
+        pass(10);
+        assert_int_equal(conn_listening_since_ms(session.conn), since_ms); /* it takes nothing: gone, perhaps */
+        assert_true(loop_fixture_until(loop, peer_takes_some, NULL));
+        pass(0);
+        since_ms = conn_listening_since_ms(session.conn);
+        assert_int_equal(since_ms, now_ms());
+    }
+    struct buf got;
+    buf_init(&got, SIZE_MAX);
+    struct wanted wanted = {.got = &got, .n = 3 * sizeof(bulk)};
+    assert_true(loop_fixture_until(loop, peer_has_read, &wanted));
+    while (session.conn->blocked) {
+        wanted.n = buf_used(&got) + 1;
+        assert_true(loop_fixture_until(loop, peer_has_read, &wanted));
+    }
+    assert_true(conn_listening_since_ms(session.conn) >
+                since_ms); /* and what waits in the socket is read first */
+    buf_deinit(&got);
 }
 
 static void test_drain_from_elsewhere_calls_back_later(void **state) {
@@ -1146,6 +1232,9 @@ int main(void) {
         CONN_TEST(test_drain_saves_the_last_reply_from_a_reset),
         CONN_TEST(test_drain_does_not_wait_for_a_silent_peer),
         CONN_TEST(test_drain_goes_on_as_long_as_the_peer_reads),
+        CONN_TEST(test_lingers_as_long_as_the_peer_reads),
+        CONN_TEST(test_silence_counts_while_it_reads),
+        CONN_TEST(test_silence_counts_while_the_output_is_full),
         CONN_TEST(test_drain_from_elsewhere_calls_back_later),
         CONN_TEST(test_reset_by_peer),
         CONN_TEST(test_write_error_calls_back_later),

@@ -553,7 +553,7 @@ static void test_a_state_that_is_still_arriving_is_waited_for(void **state) {
     answers(0, "FULL|" A_TEXT "|9|0\n");
     for (int second = 0; second < 20; second++) { /* a long line */
         assert_int_equal(wait(1000), 0);
-        leader_link_bytes(&links[0], now_ms);
+        leader_link_heard(&links[0], now_ms);
     }
     answers(0, "REPLICATEX|k|v|1|500|0\nEND|1|9\n");
     assert_true(holds("k", "v", 1));
