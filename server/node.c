@@ -26,6 +26,17 @@ enum {
     STOP_POLL_MS = 10,
 };
 
+/* The signals that have a meaning here, or whose default action would end the node with no word to anybody. */
+static const struct signal_rule {
+    int number;
+    const char *name;
+    bool stops; /* else it is ignored, for now: a log and certificates to be opened anew will be HUP's */
+} signal_rules[] = {
+    {SIGTERM, "TERM", true}, {SIGINT, "INT", true},    {SIGQUIT, "QUIT", true},
+    {SIGHUP, "HUP", false},  {SIGUSR1, "USR1", false}, {SIGUSR2, "USR2", false},
+};
+enum { SIGNAL_RULES = sizeof(signal_rules) / sizeof(signal_rules[0]) };
+
 static const char resp_refusal[] = "-ERR max number of clients reached\r\n";
 
 struct node {
@@ -47,7 +58,7 @@ struct node {
     struct settings settings;
     struct telemetry *telemetry;
     struct command_context context;
-    ev_signal on_term, on_int;
+    ev_signal signals[SIGNAL_RULES];
     ev_timer stop_timer;
     int64_t stop_at_ms; /* monotonic; 0: not stopping */
     char fatal[512];    /* "" or why the node may not go on */
@@ -184,11 +195,16 @@ static void on_stop_timer(struct ev_loop *ev, ev_timer *timer, int events) {
     }
 }
 
-static void on_signal(struct ev_loop *ev, ev_signal *signal, int events) {
+static void on_signal(struct ev_loop *ev, ev_signal *watcher, int events) {
     (void)ev, (void)events;
-    struct node *node = signal->data;
-    log_write(&node->log, LOG_INFO, "stopping", "signal=%d", signal->signum);
-    begin_stop(node);
+    struct node *node = watcher->data;
+    const struct signal_rule *rule = &signal_rules[watcher - node->signals];
+    if (rule->stops) {
+        log_write(&node->log, LOG_INFO, "stopping", "signal=%s", rule->name);
+        begin_stop(node);
+    } else {
+        log_write(&node->log, LOG_INFO, "signal-ignored", "signal=%s", rule->name);
+    }
 }
 
 static void on_stop_asked(void *context) {
@@ -209,6 +225,17 @@ static void share_descriptors(struct node *node) {
         *maxclients = (int64_t)possible;
     }
     node->max_accepted_peers = besides * 3 / 4;
+}
+
+static void watch_signals(struct node *node) {
+    for (size_t i = 0; i < SIGNAL_RULES; i++) {
+        ev_signal_init(&node->signals[i], on_signal, signal_rules[i].number);
+        node->signals[i].data = node;
+        ev_signal_start(loop_ev(node->loop), &node->signals[i]);
+    }
+    /* What a write meets is told by its errno: a peer that is gone, a file at its limit. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 static bool create_core(struct node *node, const char **reason) {
@@ -246,6 +273,7 @@ static bool create_core(struct node *node, const char **reason) {
         return false;
     }
     routing_init(&node->routing, node->membership);
+    watch_signals(node);
     return true;
 }
 
@@ -340,12 +368,6 @@ static bool create_servers(struct node *node, const char **reason) {
     return node->rest_listener != NULL;
 }
 
-static void watch_signal(struct node *node, ev_signal *watcher, int signum) {
-    ev_signal_init(watcher, on_signal, signum);
-    watcher->data = node;
-    ev_signal_start(loop_ev(node->loop), watcher);
-}
-
 struct node *node_create(const struct options *options, char *message, size_t n) {
     struct node *node = calloc(1, sizeof(*node));
     const char *reason = "out of memory";
@@ -355,7 +377,6 @@ struct node *node_create(const struct options *options, char *message, size_t n)
     }
     node->options = *options;
     node->log = (struct log){.level = settings_log_level(&options->settings), .fd = 2};
-    signal(SIGPIPE, SIG_IGN);
     share_descriptors(node);
     node->settings = node->options.settings;
     if (!create_core(node, &reason) || !create_peers(node, &reason) || !create_servers(node, &reason)) {
@@ -363,8 +384,6 @@ struct node *node_create(const struct options *options, char *message, size_t n)
         node_destroy(&node);
         return NULL;
     }
-    watch_signal(node, &node->on_term, SIGTERM);
-    watch_signal(node, &node->on_int, SIGINT);
     ev_timer_init(&node->stop_timer, on_stop_timer, STOP_POLL_MS / 1e3, STOP_POLL_MS / 1e3);
     node->stop_timer.data = node;
     return node;
@@ -372,9 +391,8 @@ struct node *node_create(const struct options *options, char *message, size_t n)
 
 /* A loop that is gone must not be told of a signal. */
 static void forget_signals(struct node *node) {
-    if (node->loop != NULL) {
-        ev_signal_stop(loop_ev(node->loop), &node->on_term);
-        ev_signal_stop(loop_ev(node->loop), &node->on_int);
+    for (size_t i = 0; i < SIGNAL_RULES && node->loop != NULL; i++) {
+        ev_signal_stop(loop_ev(node->loop), &node->signals[i]);
     }
 }
 

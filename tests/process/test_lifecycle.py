@@ -9,7 +9,7 @@ import unittest
 import time
 from pathlib import Path
 
-from harness import HOST, SANITIZE, ClusterTestCase, free_port, main, run_kvnode
+from harness import HOST, SANITIZE, ClusterTestCase, free_port, main, run_kvnode, wait_until
 
 STOP_S = 5.0 if SANITIZE else 1.0  # LeakSanitizer looks through the heap at the end
 LOGFMT = re.compile(r'^([a-z_0-9]+=("([^"\\]|\\.)*"|[^" ]*)( |$))+$')
@@ -65,6 +65,22 @@ class Ending(ClusterTestCase):
 
     def test_sigint_does_the_same(self) -> None:
         self.end_by(signal.SIGINT)
+
+    def test_sigquit_does_the_same(self) -> None:
+        self.end_by(signal.SIGQUIT)
+
+    def test_a_signal_that_has_no_meaning_yet_is_ignored_and_said(self) -> None:
+        node = self.start_cluster(groups=1, followers=0).leader()
+        node.set("key", "value")
+        pid = node.pid
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+            node.process.send_signal(number)
+            name = number.name.removeprefix("SIG")
+            wait_until(lambda: f"event=signal-ignored signal={name}" in node.log(), what=f"a line about {name}")
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):
+            node.process.send_signal(number)
+        self.assertEqual(node.get("key"), "value")
+        self.assertEqual(node.pid, pid)
 
     def test_what_followers_have_not_read_is_sent_from_where_it_is(self) -> None:
         """A node that stops needs no memory for that: it may be just what there is little of."""
