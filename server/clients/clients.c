@@ -348,7 +348,7 @@ struct clients *clients_create(const struct command_context *context, const feat
         return NULL;
     }
     clients->flush = (struct loop_hook){.run = flush, .context = clients};
-    loop_add_flush_hook(clients->loop, &clients->flush);
+    loop_add_hook(clients->loop, LOOP_CLIENTS, &clients->flush);
     return clients;
 }
 
@@ -359,7 +359,7 @@ void clients_destroy(struct clients **handle) {
     }
     *handle = NULL;
     assert(clients->first == NULL);
-    loop_remove_flush_hook(clients->loop, &clients->flush);
+    loop_remove_hook(clients->loop, &clients->flush);
     stop_features(clients);
     free(clients->buckets);
     free(clients);

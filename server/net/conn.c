@@ -126,8 +126,9 @@ static void finish_connecting(struct conn *conn) {
     }
 }
 
-/* events: of the socket; 0 for a turn from the ready list. */
-void conn_turn(struct conn *conn, int events) {
+void conn_turn(struct conn *conn) {
+    unsigned events = conn->events;
+    conn->events = 0;
     turn_begin(conn);
     if (conn->connecting) {
         if (events != 0) {
@@ -163,7 +164,9 @@ void conn_deadline_turn(struct conn *conn) {
 
 static void on_socket(struct ev_loop *ev, ev_io *watcher, int events) {
     (void)ev;
-    conn_turn(watcher->data, events);
+    struct conn *conn = watcher->data;
+    conn->events |= (uint8_t)events;
+    net_note_event(conn);
 }
 
 /* --- the life of a conn */

@@ -1,9 +1,9 @@
 /* conn_internal.h: the inside of a conn and of the net, for conn.c, conn_io.c and net.c only.
  *
- * A conn acts in turns. A turn begins with an event (socket, deadline, place in the ready list), calls the
- * session, and ends with one write and with what follows from the new state. What is called from outside of a
- * turn never calls the session back (but conn_close): it puts the conn on the ready list, and the wake hook
- * gives it a turn.
+ * A conn acts in turns. A turn begins with a deadline or a place in the ready list, calls the session, and ends
+ * with one write and with what follows from the new state. Events of the sockets put their conns on the ready
+ * list in the order in which the sockets became ready. What is called from outside of a turn never calls the
+ * session back (but conn_close): it puts the conn on the ready list, too.
  */
 #ifndef KVNODE_SERVER_NET_CONN_INTERNAL_H
 #define KVNODE_SERVER_NET_CONN_INTERNAL_H
@@ -46,6 +46,7 @@ struct conn {
     uint8_t state;  /* enum conn_state */
     uint8_t reason; /* why it is drained, or has failed */
     uint8_t armed;  /* EV_READ, EV_WRITE: what the watcher waits for */
+    uint8_t events; /* likewise: what has come since the last turn */
     bool connecting : 1;
     bool in_turn : 1;
     bool failed : 1;      /* to be closed at the end of the turn */
@@ -71,11 +72,13 @@ struct registry_slot {
 struct net {
     struct loop *loop;
     struct ev_loop *ev;
-    struct loop_hook wake, flush;
-    ev_idle busy;           /* active while the ready list has conns, so that the poll does not wait */
-    ev_timer clock;         /* active while there are deadlines */
-    struct conn_link ready; /* head of the ring of conns that want a turn without an event */
-    size_t ready_count;
+    struct loop_hook turns, flush;
+    ev_idle busy;            /* active while the ready list has conns, so that the poll does not wait */
+    ev_timer clock;          /* active while there are deadlines */
+    bool ticked;             /* it has, since the last turns */
+    struct conn_link ready;  /* head of the ring of conns that want a turn */
+    struct conn_link woken;  /* likewise, behind those: with events of this iteration */
+    size_t ready_count;      /* in both */
     struct conn_link closed; /* likewise, to be freed before the next poll */
     struct deadlines deadlines;
     struct registry_slot *slots;
@@ -89,7 +92,7 @@ struct net {
 };
 
 /* --- conn.c */
-void conn_turn(struct conn *conn, int events); /* of the socket; 0 for a turn from the ready list */
+void conn_turn(struct conn *conn);
 void conn_deadline_turn(struct conn *conn);
 void conn_free(struct conn *conn);
 
@@ -114,6 +117,8 @@ void conn_take_input(struct conn *conn, bool readable);
 bool net_register(struct net *net, struct conn *conn); /* gives it its id */
 void net_forget(struct conn *conn);   /* closed: no id, no turn, no deadline; freed before the poll */
 void net_schedule(struct conn *conn); /* a turn in the next iteration */
+/* An event has come: a turn in this iteration. To be called in libev's order, last ready first. */
+void net_note_event(struct conn *conn);
 void net_set_deadline(struct conn *conn, int64_t at_ms);
 
 #endif

@@ -333,9 +333,7 @@ void conn_take_input(struct conn *conn, bool readable) {
     } else if (!conn_takes_input(conn)) {
         conn->idle_read = readable;
     } else if (conn->go_on) {
-        if (!readable || conn->link.next == NULL) { /* else its turn comes from the ready list */
-            offer_left_over(conn);
-        }
+        offer_left_over(conn);
     } else if (readable && !conn->ended) {
         if (buf_used(&conn->in) > CONN_GATHER_BYTES) {
             read_behind(conn);

@@ -1,10 +1,10 @@
 /* One iteration, from poll to poll:
  *
- *     poll -> check: read the clock, wake hooks -> watchers' callbacks -> prepare: tasks, flush hooks -> poll
- *             '------------------------- this is what the stall histogram counts -------------------'
+ *     poll -> check: read the clock -> watchers' callbacks -> TURNS -> prepare: tasks, HISTORY ... NET -> poll
+ *             '------------------------- this is what the stall histogram counts ---------------------'
  *
- * Hooks run newest first: what was added first (the net, which frees closed connections) comes after all that
- * use it.
+ * libev calls the watchers of one poll last first. So what must be served in the order in which it became ready
+ * only notes in its callback that it is, and is served in TURNS.
  */
 #include "server/net/loop.h"
 
@@ -32,8 +32,9 @@ struct loop {
     int64_t realtime_offset_us;   /* CLOCK_REALTIME - CLOCK_MONOTONIC */
     uint64_t realtime_checked_us; /* monotonic time when the offset was read */
 
-    struct loop_hook *flush_hooks, *wake_hooks;
-    struct loop_hook *next_hook; /* the one to run next, while hooks are run */
+    struct loop_hook phases[LOOP_PHASES]; /* heads of rings */
+    struct loop_hook *next_hook;          /* the one to run next, while hooks are run */
+    bool polled;                          /* since TURNS */
 
     struct task tasks;     /* head of the ring of active ones */
     struct task *stepping; /* whose step is being called, NULL when it was stopped meanwhile */
@@ -84,9 +85,9 @@ static void update_clock(struct loop *loop) {
     }
 }
 
-/* A hook may remove itself or any other while it runs. */
-static void run_hooks(struct loop *loop, struct loop_hook *first) {
-    for (struct loop_hook *hook = first; hook != NULL; hook = loop->next_hook) {
+static void run_phase(struct loop *loop, enum loop_phase phase) {
+    struct loop_hook *head = &loop->phases[phase];
+    for (struct loop_hook *hook = head->next; hook != head; hook = loop->next_hook) {
         loop->next_hook = hook->next;
         hook->run(hook->context);
     }
@@ -120,14 +121,26 @@ static void on_check(struct ev_loop *ev, ev_check *watcher, int events) {
     (void)events;
     struct loop *loop = watcher->data;
     update_clock(loop);
-    run_hooks(loop, loop->wake_hooks);
+    loop->polled = true;
+}
+
+/* libev calls this in place of its own: also where there was no poll, before the first callback of prepare. */
+static void invoke_pending(struct ev_loop *ev) {
+    struct loop *loop = ev_userdata(ev);
+    ev_invoke_pending(ev);
+    if (loop->polled) {
+        loop->polled = false;
+        run_phase(loop, LOOP_TURNS);
+    }
 }
 
 static void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events) {
     (void)events;
     struct loop *loop = watcher->data;
     run_tasks(loop);
-    run_hooks(loop, loop->flush_hooks);
+    for (enum loop_phase phase = LOOP_HISTORY; phase < LOOP_PHASES; phase++) {
+        run_phase(loop, phase);
+    }
     bool busy = loop->tasks.next != &loop->tasks;
     if (busy != (ev_is_active(&loop->busy) != 0)) {
         if (busy) {
@@ -158,6 +171,11 @@ struct loop *loop_create(void) {
         return NULL;
     }
     loop->tasks.next = loop->tasks.prev = &loop->tasks;
+    for (int phase = 0; phase < LOOP_PHASES; phase++) {
+        loop->phases[phase].next = loop->phases[phase].prev = &loop->phases[phase];
+    }
+    ev_set_userdata(loop->ev, loop);
+    ev_set_invoke_pending_cb(loop->ev, invoke_pending);
     loop->clock_us = loop->awake_us = loop_monotonic_us();
     update_clock(loop);
     loop->woke_us = 0;
@@ -207,40 +225,21 @@ int64_t loop_unix_ms_of(const struct loop *loop, int64_t monotonic_ms) {
     return loop->now_ms - (loop->monotonic_ms - monotonic_ms);
 }
 
-static void add_hook(struct loop_hook **first, struct loop_hook *hook) {
-    hook->prev = NULL;
-    hook->next = *first;
-    if (*first != NULL) {
-        (*first)->prev = hook;
-    }
-    *first = hook;
+void loop_add_hook(struct loop *loop, enum loop_phase phase, struct loop_hook *hook) {
+    struct loop_hook *head = &loop->phases[phase];
+    hook->prev = head->prev;
+    hook->next = head;
+    hook->prev->next = hook;
+    head->prev = hook;
 }
 
-static void remove_hook(struct loop *loop, struct loop_hook **first, struct loop_hook *hook) {
+void loop_remove_hook(struct loop *loop, struct loop_hook *hook) {
     if (loop->next_hook == hook) {
         loop->next_hook = hook->next;
     }
-    if (hook->next != NULL) {
-        hook->next->prev = hook->prev;
-    }
-    if (hook->prev != NULL) {
-        hook->prev->next = hook->next;
-    } else {
-        *first = hook->next;
-    }
+    hook->next->prev = hook->prev;
+    hook->prev->next = hook->next;
     hook->next = hook->prev = NULL;
-}
-
-void loop_add_flush_hook(struct loop *loop, struct loop_hook *hook) { add_hook(&loop->flush_hooks, hook); }
-
-void loop_remove_flush_hook(struct loop *loop, struct loop_hook *hook) {
-    remove_hook(loop, &loop->flush_hooks, hook);
-}
-
-void loop_add_wake_hook(struct loop *loop, struct loop_hook *hook) { add_hook(&loop->wake_hooks, hook); }
-
-void loop_remove_wake_hook(struct loop *loop, struct loop_hook *hook) {
-    remove_hook(loop, &loop->wake_hooks, hook);
 }
 
 void task_start(struct loop *loop, struct task *task) {

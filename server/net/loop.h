@@ -41,18 +41,26 @@ uint64_t loop_monotonic_us(void); /* the clock itself, now */
  * which notes when that was. */
 bool loop_budget_spent(uint64_t *began_us, uint64_t budget_us);
 
-/* Called before the loop polls, once an iteration: what has gathered during it is flushed here (history to the
- * readers, closed connections freed). Intrusive and doubly linked; its owner removes it before it goes. */
+/* Once an iteration, phase by phase in this order: what has gathered during it is dealt with for all at once.
+ */
+enum loop_phase {
+    LOOP_TURNS,   /* right behind the watchers' callbacks: conns read, serve and write */
+    LOOP_HISTORY, /* what was written goes to its readers: journal, followers */
+    LOOP_COMMIT,  /* what waits for those may leave now */
+    LOOP_CLIENTS, /* messages for others than the client of the moment */
+    LOOP_NET,     /* what is left of the conns: those that are closed are freed */
+    LOOP_PHASES,
+};
+
+/* Intrusive; its owner removes it before it goes. A hook may add and remove any, itself included, while it
+ * runs; those of a phase run in the order in which they were added. */
 struct loop_hook {
     void (*run)(void *context);
     void *context;
     struct loop_hook *next, *prev;
 };
-void loop_add_flush_hook(struct loop *loop, struct loop_hook *hook);
-void loop_remove_flush_hook(struct loop *loop, struct loop_hook *hook);
-/* Likewise, right after the poll: the iteration's clock has just been read. */
-void loop_add_wake_hook(struct loop *loop, struct loop_hook *hook);
-void loop_remove_wake_hook(struct loop *loop, struct loop_hook *hook);
+void loop_add_hook(struct loop *loop, enum loop_phase phase, struct loop_hook *hook);
+void loop_remove_hook(struct loop *loop, struct loop_hook *hook);
 
 /* A background task. Embedded in its owner, zero-initialised but for step and context. */
 struct task {

@@ -104,6 +104,14 @@ void net_schedule(struct conn *conn) {
     }
 }
 
+void net_note_event(struct conn *conn) {
+    struct net *net = conn->net;
+    if (conn->link.next == NULL) {
+        link_append(net->woken.next, &conn->link);
+        net->ready_count++;
+    }
+}
+
 void net_set_deadline(struct conn *conn, int64_t at_ms) {
     struct net *net = conn->net;
     if (!ev_is_active(&net->clock)) {
@@ -116,16 +124,22 @@ void net_set_deadline(struct conn *conn, int64_t at_ms) {
     deadlines_set(&net->deadlines, &conn->deadline, at_ms);
 }
 
+/* Deadlines are looked at after the turns: what has come in time has been read then. */
 static void on_clock(struct ev_loop *ev, ev_timer *watcher, int events) {
+    (void)ev;
     (void)events;
     struct net *net = watcher->data;
+    net->ticked = true;
+}
+
+static void run_deadlines(struct net *net) {
     int64_t now_ms = loop_monotonic_ms(net->loop);
     struct deadline *due;
     while ((due = deadlines_take_due(&net->deadlines, now_ms)) != NULL) {
         conn_deadline_turn(conn_of_deadline(due));
     }
     if (net->deadlines.count == 0) {
-        ev_timer_stop(ev, watcher);
+        ev_timer_stop(net->ev, &net->clock);
     }
 }
 
@@ -135,17 +149,33 @@ static void on_busy(struct ev_loop *ev, ev_idle *watcher, int events) {
     (void)events;
 }
 
-/* One turn for each that is ready now; who becomes ready meanwhile has to wait for the next iteration. */
-static void run_ready(void *context) {
+static void link_splice(struct conn_link *head, struct conn_link *from) {
+    if (from->next != from) {
+        from->next->prev = head->prev;
+        from->prev->next = head;
+        head->prev->next = from->next;
+        head->prev = from->prev;
+        link_init(from);
+    }
+}
+
+/* One turn for each that is ready now, first come, first served: those that were left over from the last
+ * iteration, then those with an event of this one's. Who becomes ready meanwhile has to wait for the next. */
+static void run_turns(void *context) {
     struct net *net = context;
+    link_splice(&net->ready, &net->woken);
     for (size_t n = net->ready_count; n > 0 && net->ready_count > 0; n--) {
         struct conn *conn = conn_of_link(net->ready.next);
         link_remove(&conn->link);
         net->ready_count--;
-        conn_turn(conn, 0);
+        conn_turn(conn);
     }
     if (net->ready_count == 0 && ev_is_active(&net->busy)) {
         ev_idle_stop(net->ev, &net->busy);
+    }
+    if (net->ticked) {
+        net->ticked = false;
+        run_deadlines(net);
     }
 }
 
@@ -168,16 +198,17 @@ struct net *net_create(struct loop *loop) {
     net->loop = loop;
     net->ev = loop_ev(loop);
     link_init(&net->ready);
+    link_init(&net->woken);
     link_init(&net->closed);
     deadlines_init(&net->deadlines, loop_monotonic_ms(loop));
     buf_init(&net->spare_out, CONN_OUT_MAX_BYTES);
     ev_idle_init(&net->busy, on_busy);
     ev_timer_init(&net->clock, on_clock, 0.0, DEADLINES_TICK_MS / 1000.0);
     net->clock.data = net;
-    net->wake = (struct loop_hook){.run = run_ready, .context = net};
-    loop_add_wake_hook(loop, &net->wake);
+    net->turns = (struct loop_hook){.run = run_turns, .context = net};
+    loop_add_hook(loop, LOOP_TURNS, &net->turns);
     net->flush = (struct loop_hook){.run = free_closed, .context = net};
-    loop_add_flush_hook(loop, &net->flush);
+    loop_add_hook(loop, LOOP_NET, &net->flush);
     return net;
 }
 
@@ -195,8 +226,8 @@ void net_destroy(struct net **net) {
         }
     }
     free_closed(self);
-    loop_remove_wake_hook(self->loop, &self->wake);
-    loop_remove_flush_hook(self->loop, &self->flush);
+    loop_remove_hook(self->loop, &self->turns);
+    loop_remove_hook(self->loop, &self->flush);
     ev_idle_stop(self->ev, &self->busy);
     ev_timer_stop(self->ev, &self->clock);
     buf_deinit(&self->spare_out);

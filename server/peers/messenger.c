@@ -189,7 +189,7 @@ struct messenger *messenger_create(struct net *net, const struct membership *mem
     messenger->log = log;
     buf_init(&messenger->line, MOST_BYTES);
     messenger->flush = (struct loop_hook){.run = flush, .context = messenger};
-    loop_add_flush_hook(messenger->loop, &messenger->flush);
+    loop_add_hook(messenger->loop, LOOP_CLIENTS, &messenger->flush);
     return messenger;
 }
 
@@ -202,7 +202,7 @@ void messenger_destroy(struct messenger **handle) {
     while (messenger->wires != NULL) {
         remove_at(&messenger->wires);
     }
-    loop_remove_flush_hook(messenger->loop, &messenger->flush);
+    loop_remove_hook(messenger->loop, &messenger->flush);
     buf_deinit(&messenger->line);
     free(messenger);
 }

@@ -449,7 +449,7 @@ struct replication *replication_create(const struct replication_config *config, 
         follower_lead(&replication->follower, history_id(config->history));
     }
     replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
-    loop_add_flush_hook(replication->loop, &replication->flush_hook);
+    loop_add_hook(replication->loop, LOOP_HISTORY, &replication->flush_hook);
     ev_timer_init(&replication->tick, on_tick, REPLICATION_TICK_MS / 1e3, REPLICATION_TICK_MS / 1e3);
     replication->tick.data = replication;
     ev_timer_start(loop_ev(replication->loop), &replication->tick);
@@ -471,7 +471,7 @@ void replication_destroy(struct replication **replication) {
         return;
     }
     ev_timer_stop(loop_ev(gone->loop), &gone->tick);
-    loop_remove_flush_hook(gone->loop, &gone->flush_hook);
+    loop_remove_hook(gone->loop, &gone->flush_hook);
     listener_destroy(&gone->listener);
     outbound_remove_all(gone, CLOSE_SHUTDOWN);
     inbound_close_all(gone, CLOSE_SHUTDOWN);

@@ -1040,6 +1040,99 @@ static void test_close_of_another(void **state) {
     buf_deinit(&other.got);
 }
 
+/* --- several conns */
+
+enum { CROWD = 8 };
+
+static struct session crowd[CROWD];
+static char served[3 * CROWD + 1]; /* a letter for each on_input, in their order */
+
+static size_t note_served(struct session *self, struct slice in) {
+    strncat(served, &"ABCDEFGH"[self - crowd], 1);
+    return in.len;
+}
+
+static size_t note_served_and_go_on(struct session *self, struct slice in) {
+    conn_resume(self->conn);
+    note_served(self, in);
+    return in.len - 1;
+}
+
+static void open_crowd(int peers[CROWD]) {
+    served[0] = '\0';
+    for (int i = 0; i < CROWD; i++) {
+        int fds[2];
+        tcp_pair(fds);
+        crowd[i] = (struct session){.consume = note_served, .close_on = NO_EVENT};
+        buf_init(&crowd[i].got, SIZE_MAX);
+        crowd[i].conn = conn_adopt(net, fds[0], &full_handler, &crowd[i], MAX_INPUT_BYTES);
+        peers[i] = fds[1];
+    }
+    loop_fixture_settle(loop);
+}
+
+static void close_crowd(const int peers[CROWD]) {
+    net_destroy(&net);
+    for (int i = 0; i < CROWD; i++) {
+        close(peers[i]);
+        buf_deinit(&crowd[i].got);
+    }
+}
+
+static void test_first_come_first_served(void **state) {
+    (void)state;
+    static const int order[CROWD] = {3, 0, 7, 1, 2, 6, 5, 4};
+    int peers[CROWD];
+    open_crowd(peers);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < CROWD; i++) {
+            assert_int_equal(send(peers[order[i]], "x", 1, MSG_NOSIGNAL), 1);
+        }
+        loop_fixture_settle(loop);
+    }
+    assert_string_equal(served, "DAHBCGFEDAHBCGFE");
+    close_crowd(peers);
+}
+
+/* Who has been waiting since the last iteration comes before those with an event of this one's, and but once.
+ */
+static void test_who_goes_on_comes_first(void **state) {
+    (void)state;
+    int peers[CROWD];
+    open_crowd(peers);
+    crowd[2].consume = note_served_and_go_on;
+    assert_int_equal(send(peers[2], "xx", 2, MSG_NOSIGNAL), 2);
+    ev_run(loop_ev(loop), EVRUN_ONCE);
+    assert_string_equal(served, "C");
+    crowd[2].consume = note_served;
+    assert_int_equal(send(peers[0], "x", 1, MSG_NOSIGNAL), 1);
+    assert_int_equal(send(peers[2], "x", 1, MSG_NOSIGNAL), 1);
+    ev_run(loop_ev(loop), EVRUN_ONCE);
+    assert_string_equal(served, "CCA");
+    loop_fixture_settle(loop);
+    assert_string_equal(served, "CCAC");
+    close_crowd(peers);
+}
+
+/* What has come in time is read before the deadline that has come with it. */
+static size_t move_deadline(struct session *self, struct slice in) {
+    conn_set_deadline(self->conn, loop_monotonic_ms(loop) + LOOP_FIXTURE_LIMIT_MS);
+    return in.len;
+}
+
+static void test_input_comes_before_the_deadline(void **state) {
+    (void)state;
+    open_conn(&plain_handler, MAX_INPUT_BYTES);
+    session.consume = move_deadline;
+    conn_set_deadline(session.conn, loop_monotonic_ms(loop) + 1);
+    uint64_t until_us = loop_monotonic_us() + 3 * DEADLINES_TICK_MS * UINT64_C(1000);
+    while (loop_monotonic_us() < until_us) { /* both lie before the next poll */
+    }
+    peer_sends("x", 1);
+    assert_got(1);
+    assert_false(loop_fixture_run(loop, is_closed, &session, 3 * DEADLINES_TICK_MS));
+}
+
 /* --- deadlines */
 
 static void test_deadline_closes(void **state) {
@@ -1244,6 +1337,9 @@ int main(void) {
         CONN_TEST(test_close_in_on_end),
         CONN_TEST(test_close_in_on_deadline),
         CONN_TEST(test_close_of_another),
+        CONN_TEST(test_first_come_first_served),
+        CONN_TEST(test_who_goes_on_comes_first),
+        CONN_TEST(test_input_comes_before_the_deadline),
         CONN_TEST(test_deadline_closes),
         CONN_TEST(test_deadline_moves),
         CONN_TEST(test_dial),

@@ -71,29 +71,47 @@ static void run_noting(void *context) {
     struct noting_hook *self = context;
     note(self->letter);
     if (self->leaves) {
-        loop_remove_flush_hook(loop, &self->hook);
+        loop_remove_hook(loop, &self->hook);
     }
     if (self->victim != NULL) {
-        loop_remove_flush_hook(loop, &self->victim->hook);
+        loop_remove_hook(loop, &self->victim->hook);
     }
 }
 
-static void test_hooks_run_newest_first(void **state) {
+/* Whatever the order in which their owners were made. */
+static void test_hooks_run_phase_by_phase(void **state) {
     (void)state;
-    struct noting_hook a = {.letter = 'a'}, b = {.letter = 'b'}, w = {.letter = 'w'};
-    a.hook = (struct loop_hook){.run = run_noting, .context = &a};
-    b.hook = (struct loop_hook){.run = run_noting, .context = &b};
-    w.hook = (struct loop_hook){.run = run_noting, .context = &w};
-    loop_add_flush_hook(loop, &a.hook);
-    loop_add_flush_hook(loop, &b.hook);
-    loop_add_wake_hook(loop, &w.hook);
+    static const char letters[LOOP_PHASES] = {'t', 'h', 'c', 'm', 'n'};
+    struct noting_hook hooks[2 * LOOP_PHASES];
+    for (int i = 2 * LOOP_PHASES - 1; i >= 0; i--) {
+        hooks[i] = (struct noting_hook){.letter = letters[i % LOOP_PHASES]};
+        hooks[i].letter = (char)(hooks[i].letter - (i < LOOP_PHASES ? 'a' - 'A' : 0));
+        hooks[i].hook = (struct loop_hook){.run = run_noting, .context = &hooks[i]};
+        loop_add_hook(loop, (enum loop_phase)(i % LOOP_PHASES), &hooks[i].hook);
+    }
     iterate();
+    assert_string_equal(transcript, "hHcCmMnNtT"); /* before the poll all but the turns, which come after it */
+    loop_remove_hook(loop, &hooks[LOOP_COMMIT].hook);
+    loop_remove_hook(loop, &hooks[LOOP_TURNS].hook);
     iterate();
-    assert_string_equal(transcript, "bawbaw"); /* flush before the poll, wake after it */
-    loop_remove_wake_hook(loop, &w.hook);
-    loop_remove_flush_hook(loop, &a.hook);
+    assert_string_equal(transcript, "hHcCmMnNtThHcmMnNt");
+}
+
+static void note_event(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev, (void)timer, (void)events;
+    note('e');
+}
+
+static void test_turns_come_behind_the_callbacks(void **state) {
+    (void)state;
+    struct noting_hook turns = {.letter = 't'};
+    turns.hook = (struct loop_hook){.run = run_noting, .context = &turns};
+    loop_add_hook(loop, LOOP_TURNS, &turns.hook);
+    ev_timer timer;
+    ev_timer_init(&timer, note_event, 0.0, 0.0);
+    ev_timer_start(loop_ev(loop), &timer);
     iterate();
-    assert_string_equal(transcript, "bawbawb");
+    assert_string_equal(transcript, "et");
 }
 
 static void test_hooks_may_go_while_they_run(void **state) {
@@ -102,14 +120,14 @@ static void test_hooks_may_go_while_they_run(void **state) {
         {.letter = 'a'}, {.letter = 'b'}, {.letter = 'c'}, {.letter = 'd', .leaves = true}};
     for (int i = 0; i < 4; i++) {
         hooks[i].hook = (struct loop_hook){.run = run_noting, .context = &hooks[i]};
-        loop_add_flush_hook(loop, &hooks[i].hook);
+        loop_add_hook(loop, LOOP_NET, &hooks[i].hook);
     }
-    hooks[2].victim = &hooks[1]; /* the next in turn */
+    hooks[1].victim = &hooks[2]; /* the next in turn */
     iterate();
-    assert_string_equal(transcript, "dca");
-    hooks[2].victim = NULL;
+    assert_string_equal(transcript, "abd");
+    hooks[1].victim = NULL;
     iterate();
-    assert_string_equal(transcript, "dcaca");
+    assert_string_equal(transcript, "abdab");
 }
 
 /* --- tasks */
@@ -321,7 +339,8 @@ static void test_stalls(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        LOOP_TEST(test_hooks_run_newest_first),
+        LOOP_TEST(test_hooks_run_phase_by_phase),
+        LOOP_TEST(test_turns_come_behind_the_callbacks),
         LOOP_TEST(test_hooks_may_go_while_they_run),
         LOOP_TEST(test_task_runs_until_it_is_done),
         LOOP_TEST(test_tasks_take_turns_within_the_budget),

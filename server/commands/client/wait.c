@@ -41,7 +41,7 @@ static void forget(struct client *client) {
     struct wait *wait = client->wait;
     if (wait != NULL) {
         client->wait = NULL;
-        loop_remove_flush_hook(wait->context->loop, &wait->look);
+        loop_remove_hook(wait->context->loop, &wait->look);
         ev_timer_stop(loop_ev(wait->context->loop), &wait->deadline);
         free(wait);
     }
@@ -107,7 +107,7 @@ static bool start(struct request *request, const struct goal *goal, int64_t time
     if (timeout_ms > 0) {
         ev_timer_start(loop_ev(context->loop), &wait->deadline);
     }
-    loop_add_flush_hook(context->loop, &wait->look);
+    loop_add_hook(context->loop, LOOP_COMMIT, &wait->look);
     client->wait = wait;
     client_hold(client, GATE_WAIT);
     replication_ask_followers(context->replication);
