@@ -1,9 +1,6 @@
-#define _GNU_SOURCE /* POLLRDHUP */
-
 #include "server/clients/clients.h"
 
 #include <assert.h>
-#include <poll.h>
 #include <stdlib.h>
 
 enum {
@@ -229,17 +226,14 @@ static void look_later(struct client *client) {
     conn_set_deadline(client->conn, loop_monotonic_ms(client->clients->loop) + PRESENCE_EVERY_MS);
 }
 
-/* A peer that says no more (POLLRDHUP) waits for what it is owed, or has left altogether: TCP says both with
+/* A peer that says no more waits for what it is owed, or has left altogether: TCP says both with
  * the same FIN. So it gets some time, but not for ever: one that gave up, and came again, would have its old
  * command run besides the new one, and what WAIT 0 waits for may never come. */
 static bool has_left(struct client *client) {
-    struct pollfd peer = {.fd = conn_fd(client->conn), .events = POLLRDHUP};
     int64_t now_ms = loop_monotonic_ms(client->clients->loop);
-    if (poll(&peer, 1, 0) <= 0) {
-        return false;
-    }
-    if ((peer.revents & (POLLHUP | POLLERR)) != 0) {
-        return true;
+    bool says_no_more;
+    if (conn_peer_is_gone(client->conn, &says_no_more) || !says_no_more) {
+        return says_no_more;
     }
     if (client->half_closed_ms == 0) {
         client->half_closed_ms = now_ms;

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum { PEER_TEXT_BYTES = 64 };
@@ -40,13 +39,15 @@ static void wait_for(struct conn *conn, uint8_t events) {
  * input has really come: most pauses are over before. */
 static void arm(struct conn *conn) {
     bool reads = !conn->ended && (conn_takes_input(conn) || conn->lingering);
-    bool keeps_reading = !conn->ended && (conn->armed & EV_READ) != 0 && !conn->idle_read;
+    bool keeps_reading = !conn->ended && (conn->armed & conn->stream.read_wants) != 0 && !conn->idle_read;
     unsigned events = 0;
-    if (!conn->connecting && (reads || keeps_reading)) {
-        events |= EV_READ;
-    }
-    if (conn->connecting || conn->unwritable) {
+    if (conn->connecting) {
         events |= EV_WRITE;
+    } else if (reads || keeps_reading) {
+        events |= conn->stream.read_wants;
+    }
+    if (conn->unwritable) {
+        events |= conn->stream.write_wants;
     }
     wait_for(conn, (uint8_t)events);
 }
@@ -80,8 +81,11 @@ static void finish_draining(struct conn *conn) {
     if (conn->ended) {
         conn_close(conn, (enum close_reason)conn->reason);
     } else if (!conn->lingering) {
+        if (!stream_shut(&conn->stream)) {
+            conn->unwritable = true;
+            return;
+        }
         conn->lingering = true;
-        shutdown(conn->io.fd, SHUT_WR);
         net_set_deadline(conn, loop_monotonic_ms(conn->net->loop) + CONN_LINGER_MS);
     }
 }
@@ -103,7 +107,9 @@ static void turn_end(struct conn *conn) {
         buf_reset(&conn->out); /* so that the net gets its spare back */
     } else {
         arm(conn);
-        if (conn->go_on && conn_takes_input(conn) && buf_used(&conn->in) > 0) {
+        bool left =
+            (conn->go_on && buf_used(&conn->in) > 0) || (!conn->ended && stream_pending(&conn->stream) > 0);
+        if (left && conn_takes_input(conn)) {
             net_schedule(conn);
         }
     }
@@ -113,9 +119,7 @@ static void turn_end(struct conn *conn) {
 
 /* The dialled socket has become writable: connected, or not. */
 static void finish_connecting(struct conn *conn) {
-    int error = 0;
-    socklen_t length = sizeof(error);
-    if (getsockopt(conn->io.fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0 || error != 0) {
+    if (stream_connect_error(&conn->stream) != 0) {
         conn_fail(conn, CLOSE_CONNECT_FAILED);
         return;
     }
@@ -135,12 +139,13 @@ void conn_turn(struct conn *conn) {
             finish_connecting(conn);
         }
     } else {
-        if ((events & EV_WRITE) != 0) {
+        bool readable = (events & conn->stream.read_wants) != 0 || stream_pending(&conn->stream) > 0;
+        if ((events & conn->stream.write_wants) != 0) {
             conn->unwritable = false;
         }
         conn_write(conn);
         conn_give_room(conn);
-        conn_take_input(conn, (events & EV_READ) != 0);
+        conn_take_input(conn, readable);
     }
     turn_end(conn);
 }
@@ -196,6 +201,7 @@ static struct conn *create(struct net *net, int fd, const struct conn_handler *h
         conn_free(conn);
         return NULL;
     }
+    stream_init(&conn->stream, fd);
     ev_io_init(&conn->io, on_socket, fd, 0);
     conn->io.data = conn;
     return conn;
@@ -265,8 +271,7 @@ void conn_close(struct conn *conn, enum close_reason reason) {
     wait_for(conn, 0);
     net_forget(conn); /* the buffers stay for now: the session may be looking at its input */
     conn->handler->on_close(conn, conn->session, reason);
-    close(conn->io.fd);
-    conn->io.fd = -1;
+    stream_close(&conn->stream);
 }
 
 /* --- for the session */
@@ -281,13 +286,17 @@ const char *conn_peer(struct conn *conn) { return conn->peer; }
 
 const char *conn_local(struct conn *conn) {
     char local[PEER_TEXT_BYTES];
-    if (conn->local == NULL && socket_local_text(conn->io.fd, local, sizeof(local))) {
+    if (conn->local == NULL && socket_local_text(conn->stream.fd, local, sizeof(local))) {
         conn->local = strdup(local);
     }
     return conn->local == NULL ? "unknown" : conn->local;
 }
 
-int conn_fd(const struct conn *conn) { return conn->io.fd; }
+int conn_fd(const struct conn *conn) { return conn->stream.fd; }
+
+bool conn_peer_is_gone(const struct conn *conn, bool *says_no_more) {
+    return stream_peer_is_gone(&conn->stream, says_no_more);
+}
 
 bool conn_closed(const struct conn *conn) { return conn->state != CONN_OPEN || conn->failed; }
 

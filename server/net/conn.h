@@ -98,7 +98,9 @@ struct conn *conn_find(const struct net *net,
 struct net *conn_net(const struct conn *conn);
 const char *conn_peer(struct conn *conn);  /* "127.0.0.1:4711"; valid while the conn is */
 const char *conn_local(struct conn *conn); /* its own end */
-int conn_fd(const struct conn *conn);
+int conn_fd(const struct conn *conn);      /* its number, for people and for options of the socket */
+/* Asked of the socket, for a conn that does not read. *says_no_more: its end of stream has come. */
+bool conn_peer_is_gone(const struct conn *conn, bool *says_no_more);
 bool conn_closed(const struct conn *conn); /* CLOSED or DRAINING: no reply will be taken */
 
 /* Only conn_close calls on_close before it returns: what the functions below find wrong (a write error, too

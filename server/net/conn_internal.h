@@ -10,8 +10,7 @@
 
 #include "server/net/conn.h"
 #include "server/net/deadlines.h"
-
-#include <ev.h>
+#include "server/net/stream.h"
 
 enum {
     CONN_GATHER_BYTES = 8 << 10
@@ -27,6 +26,7 @@ enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSED };
 
 struct conn {
     ev_io io;
+    struct stream stream;
     struct net *net;
     const struct conn_handler *handler;
     void *session;

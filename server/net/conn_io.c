@@ -9,11 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
-#include <linux/sockios.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
 
 enum {
     /* Of an expected input so much is read at a wake-up: then it is soon whole, and its buffer the next conn's
@@ -69,16 +65,10 @@ void conn_release_out(struct conn *conn) {
 
 bool conn_can_send(const struct conn *conn) { return !conn->unwritable && !conn->connecting && !conn->failed; }
 
-/* Output that the peer's end has not acknowledged; 0 also when the system cannot tell. */
-static int untaken_bytes(const struct conn *conn) {
-    int n;
-    return ioctl(conn->io.fd, SIOCOUTQ, &n) == 0 ? n : 0;
-}
-
 int64_t conn_output_taken_ms(struct conn *conn) {
     int before = conn->untaken_bytes;
     if (before > 0) {
-        conn->untaken_bytes = untaken_bytes(conn);
+        conn->untaken_bytes = stream_untaken_bytes(&conn->stream);
         /* Of what was written since the last look and is gone, the moment of the writing is all that is known.
          */
         if (conn->untaken_bytes < before && (before != INT_MAX || conn->untaken_bytes > 0)) {
@@ -88,7 +78,7 @@ int64_t conn_output_taken_ms(struct conn *conn) {
     return conn->taken_ms;
 }
 
-/* What send() or sendmsg() answered to n bytes. */
+/* What the stream answered to n bytes. */
 static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
     if (sent < 0) {
         if (errno == EAGAIN) {
@@ -106,32 +96,23 @@ static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
     conn->untaken_bytes = INT_MAX;
     if ((size_t)sent < n) {
         conn->unwritable = true;
-        conn->untaken_bytes = untaken_bytes(conn);
+        conn->untaken_bytes = stream_untaken_bytes(&conn->stream);
     }
     return (size_t)sent;
 }
 
 size_t conn_send(struct conn *conn, const char *ptr, size_t n) {
-    ssize_t sent;
-    do {
-        sent = send(conn->io.fd, ptr, n, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    return note_sent(conn, sent, n);
+    return note_sent(conn, stream_write(&conn->stream, ptr, n), n);
 }
 
 size_t conn_send_parts(struct conn *conn, const struct slice parts[CONN_SEND_PARTS]) {
     struct iovec vector[CONN_SEND_PARTS];
-    struct msghdr message = {.msg_iov = vector, .msg_iovlen = CONN_SEND_PARTS};
     size_t n = 0;
-    ssize_t sent;
     for (size_t i = 0; i < CONN_SEND_PARTS; i++) {
         vector[i] = (struct iovec){.iov_base = (void *)parts[i].ptr, .iov_len = parts[i].len};
         n += parts[i].len;
     }
-    do {
-        sent = sendmsg(conn->io.fd, &message, MSG_NOSIGNAL);
-    } while (sent < 0 && errno == EINTR);
-    return note_sent(conn, sent, n);
+    return note_sent(conn, stream_writev(&conn->stream, vector, CONN_SEND_PARTS), n);
 }
 
 void conn_write(struct conn *conn) {
@@ -199,10 +180,7 @@ int64_t conn_listening_since_ms(struct conn *conn) {
 
 /* How much was read; 0: nothing now, or the end, or an error. */
 static size_t receive(struct conn *conn, char *to, size_t n) {
-    ssize_t got;
-    do {
-        got = recv(conn->io.fd, to, n, 0);
-    } while (got < 0 && errno == EINTR);
+    ssize_t got = stream_read(&conn->stream, to, n);
     if (got < 0) {
         if (errno != EAGAIN) {
             fail_by_errno(conn);

@@ -4,6 +4,7 @@
 #include "server/net/listener.h"
 
 #include "server/net/socket.h"
+#include "server/net/stream.h"
 
 #include <errno.h>
 #include <ev.h>
@@ -32,10 +33,10 @@ static int open_spare(void) { return open("/dev/null", O_RDONLY | O_CLOEXEC); }
 
 /* What the peer has sent already must be read: closing a socket with unread input resets the connection, and
  * the refusal may be lost with it. */
-static void discard_input(int fd) {
+static void discard_input(struct stream *stream) {
     char scratch[DISCARD_BYTES];
     for (int i = 0; i < REFUSED_READS; i++) {
-        if (recv(fd, scratch, sizeof(scratch), MSG_DONTWAIT) <= 0) {
+        if (stream_read(stream, scratch, sizeof(scratch)) <= 0) {
             return;
         }
     }
@@ -43,15 +44,17 @@ static void discard_input(int fd) {
 
 static void refuse(struct listener *listener, int fd) {
     const char *text = listener->config.refusal;
+    struct stream stream;
+    stream_init(&stream, fd);
     net_count_refused(listener->net);
     if (text != NULL) {
-        discard_input(fd);
+        discard_input(&stream);
         /* A new connection's send buffer is empty: a short text fits, or the peer is gone. */
-        (void)send(fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
-        shutdown(fd, SHUT_WR);
-        discard_input(fd);
+        (void)stream_write(&stream, text, strlen(text));
+        stream_shut(&stream);
+        discard_input(&stream);
     }
-    close(fd);
+    stream_close(&stream);
 }
 
 static bool limit_reached(const struct listener_config *config) {

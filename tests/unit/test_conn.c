@@ -1046,6 +1046,176 @@ static void test_close_of_another(void **state) {
     buf_deinit(&other.got);
 }
 
+/* --- a stream that is not plain */
+
+/* As TLS may: it reads ahead of what it hands out, has to write before it reads on and to read before it writes
+ * on, and needs two calls to say its end. On the wire stands each byte XOR MASK. */
+enum { MASK = 0x55, HANDED_OUT_BYTES = 3 };
+
+struct masked {
+    char ahead[4096];
+    size_t ahead_start, ahead_end;
+    bool reads_after_write, writes_after_read, shut_said, closed;
+    int refused_reads, refused_writes;
+};
+
+static struct masked masked;
+
+static ssize_t not_now(uint8_t *wants, uint8_t event, int *refused) {
+    *wants = event;
+    ++*refused;
+    errno = EAGAIN;
+    return -1;
+}
+
+static ssize_t masked_read(struct stream *stream, char *to, size_t n) {
+    stream->read_wants = EV_READ;
+    if (masked.reads_after_write) {
+        masked.reads_after_write = false;
+        return not_now(&stream->read_wants, EV_WRITE, &masked.refused_reads);
+    }
+    if (masked.ahead_start == masked.ahead_end) {
+        ssize_t got = recv(stream->fd, masked.ahead, sizeof(masked.ahead), MSG_DONTWAIT);
+        if (got <= 0) {
+            return got;
+        }
+        masked.ahead_start = 0;
+        masked.ahead_end = (size_t)got;
+    }
+    size_t handed = 0;
+    while (handed < n && handed < HANDED_OUT_BYTES && masked.ahead_start < masked.ahead_end) {
+        to[handed++] = (char)(masked.ahead[masked.ahead_start++] ^ MASK);
+    }
+    return (ssize_t)handed;
+}
+
+static ssize_t masked_writev(struct stream *stream, const struct iovec *parts, int count) {
+    char wire[256];
+    size_t n = 0;
+    stream->write_wants = EV_WRITE;
+    if (masked.writes_after_read) {
+        masked.writes_after_read = false;
+        return not_now(&stream->write_wants, EV_READ, &masked.refused_writes);
+    }
+    for (int i = 0; i < count; i++) {
+        for (size_t j = 0; j < parts[i].iov_len && n < sizeof(wire); j++) {
+            wire[n++] = (char)(((const char *)parts[i].iov_base)[j] ^ MASK);
+        }
+    }
+    return send(stream->fd, wire, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static size_t masked_pending(const struct stream *stream) {
+    (void)stream;
+    return masked.ahead_end - masked.ahead_start;
+}
+
+static bool masked_shut(struct stream *stream) {
+    (void)stream;
+    bool again = masked.shut_said;
+    masked.shut_said = true;
+    return again;
+}
+
+static void masked_close(struct stream *stream) {
+    assert_ptr_equal(stream->state, &masked);
+    assert_false(masked.closed);
+    masked.closed = true;
+}
+
+static const struct stream_ops masked_ops = {
+    .read = masked_read,
+    .writev = masked_writev,
+    .pending = masked_pending,
+    .shut = masked_shut,
+    .close = masked_close,
+};
+
+static void open_masked(void) {
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    masked = (struct masked){.closed = false};
+    session.conn->stream.ops = &masked_ops;
+    session.conn->stream.state = &masked;
+}
+
+static struct slice masked_text(const char *text) {
+    static char wire[64];
+    size_t n = strlen(text);
+    for (size_t i = 0; i < n; i++) {
+        wire[i] = (char)(text[i] ^ MASK);
+    }
+    return slice_of(wire, n);
+}
+
+static void peer_sends_masked(const char *text) {
+    struct slice wire = masked_text(text);
+    peer_sends(wire.ptr, wire.len);
+}
+
+static void assert_peer_gets_masked(const char *text) {
+    char wire[64] = "";
+    memcpy(wire, masked_text(text).ptr, strlen(text));
+    assert_peer_gets(wire);
+}
+
+/* No event of the socket tells of what has been read ahead. */
+static void test_what_a_stream_has_read_ahead_is_offered(void **state) {
+    (void)state;
+    open_masked();
+    session.consume = echo;
+    peer_sends_masked("twenty bytes or more");
+    assert_got(20);
+    assert_memory_equal(session.got.data, "twenty bytes or more", 20);
+    assert_int_equal(session.calls[ON_INPUT], (20 + HANDED_OUT_BYTES - 1) / HANDED_OUT_BYTES);
+    assert_peer_gets_masked("twenty bytes or more");
+    session.consume = pause_after_one; /* nor of what waits while it is paused */
+    peer_sends_masked("abcdefg");
+    for (int i = 1; i <= 7; i++) {
+        assert_got((size_t)(20 + i));
+        conn_resume(session.conn);
+    }
+    assert_memory_equal(session.got.data + 20, "abcdefg", 7);
+}
+
+static void test_a_stream_that_has_to_write_before_it_reads(void **state) {
+    (void)state;
+    open_masked();
+    masked.reads_after_write = true;
+    peer_sends_masked("abc");
+    assert_got(3);
+    assert_int_equal(masked.refused_reads, 1);
+    loop_fixture_settle(loop);
+    assert_int_equal(session.conn->armed, EV_READ);
+}
+
+static void test_a_stream_that_has_to_read_before_it_writes(void **state) {
+    (void)state;
+    open_masked();
+    masked.writes_after_read = true;
+    buf_append_text(conn_out(session.conn), "answer");
+    conn_flush(session.conn);
+    loop_fixture_settle(loop);
+    assert_int_equal(masked.refused_writes, 1); /* and is not asked again for nothing */
+    assert_int_equal(session.conn->armed, EV_READ);
+    peer_sends_masked("x");
+    assert_peer_gets_masked("answer");
+    assert_got(1);
+}
+
+static void test_a_stream_says_its_end_and_is_closed_once(void **state) {
+    (void)state;
+    open_masked();
+    buf_append_text(conn_out(session.conn), "bye");
+    conn_drain(session.conn, CLOSE_QUIT);
+    char wire[4] = "";
+    memcpy(wire, masked_text("bye").ptr, 3);
+    assert_peer_gets_end_after(wire);
+    assert_true(masked.shut_said);
+    shutdown(peer, SHUT_WR);
+    assert_closes(CLOSE_QUIT);
+    assert_true(masked.closed);
+}
+
 /* --- several conns */
 
 enum { CROWD = 8 };
@@ -1343,6 +1513,10 @@ int main(void) {
         CONN_TEST(test_close_in_on_end),
         CONN_TEST(test_close_in_on_deadline),
         CONN_TEST(test_close_of_another),
+        CONN_TEST(test_what_a_stream_has_read_ahead_is_offered),
+        CONN_TEST(test_a_stream_that_has_to_write_before_it_reads),
+        CONN_TEST(test_a_stream_that_has_to_read_before_it_writes),
+        CONN_TEST(test_a_stream_says_its_end_and_is_closed_once),
         CONN_TEST(test_first_come_first_served),
         CONN_TEST(test_who_goes_on_comes_first),
         CONN_TEST(test_input_comes_before_the_deadline),
