@@ -34,7 +34,7 @@ static struct layout layout_of(size_t key_len, const struct entry_fields *fields
         .flags = key_width << ENTRY_KEY_WIDTH | value_width << ENTRY_VALUE_WIDTH |
                  version_width << ENTRY_VERSION_WIDTH | (deadline ? ENTRY_DEADLINE_FIELD : 0U),
         .key_at = key_at,
-        .total_bytes = ENTRY_FLAGS_BYTES + key_at + key_len + value_len,
+        .total_bytes = ENTRY_FLAGS_BYTES + key_at + key_len + value_len + entry_trailer_bytes(value_len),
     };
 }
 
@@ -97,6 +97,48 @@ static void store_value(uint8_t *to, const struct entry_fields *fields) {
     }
 }
 
+/* --- Loans: their number stands behind the value, with a bit for an entry that is in no table any more. */
+
+#define NO_TABLE (UINT32_C(1) << 31)
+
+static uint32_t borrowers(const struct entry *entry) {
+    struct slice value = entry_value(entry);
+    return value.len < ENTRY_LENDABLE_BYTES ? 0
+                                            : (uint32_t)entry_load((const uint8_t *)value.ptr + value.len, 2);
+}
+
+static void set_borrowers(const struct entry *entry, uint32_t count) {
+    struct slice value = entry_value(entry);
+    if (value.len >= ENTRY_LENDABLE_BYTES) {
+        memcpy((char *)value.ptr + value.len, &count, sizeof(count));
+    }
+}
+
+void entry_lend(const struct entry *entry) {
+    assert(entry_is_lendable(entry));
+    set_borrowers(entry, borrowers(entry) + 1);
+}
+
+void entry_give_back(const struct entry *entry) {
+    uint32_t left = borrowers(entry) - 1;
+    if (left == NO_TABLE) {
+        heap_free((void *)entry);
+    } else {
+        set_borrowers(entry, left);
+    }
+}
+
+void entry_destroy(struct entry *entry) {
+    uint32_t count = borrowers(entry);
+    if (__builtin_expect(count > 0, 0)) {
+        set_borrowers(entry, count | NO_TABLE);
+    } else {
+        heap_free(entry);
+    }
+}
+
+/* --- Writing */
+
 static struct entry *create(struct slice key, const struct entry_fields *fields, unsigned mark,
                             uint32_t access) {
     struct layout layout = layout_of(key.len, fields);
@@ -111,6 +153,7 @@ static struct entry *create(struct slice key, const struct entry_fields *fields,
         memcpy(to, key.ptr, key.len);
     }
     store_value(to + key.len, fields);
+    set_borrowers(entry, 0);
     return entry;
 }
 
@@ -135,7 +178,7 @@ struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fiel
     struct slice key = entry_key(old);
     struct layout layout = layout_of(key.len, fields);
     size_t allocated_bytes = entry_allocated_bytes(old);
-    if (heap_class(layout.total_bytes) != allocated_bytes) {
+    if (heap_class(layout.total_bytes) != allocated_bytes || borrowers(old) > 0) {
         return replace(old, fields, mark);
     }
     uint8_t *to = old->bytes + layout.key_at;
@@ -148,6 +191,7 @@ struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fiel
     }
     store_value(to + key.len, fields);
     store_header(old, &layout, key.len, fields, mark);
+    set_borrowers(old, 0);
     return old;
 }
 
@@ -175,5 +219,3 @@ struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigne
     store_header(old, &layout, key.len, &fields, mark);
     return old;
 }
-
-void entry_destroy(struct entry *entry) { heap_free(entry); }

@@ -3,9 +3,12 @@
  * Layout (packed; a 15-byte key and a 32-byte value fit a 64-byte allocation):
  *
  *   flags:16 | access:24 | timestamp:48 | key length | value length | version | [deadline:48] | key | value
+ *   | [borrowers:32]
  *
  * The lengths and the version take as many bytes as they need; flags says how many. An entry is owned by the
- * table it is in; a pointer to it, and slices of it, die with the next operation that may change the table.
+ * table it is in; a pointer to it, and slices of it, die with the next operation that may change the table. But
+ * a large value can be lent: as long as it is, its bytes stay where and as they are, though the table may have
+ * another entry by then, or none. It is freed with the last loan.
  *
  * The layout is in this header so that reading costs no call; nobody but these functions looks at it.
  */
@@ -168,11 +171,26 @@ static inline void entry_set_mark(struct entry *entry, unsigned mark) {
     entry->flags = (uint16_t)((entry->flags & ~((unsigned)ENTRY_MARK_MAX << ENTRY_MARK)) | mark << ENTRY_MARK);
 }
 
+/* From this length of a value on it can be lent. */
+enum { ENTRY_LENDABLE_BYTES = 64 << 10, ENTRY_BORROWERS_BYTES = 4 };
+
+static inline size_t entry_trailer_bytes(size_t value_len) {
+    return value_len >= ENTRY_LENDABLE_BYTES ? ENTRY_BORROWERS_BYTES : 0;
+}
+
 /* Bytes that the allocator gives to the entry (its size class). */
 static inline size_t entry_allocated_bytes(const struct entry *entry) {
     struct slice value = entry_value(entry);
-    return heap_class((size_t)((const uint8_t *)value.ptr + value.len - (const uint8_t *)entry));
+    return heap_class((size_t)((const uint8_t *)value.ptr + value.len - (const uint8_t *)entry) +
+                      entry_trailer_bytes(value.len));
 }
+
+static inline bool entry_is_lendable(const struct entry *entry) {
+    return entry_value(entry).len >= ENTRY_LENDABLE_BYTES;
+}
+/* Of one that is lendable. A loan is nothing that the table sees: so it takes a const one. */
+void entry_lend(const struct entry *entry);
+void entry_give_back(const struct entry *entry);
 
 /* For the table that owns the entry. Each returns NULL when out of memory, and an old entry is then as it was;
  * when another entry than the old one is returned, the old one has been freed. key and value may point into it,
@@ -180,6 +198,6 @@ static inline size_t entry_allocated_bytes(const struct entry *entry) {
 struct entry *entry_create(struct slice key, const struct entry_fields *fields, unsigned mark);
 struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fields, unsigned mark);
 struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigned mark);
-void entry_destroy(struct entry *entry);
+void entry_destroy(struct entry *entry); /* with the last loan, if it is lent */
 
 #endif

@@ -4,10 +4,23 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 enum { LONGEST = 70000 }; /* lengths of one, two and four bytes */
+
+static int allocated; /* entries */
+
+void *heap_alloc(size_t bytes) {
+    allocated++;
+    return malloc(bytes);
+}
+
+void heap_free(void *memory) {
+    allocated--;
+    free(memory);
+}
 
 static const int64_t latest_ms = ((int64_t)1 << 48) - 1;
 
@@ -283,6 +296,86 @@ static void patches_at_several_places_with_zeros_between(void **state) {
     entry_destroy(entry);
 }
 
+/* --- loans */
+
+static const struct entry *lent_twice(struct entry **entry, char room[LONGEST]) {
+    struct entry_fields fields = fields_of(text(LONGEST, 1), 1);
+    memcpy(room, fields.value.ptr, LONGEST);
+    allocated = 0;
+    *entry = create(SLICE("key"), &fields);
+    assert_true(entry_is_lendable(*entry));
+    entry_lend(*entry);
+    entry_lend(*entry);
+    return *entry;
+}
+
+static void give_back_twice(const struct entry *lent, const char room[LONGEST]) {
+    assert_memory_equal(entry_value(lent).ptr, room, LONGEST);
+    entry_give_back(lent);
+    assert_memory_equal(entry_value(lent).ptr, room, LONGEST);
+    int before = allocated;
+    entry_give_back(lent);
+    assert_int_equal(allocated, before - 1);
+}
+
+static void what_is_lent_stays_when_its_entry_is_destroyed(void **state) {
+    (void)state;
+    static char room[LONGEST];
+    struct entry *entry;
+    const struct entry *lent = lent_twice(&entry, room);
+    entry_destroy(entry);
+    give_back_twice(lent, room);
+    assert_int_equal(allocated, 0);
+}
+
+static void what_is_lent_stays_when_it_is_overwritten(void **state) {
+    (void)state;
+    static char room[LONGEST], expected[LONGEST];
+    struct entry *entry;
+    const struct entry *lent = lent_twice(&entry, room);
+    struct entry_fields fields = fields_of(entry_value(entry), 2);
+    const struct entry_patch patch = {1000, SLICE("patched")};
+    fields.patches = &patch;
+    fields.patch_count = 1;
+    entry = entry_overwrite(entry, &fields, 0); /* otherwise in place */
+    assert_ptr_not_equal(entry, lent);
+    memcpy(expected, room, LONGEST);
+    memcpy(expected + 1000, "patched", 7);
+    fields.value = slice_of(expected, LONGEST);
+    fields.patch_count = 0;
+    assert_says(entry, SLICE("key"), &fields);
+    const struct entry *second = entry; /* the new one is nobody's */
+    assert_ptr_equal(entry_overwrite(entry, &fields, 0), second);
+    give_back_twice(lent, room);
+    entry_destroy(entry);
+    assert_int_equal(allocated, 0);
+}
+
+static void what_was_lent_and_given_back_is_as_before(void **state) {
+    (void)state;
+    static char room[LONGEST];
+    struct entry *entry;
+    const struct entry *lent = lent_twice(&entry, room);
+    assert_ptr_equal(entry_set_deadline(entry, 5000, 3), entry); /* moves nothing */
+    assert_memory_equal(entry_value(lent).ptr, room, LONGEST);
+    entry_give_back(lent);
+    entry_give_back(lent);
+    struct entry_fields fields = fields_of(text(LONGEST, 2), 2);
+    assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
+    entry_destroy(entry);
+    assert_int_equal(allocated, 0);
+}
+
+static void a_short_value_is_not_lent(void **state) {
+    (void)state;
+    for (size_t len = ENTRY_LENDABLE_BYTES - 1; len <= ENTRY_LENDABLE_BYTES; len++) {
+        struct entry_fields fields = fields_of(text(len, 1), 1);
+        struct entry *entry = create(SLICE("key"), &fields);
+        assert_int_equal(entry_is_lendable(entry), len == ENTRY_LENDABLE_BYTES);
+        entry_destroy(entry);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(says_what_it_was_given),
@@ -298,6 +391,10 @@ int main(void) {
         cmocka_unit_test(patches_a_value),
         cmocka_unit_test(a_patch_does_not_move_a_large_value),
         cmocka_unit_test(patches_at_several_places_with_zeros_between),
+        cmocka_unit_test(what_is_lent_stays_when_its_entry_is_destroyed),
+        cmocka_unit_test(what_is_lent_stays_when_it_is_overwritten),
+        cmocka_unit_test(what_was_lent_and_given_back_is_as_before),
+        cmocka_unit_test(a_short_value_is_not_lent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
