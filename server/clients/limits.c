@@ -13,7 +13,7 @@ enum {
 /* --- What a client takes --- */
 
 struct client_waiting client_waiting(const struct client *client) {
-    size_t output_bytes = buf_used(conn_out(client->conn));
+    size_t output_bytes = conn_output_bytes(client->conn);
     return (struct client_waiting){conn_pending_bytes(client->conn) - output_bytes, output_bytes};
 }
 
@@ -65,7 +65,7 @@ static bool is_over(size_t bytes, int64_t limit_bytes) {
  */
 static const struct output_limit *softly_exceeded(const struct client *client) {
     const struct output_limit *limits = client->clients->context->settings->output_limits;
-    size_t output_bytes = buf_used(conn_out(client->conn));
+    size_t output_bytes = conn_output_bytes(client->conn);
     size_t untaken_bytes = output_bytes + buf_used(&client->pushes);
     size_t message_bytes = client->untaken_pushes < untaken_bytes ? client->untaken_pushes : untaken_bytes;
     if (is_over(message_bytes, limits[CLIENT_CLASS_PUBSUB].soft_bytes)) {

@@ -1,5 +1,7 @@
 #include "server/dispatch/command.h"
 
+#include "server/dispatch/large_value.h"
+
 #include "protocol/num.h"
 
 enum {
@@ -75,7 +77,7 @@ void reply_gathered(struct request *request, struct buf *text) {
     buf_deinit(text);
 }
 
-void reply_value(struct request *request, struct slice value) {
+void reply_value(struct request *request, const struct entry *entry, struct slice value) {
     struct client *client = request->client;
     if (value.len < (request->last ? LARGE_LAST_VALUE_BYTES : CONN_LARGE_BYTES) || client->conn == NULL ||
         request->reply.out != conn_out(client->conn)) {
@@ -83,5 +85,5 @@ void reply_value(struct request *request, struct slice value) {
         return;
     }
     resp_bulk_header(&request->reply, value.len);
-    conn_write_large(client->conn, value, SLICE("\r\n"));
+    large_value_write(client->conn, entry, value, SLICE("\r\n"));
 }

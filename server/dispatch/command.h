@@ -102,8 +102,8 @@ void reply_invalid_expire(struct request *request);
 /* A text for people, or that there was no memory to gather it; it is freed. */
 void reply_gathered(struct request *request, struct buf *text);
 
-/* A stored value. A large one goes straight from the store to the socket as far as the socket takes it. */
-void reply_value(struct request *request, struct slice value);
+/* A stored value, or a part of it. A large one goes straight from the store to the socket. */
+void reply_value(struct request *request, const struct entry *entry, struct slice value);
 
 #define reply_ok(request) RESP_LITERAL(&(request)->reply, "+OK\r\n")
 

@@ -198,7 +198,7 @@ static bool send_gathered(struct walk *walk, struct conn *conn) {
     if (conn_find(net, conn_id) == NULL) {
         return false; /* the session destroyed the walk */
     }
-    if (buf_used(conn_out(conn)) < CONN_OUT_LOW_BYTES) {
+    if (conn_output_bytes(conn) < CONN_OUT_LOW_BYTES) {
         return true;
     }
     task_stop(walk->loop, &walk->task);

@@ -75,7 +75,7 @@ static void tell_end(struct conn *conn) {
 
 static void finish_draining(struct conn *conn) {
     buf_deinit(&conn->in);
-    if (buf_used(&conn->out) > 0) {
+    if (conn_unsent_bytes(conn) > 0) {
         return;
     }
     if (conn->ended) {
@@ -177,6 +177,7 @@ static void on_socket(struct ev_loop *ev, ev_io *watcher, int events) {
 /* --- the life of a conn */
 
 void conn_free(struct conn *conn) {
+    conn_give_back(conn);
     buf_deinit(&conn->in);
     buf_deinit(&conn->out);
     free(conn->peer);
@@ -308,8 +309,10 @@ struct buf *conn_out(struct conn *conn) {
     return &conn->out;
 }
 
+size_t conn_output_bytes(const struct conn *conn) { return conn_closed(conn) ? 0 : conn_unsent_bytes(conn); }
+
 size_t conn_pending_bytes(const struct conn *conn) {
-    return buf_used(&conn->out) + buf_used(&conn->in) + conn->offered_bytes;
+    return conn_unsent_bytes(conn) + buf_used(&conn->in) + conn->offered_bytes;
 }
 
 size_t conn_input_room(const struct conn *conn) {
@@ -335,7 +338,7 @@ size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n) {
     }
     size_t sent = 0;
     conn_write(conn);
-    if (buf_used(&conn->out) == 0 && conn_can_send(conn)) {
+    if (conn_unsent_bytes(conn) == 0 && conn_can_send(conn)) {
         sent = conn_send(conn, ptr, n);
     }
     conn->want_direct |= sent < n;
@@ -344,25 +347,6 @@ size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n) {
         arm(conn);
     }
     return sent;
-}
-
-void conn_write_large(struct conn *conn, struct slice large, struct slice tail) {
-    struct buf *out = conn_out(conn);
-    if (!conn_closed(conn) && conn_can_send(conn) && !buf_failed(out)) {
-        const struct slice parts[CONN_SEND_PARTS] = {buf_slice(out), large, tail};
-        size_t sent = conn_send_parts(conn, parts);
-        size_t queued = sent < parts[0].len ? sent : parts[0].len;
-        buf_consume(out, queued);
-        sent -= queued;
-        size_t of_large = sent < large.len ? sent : large.len;
-        large = slice_skip(large, of_large);
-        tail = slice_skip(tail, sent - of_large);
-    }
-    buf_append_slice(conn_out(conn), large);
-    buf_append_slice(conn_out(conn), tail);
-    if (!conn->in_turn) {
-        conn_flush(conn);
-    }
 }
 
 void conn_want_room(struct conn *conn) {

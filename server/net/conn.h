@@ -114,10 +114,13 @@ int64_t conn_output_taken_ms(struct conn *conn);
 /* From when on the peer's silence counts. It does not while this side is not reading: paused by its session, or
  * because its own output is full; but then the peer has to take some of that. */
 int64_t conn_listening_since_ms(struct conn *conn);
-size_t conn_pending_bytes(const struct conn *conn); /* output not yet written, input not yet consumed */
+size_t conn_output_bytes(const struct conn *conn);  /* not yet written, borrowed or not */
+size_t conn_pending_bytes(const struct conn *conn); /* the same, and input not yet consumed */
 size_t conn_input_room(const struct conn *conn);    /* what else the buffer would take that has its input */
 /* The output is over the high mark: stop producing, consume no more input, return. */
-static inline bool conn_out_full(struct conn *conn) { return buf_used(conn_out(conn)) >= CONN_OUT_HIGH_BYTES; }
+static inline bool conn_out_full(const struct conn *conn) {
+    return conn_output_bytes(conn) >= CONN_OUT_HIGH_BYTES;
+}
 void conn_flush(
     struct conn *conn); /* writes what it can now; needed only outside of this conn's own callbacks */
 /* Writes straight from ptr when nothing is queued before it; returns how many bytes the socket took. When that
@@ -125,9 +128,16 @@ void conn_flush(
 size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n);
 /* From here on the copy into the output costs more than a system call of its own. */
 enum { CONN_LARGE_BYTES = 64 << 10 };
-/* Appends large and then tail to the output, and writes with one call what the socket takes of it now, large
- * straight from where it is: only what is not taken is copied. */
-void conn_write_large(struct conn *conn, struct slice large, struct slice tail);
+/* Keeps its memory as it is while a conn has it on loan. */
+struct conn_lender {
+    void (*lend)(void *owner);
+    void (*give_back)(void *owner);
+};
+/* Appends large and then tail to the output, and writes some of it now, large straight from where it is. What
+ * is not taken is borrowed from its owner, when it is much and nothing else is on loan; else it is copied.
+ * lender NULL: always. */
+void conn_write_large(struct conn *conn, struct slice large, struct slice tail,
+                      const struct conn_lender *lender, void *owner);
 void conn_want_room(struct conn *conn); /* call on_room once when the output is under the low mark */
 
 /* A hint that the input is incomplete and about n bytes long in all: reserved in one piece as far as it is

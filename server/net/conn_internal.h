@@ -16,7 +16,15 @@ enum {
     CONN_GATHER_BYTES = 8 << 10
 }; /* an input left-over up to this is copied to the scratch buffer, in front of the new */
 
-enum { CONN_SEND_PARTS = 3 };
+enum { CONN_SEND_PARTS = 3, CONN_WRITE_BYTES = 512 << 10 /* at most so much is written at one turn */ };
+
+/* Bytes of the output that are their owner's still. */
+struct conn_loan {
+    struct slice rest;
+    size_t before_bytes; /* of the output buffer: they come before it, what is behind them after it */
+    const struct conn_lender *lender;
+    void *owner;
+};
 
 struct conn_link {
     struct conn_link *next, *prev; /* both NULL when in no list */
@@ -31,8 +39,9 @@ struct conn {
     const struct conn_handler *handler;
     void *session;
     uint64_t id;
-    struct buf in;  /* the left-over of the input */
-    struct buf out; /* what the socket has not taken yet */
+    struct buf in;          /* the left-over of the input */
+    struct buf out;         /* what the socket has not taken yet */
+    struct conn_loan *loan; /* likewise, somewhere in the middle; NULL: none */
     size_t max_input_bytes;
     size_t offered_bytes;  /* of input that on_input is at work on, and that is not in `in` */
     size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
@@ -95,6 +104,15 @@ struct net {
 void conn_turn(struct conn *conn);
 void conn_deadline_turn(struct conn *conn);
 void conn_free(struct conn *conn);
+
+/* What the socket has not taken of the output. */
+static inline size_t conn_unsent_bytes(const struct conn *conn) {
+    return buf_used(&conn->out) + (__builtin_expect(conn->loan != NULL, 0) ? conn->loan->rest.len : 0);
+}
+
+/* --- conn_large.c */
+void conn_write_loan(struct conn *conn); /* as conn_write; there is one */
+void conn_give_back(struct conn *conn);  /* nothing if there is none */
 
 /* --- conn_io.c */
 bool conn_takes_input(const struct conn *conn);

@@ -18,7 +18,6 @@ enum {
     READ_ROOM_BYTES = 16 << 10,     /* a large left-over's buffer grows when it has less room than this */
     EXPECTED_AHEAD_BYTES = 1 << 20, /* allocated ahead of an expected input: as much as has come, and this, */
     EXPECTED_AHEAD_TIMES = 8,       /* but at first no more than so many times what has come */
-    WRITE_BYTES = 512 << 10,        /* at most so much is written at one turn */
     SPARE_OUT_BYTES = 256 << 10,    /* a drained output buffer up to this is kept for the next turns */
 };
 
@@ -124,11 +123,16 @@ void conn_write(struct conn *conn) {
         conn_fail(conn, CLOSE_OUTPUT_LIMIT);
         return;
     }
-    size_t n = buf_used(out);
+    size_t n = conn_unsent_bytes(conn);
     conn->over_low |= n > CONN_OUT_LOW_BYTES;
     if (n > 0 && conn_can_send(conn)) {
-        buf_consume(out, conn_send(conn, out->data + out->start, n < WRITE_BYTES ? n : WRITE_BYTES));
-        n = buf_used(out);
+        if (__builtin_expect(conn->loan != NULL, 0)) {
+            conn_write_loan(conn);
+        } else {
+            buf_consume(out,
+                        conn_send(conn, out->data + out->start, n < CONN_WRITE_BYTES ? n : CONN_WRITE_BYTES));
+        }
+        n = conn_unsent_bytes(conn);
         /* What is left of a long output waits for its next turn, too. */
         conn->unwritable |= n > 0;
     }
@@ -139,7 +143,7 @@ bool conn_room_is_due(const struct conn *conn) {
     if (conn_closed(conn) || conn->connecting || conn->handler->on_room == NULL) {
         return false;
     }
-    size_t n = buf_used(&conn->out);
+    size_t n = conn_unsent_bytes(conn);
     return ((conn->over_low || conn->want_room) && n <= CONN_OUT_LOW_BYTES) ||
            (conn->want_direct && n == 0 && !conn->unwritable);
 }
@@ -152,7 +156,7 @@ void conn_give_room(struct conn *conn) {
 }
 
 void conn_wake_waiting(struct conn *conn) {
-    if (conn->blocked && !conn_closed(conn) && buf_used(&conn->out) <= CONN_OUT_LOW_BYTES) {
+    if (conn->blocked && !conn_closed(conn) && conn_unsent_bytes(conn) <= CONN_OUT_LOW_BYTES) {
         conn->blocked = false;
         conn_listens(conn);
         conn->go_on = true;
@@ -208,7 +212,7 @@ static size_t offer(struct conn *conn, struct slice input) {
         conn->expected_bytes = expected;
     }
     size_t left = input.len - consumed;
-    if (left > 0 && buf_used(&conn->out) >= CONN_OUT_HIGH_BYTES) {
+    if (left > 0 && conn_unsent_bytes(conn) >= CONN_OUT_HIGH_BYTES) {
         /* That is why it left some: it is offered again, even if one write takes all the output. */
         conn->blocked = true;
     }

@@ -203,7 +203,7 @@ static bool is_over_limit(struct resp_session *session, size_t unread_bytes, enu
                                                                                : CLOSE_OUTPUT_LIMIT;
     return *reason == CLOSE_INPUT_LIMIT ||
            (most != 0 && !client_has(&session->client, session->server->clients->with.subscribes) &&
-            buf_used(conn_out(session->client.conn)) > most);
+            conn_output_bytes(session->client.conn) > most);
 }
 
 static size_t on_input(struct conn *conn, void *context, struct slice in) {
@@ -212,8 +212,7 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
     size_t consumed = 0;
     bool more = true;
     struct clients *clients = session->server->clients;
-    size_t unsent =
-        buf_used(conn_out(conn)); /* what it has not taken so far: the replies to come may well be */
+    size_t unsent = conn_output_bytes(conn); /* what it has not taken so far: the replies to come may well be */
     session->in_callback = true;
     session->client.active_ms = loop_monotonic_ms(clients->loop);
     clients->current = &session->client;

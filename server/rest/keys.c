@@ -5,6 +5,7 @@
 #include "protocol/line.h"
 #include "protocol/num.h"
 #include "protocol/set_body.h"
+#include "server/dispatch/large_value.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 
@@ -124,7 +125,7 @@ static void reply_octets(struct exchange *exchange, const struct entry *entry) {
     buf_append_slice(reply->out, SLICE("\r\n"));
     http_reply_end_with_length(reply, value.len);
     if (value.len >= CONN_LARGE_BYTES && !reply->head_only) {
-        conn_write_large(exchange->session->conn, value, SLICE(""));
+        large_value_write(exchange->session->conn, entry, value, SLICE(""));
     } else {
         http_reply_body(reply, value);
     }

@@ -53,7 +53,7 @@ static void arm_for_output(struct rest_session *session, int64_t stall_ends_ms) 
 
 /* What the socket has not taken; a body that has more to write counts. */
 static bool has_output(const struct rest_session *session) {
-    return session->body != NULL || buf_used(conn_out(session->conn)) > 0;
+    return session->body != NULL || conn_output_bytes(session->conn) > 0;
 }
 
 /* When a client that takes none of the output is given up; early by what this turn has not written yet, and

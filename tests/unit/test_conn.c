@@ -685,7 +685,7 @@ static void test_send_direct_waits_for_what_is_queued(void **state) {
 /* What is queued, what is large and its tail go in this order, however much of it the socket takes at once. */
 static void write_large(size_t queued, size_t large) {
     buf_append(conn_out(session.conn), bulk, queued);
-    conn_write_large(session.conn, slice_of(bulk + queued, large), SLICE("tail"));
+    conn_write_large(session.conn, slice_of(bulk + queued, large), SLICE("tail"), NULL, NULL);
     struct buf got;
     buf_init(&got, SIZE_MAX);
     struct wanted wanted = {.got = &got, .n = queued + large + 4};
@@ -706,8 +706,111 @@ static void test_write_large(void **state) {
     write_large(5, sizeof(bulk) - 5); /* more than the socket takes */
     write_large(sizeof(bulk) - 5, 5); /* it is full before */
     conn_close(session.conn, CLOSE_QUIT);
-    conn_write_large(session.conn, slice_of(bulk, 100), SLICE("tail")); /* goes nowhere */
+    conn_write_large(session.conn, slice_of(bulk, 100), SLICE("tail"), NULL, NULL); /* goes nowhere */
     assert_closes(CLOSE_QUIT);
+}
+
+/* --- output on loan */
+
+static int loans, loans_ended;
+
+static void count_lend(void *owner) {
+    assert_ptr_equal(owner, bulk);
+    loans++;
+}
+
+static void count_give_back(void *owner) {
+    assert_ptr_equal(owner, bulk);
+    loans_ended++;
+    assert_true(loans_ended <= loans);
+}
+
+static const struct conn_lender counting_lender = {.lend = count_lend, .give_back = count_give_back};
+
+static void open_for_loans(void) {
+    fill_bulk();
+    loans = loans_ended = 0;
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+}
+
+static void lend_bulk(void) {
+    conn_write_large(session.conn, slice_of(bulk, sizeof(bulk)), SLICE("tail"), &counting_lender, bulk);
+}
+
+/* What comes before it, it, and what comes behind it, in this order; nothing of it is copied. */
+static void test_a_large_output_is_lent(void **state) {
+    (void)state;
+    open_for_loans();
+    buf_append(conn_out(session.conn), "before", 6);
+    lend_bulk();
+    buf_append(conn_out(session.conn), "behind", 6);
+    assert_int_equal(loans, 1);
+    assert_true(buf_used(&session.conn->out) <= 16);
+    assert_true(conn_output_bytes(session.conn) > sizeof(bulk) / 2);
+    assert_true(conn_out_full(session.conn));
+    loop_fixture_settle(loop);
+    assert_int_equal(loans_ended, 0);
+    struct buf got;
+    buf_init(&got, SIZE_MAX);
+    struct wanted wanted = {.got = &got, .n = 6 + sizeof(bulk) + 10};
+    assert_true(loop_fixture_until(loop, peer_has_read, &wanted));
+    assert_int_equal(buf_used(&got), wanted.n);
+    assert_memory_equal(got.data, "before", 6);
+    assert_memory_equal(got.data + 6, bulk, sizeof(bulk));
+    assert_memory_equal(got.data + 6 + sizeof(bulk), "tailbehind", 10);
+    buf_deinit(&got);
+    assert_int_equal(loans_ended, 1);
+    assert_int_equal(conn_output_bytes(session.conn), 0);
+    loop_fixture_settle(loop);
+    assert_int_equal(session.calls[ON_ROOM], 1); /* it was over the mark, and is not any more */
+}
+
+/* The second one is copied: it has to come behind what is on loan already. */
+static void test_one_loan_at_a_time(void **state) {
+    (void)state;
+    open_for_loans();
+    lend_bulk();
+    lend_bulk();
+    assert_int_equal(loans, 1);
+    struct buf got;
+    buf_init(&got, SIZE_MAX);
+    struct wanted wanted = {.got = &got, .n = 2 * (sizeof(bulk) + 4)};
+    assert_true(loop_fixture_until(loop, peer_has_read, &wanted));
+    assert_memory_equal(got.data, bulk, sizeof(bulk));
+    assert_memory_equal(got.data + sizeof(bulk) + 4, bulk, sizeof(bulk));
+    assert_memory_equal(got.data + 2 * sizeof(bulk) + 4, "tail", 4);
+    buf_deinit(&got);
+    assert_int_equal(loans_ended, 1);
+}
+
+static void test_a_loan_ends_with_its_conn(void **state) {
+    (void)state;
+    open_for_loans();
+    lend_bulk();
+    conn_close(session.conn, CLOSE_KILLED);
+    loop_fixture_settle(loop);
+    assert_int_equal(loans_ended, 1);
+    close(peer);
+    session.calls[ON_CLOSE] = 0;
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    lend_bulk();
+    net_destroy(&net);
+    assert_int_equal(loans_ended, 2);
+}
+
+static void test_a_drained_conn_writes_its_loan(void **state) {
+    (void)state;
+    open_for_loans();
+    lend_bulk();
+    conn_drain(session.conn, CLOSE_QUIT);
+    struct buf got;
+    buf_init(&got, SIZE_MAX);
+    struct wanted wanted = {.got = &got};
+    assert_true(loop_fixture_until(loop, peer_has_read_to_the_end, &wanted));
+    assert_int_equal(buf_used(&got), sizeof(bulk) + 4);
+    assert_memory_equal(got.data, bulk, sizeof(bulk));
+    buf_deinit(&got);
+    assert_int_equal(loans_ended, 1);
 }
 
 /* --- the end */
@@ -1513,6 +1616,10 @@ int main(void) {
         CONN_TEST(test_close_in_on_end),
         CONN_TEST(test_close_in_on_deadline),
         CONN_TEST(test_close_of_another),
+        CONN_TEST(test_a_large_output_is_lent),
+        CONN_TEST(test_one_loan_at_a_time),
+        CONN_TEST(test_a_loan_ends_with_its_conn),
+        CONN_TEST(test_a_drained_conn_writes_its_loan),
         CONN_TEST(test_what_a_stream_has_read_ahead_is_offered),
         CONN_TEST(test_a_stream_that_has_to_write_before_it_reads),
         CONN_TEST(test_a_stream_that_has_to_read_before_it_writes),

@@ -9,7 +9,7 @@
 static void reply_version_and_value(struct request *request, const struct entry *entry) {
     resp_array(&request->reply, 2);
     reply_version(request, entry_version(entry));
-    reply_value(request, entry_value(entry));
+    reply_value(request, entry, entry_value(entry));
 }
 
 void command_getwithetag(struct request *request) {

@@ -53,9 +53,8 @@ static struct slice cut(struct slice value, int64_t start, int64_t end) {
 void command_getrange(struct request *request) {
     int64_t start, end;
     if (request_integer(request, 2, &start) && request_integer(request, 3, &end)) {
-        reply_value(request,
-                    cut(value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ)),
-                        start, end));
+        const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);
+        reply_value(request, entry, cut(value_or_empty(entry), start, end));
     }
 }
 

@@ -10,7 +10,7 @@ static void reply_entry(struct request *request, const struct entry *entry) {
     if (entry == NULL) {
         resp_null(&request->reply);
     } else {
-        reply_value(request, entry_value(entry));
+        reply_value(request, entry, entry_value(entry));
     }
 }
 
