@@ -56,6 +56,18 @@ class Order(ClusterTestCase):
                 client.read_reply()
             self.assertEqual(self.node.execute("GET", "k").decode(), "".join(f"{i}," for i in order))
 
+    def test_of_clients_that_came_meanwhile(self) -> None:
+        for _ in range(3):
+            self.node.execute("DEL", "k")
+            self.node.pause()
+            clients = [self.stack.enter_context(self.node.resp()) for _ in range(20)]
+            for i, client in enumerate(clients):
+                client.send(encode_command("APPEND", "k", f"{i},"))
+            self.node.resume()
+            for client in clients:
+                client.read_reply()
+            self.assertEqual(self.node.execute("GET", "k").decode(), "".join(f"{i}," for i in range(20)))
+
     def test_of_both_protocols(self) -> None:
         clients, connections = self.clients(5), self.http_connections(5)
         before = self.node.set("k", "x")["version"]
