@@ -86,6 +86,8 @@ void *walk_state(const struct walk *walk) { return walk->state; }
 
 size_t walk_added(const struct walk *walk) { return walk->added; }
 
+uint64_t walk_cursor(const struct walk *walk) { return walk->cursor; }
+
 static struct chunk *add_chunk(struct walk *walk) {
     struct chunk *chunk = malloc(sizeof(*chunk));
     if (chunk == NULL) {
@@ -164,12 +166,17 @@ static void finish_gathering(struct walk *walk, struct conn *conn) {
     resp_error(&reply, ERR_NO_MEMORY);
 }
 
+static bool has_all(struct walk *walk) {
+    return walk->cursor == 0 || walk->out_of_memory ||
+           (walk->kind->is_enough != NULL && walk->kind->is_enough(walk));
+}
+
 static void gather(struct walk *walk, struct conn *conn) {
     uint64_t begin_us = loop_monotonic_us(), now_us;
     do {
         for (int i = 0; i < BUCKETS_BETWEEN_CLOCKS; i++) {
             walk->cursor = keyspace_scan(walk->keyspace, walk->cursor, visit_entry, walk);
-            if (walk->cursor == 0 || walk->out_of_memory) {
+            if (has_all(walk)) {
                 finish_gathering(walk, conn);
                 walk->asked.us += loop_monotonic_us() - begin_us;
                 tell_time(&walk->asked);
@@ -238,7 +245,7 @@ void walk_finish_now(struct walk **handle) {
     conn_resume(conn);
 }
 
-void walk_start(struct request *request, const struct walk_kind *kind, void *state_owned) {
+void walk_start(struct request *request, const struct walk_kind *kind, uint64_t cursor, void *state_owned) {
     const struct command_context *context = request->context;
     struct client *client = request->client;
     if (state_owned != NULL && request->reply.out != conn_out(client->conn)) {
@@ -262,6 +269,7 @@ void walk_start(struct request *request, const struct walk_kind *kind, void *sta
         .conn_id = conn_id(client->conn),
         .kind = kind,
         .state = state_owned,
+        .cursor = cursor,
     };
     keep_request(&walk->asked, request);
     client->walk = walk;

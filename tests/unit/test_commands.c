@@ -208,18 +208,17 @@ static void test_keys_survives_what_happens(void **state) {
     check("DBSIZE", ":0\r\n");
 }
 
-/* A whole iteration, as a client does it. */
-static void test_scan(void **state) {
-    (void)state;
-    enum { KEYS = 3000 };
-    set_many(KEYS);
-    static bool seen[KEYS];
+enum { SCAN_KEYS = 10000 };
+
+/* A whole iteration, as a client does it; returns how many calls it took. */
+static int scan_all(const char *options, int keys) {
+    static bool seen[SCAN_KEYS];
     memset(seen, 0, sizeof(seen));
     char cursor[32] = "0";
     int calls = 0;
     do {
         char line[128];
-        snprintf(line, sizeof(line), "SCAN %s COUNT 100 MATCH key:* TYPE string\r\nECHO |\r\n", cursor);
+        snprintf(line, sizeof(line), "SCAN %s %s\r\nECHO |\r\n", cursor, options);
         send_bytes(slice_from_text(line));
         do {
             receive_bytes(buf_used(&node.received) + 1);
@@ -234,10 +233,30 @@ static void test_scan(void **state) {
         buf_reset(&node.received);
         calls++;
     } while (strcmp(cursor, "0") != 0);
-    for (int i = 0; i < KEYS; i++) {
+    for (int i = 0; i < keys; i++) {
         assert_true(seen[i]);
     }
-    assert_true(calls >= KEYS / 200);
+    return calls;
+}
+
+static void test_scan(void **state) {
+    (void)state;
+    set_many(3000);
+    assert_true(scan_all("COUNT 100 MATCH key:* TYPE string", 3000) >= 3000 / 200);
+}
+
+/* As many as were asked for, in slices. */
+static void test_scan_of_many(void **state) {
+    (void)state;
+    set_many(SCAN_KEYS);
+    assert_int_equal(scan_all("COUNT 20000", SCAN_KEYS), 1);
+    assert_int_equal(scan_all("COUNT 9223372036854775807", SCAN_KEYS), 1);
+    int calls = scan_all("COUNT 2000 MATCH key:*", SCAN_KEYS);
+    assert_true(calls >= 4 && calls <= 5);
+    check("SCAN 0 COUNT 20000 MATCH none", "*2\r\n$1\r\n0\r\n*0\r\n");
+    check("SCAN 0 COUNT 20000 TYPE hash", "*2\r\n$1\r\n0\r\n*0\r\n");
+    check("MULTI\r\nSCAN 0 COUNT 20000 MATCH key:0000007\r\nPING\r\nEXEC",
+          "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n*2\r\n$1\r\n0\r\n*1\r\n$11\r\nkey:0000007\r\n+PONG\r\n");
 }
 
 static void test_scan_options(void **state) {
@@ -650,6 +669,7 @@ int main(void) {
         test(test_keys_of_a_large_store),
         test(test_keys_survives_what_happens),
         test(test_scan),
+        test(test_scan_of_many),
         test(test_scan_options),
         test(test_digest),
         test(test_what_is_not_a_command),

@@ -24,7 +24,7 @@ static void keys_visit(struct walk *walk, const struct entry *entry) {
 
 static void keys_finish(struct walk *walk, struct resp_reply *reply) { resp_array(reply, walk_added(walk)); }
 
-static const struct walk_kind keys_kind = {keys_visit, keys_finish, free};
+static const struct walk_kind keys_kind = {.visit = keys_visit, .finish = keys_finish, .release = free};
 
 void command_keys(struct request *request) {
     struct slice pattern = request->args[1];
@@ -35,7 +35,7 @@ void command_keys(struct request *request) {
             memcpy(state->pattern, pattern.ptr, pattern.len);
         }
     }
-    walk_start(request, &keys_kind, state);
+    walk_start(request, &keys_kind, 0, state);
 }
 
 /* --- SCAN
@@ -43,28 +43,28 @@ void command_keys(struct request *request) {
 
 enum {
     SCAN_DEFAULT_COUNT = 10,
-    /* So many buckets at most in one call whatever COUNT says (a bucket may be full, its entries out of the
-       caches). */
-    SCAN_MAX_BUCKETS = 512,
+    SCAN_MAX_COUNT = 100000, /* more is not honoured: it would be gathered in memory */
+    SCAN_AT_ONCE = 1000,     /* more is gathered in slices */
+    SCAN_BUCKETS_A_KEY = 10, /* as in Redis: an empty table is not walked to its end for a few keys */
+    SCAN_BUCKETS_AT_ONCE = 512,
 };
 
 struct scan {
-    struct slice pattern;
-    bool has_pattern;
     bool other_type; /* TYPE asks for something that no key here is */
-    uint64_t count;
-    size_t visited, found;
-    struct resp_reply reply;
+    bool has_pattern;
+    struct slice pattern;
+    size_t count;
+    size_t visited, buckets;
 };
 
-static void scan_visit(void *context, const struct entry *entry) {
-    struct scan *scan = context;
-    struct slice key = entry_key(entry);
+/* Fewer keys than asked for, even none, are a legal answer. */
+static bool scan_is_enough(struct scan *scan) {
+    return scan->visited >= scan->count || ++scan->buckets >= scan->count * SCAN_BUCKETS_A_KEY;
+}
+
+static bool scan_finds(struct scan *scan, struct slice key) {
     scan->visited++;
-    if (!scan->other_type && (!scan->has_pattern || glob_match(scan->pattern, key, GLOB_CASE))) {
-        scan->found++;
-        resp_bulk(&scan->reply, key);
-    }
+    return !scan->other_type && (!scan->has_pattern || glob_match(scan->pattern, key, GLOB_CASE));
 }
 
 /* As Redis's strtoul reads it: up to a NUL, nothing at all is 0, leading zeros and a sign are fine; but no
@@ -100,7 +100,7 @@ static bool parse_scan_options(struct request *request, struct scan *scan) {
                 resp_error(&request->reply, ERR_SYNTAX);
                 return false;
             }
-            scan->count = (uint64_t)count;
+            scan->count = count < SCAN_MAX_COUNT ? (size_t)count : SCAN_MAX_COUNT;
         } else if (has_value && request_word(request, i, SLICE("match"))) {
             scan->pattern = request->args[i + 1];
             scan->has_pattern = true;
@@ -114,22 +114,81 @@ static bool parse_scan_options(struct request *request, struct scan *scan) {
     return true;
 }
 
-/* Ends when COUNT keys were looked at, or enough buckets: fewer keys than asked for, even none, are a legal
- * answer. */
-static uint64_t scan_buckets(const struct keyspace *keyspace, uint64_t cursor, struct scan *scan) {
-    uint64_t buckets = scan->count < SCAN_MAX_BUCKETS / 10 ? scan->count * 10 : SCAN_MAX_BUCKETS;
+/* --- at once */
+
+struct scan_now {
+    struct scan scan;
+    size_t found;
+    struct resp_reply reply;
+};
+
+static void visit_now(void *context, const struct entry *entry) {
+    struct scan_now *now = context;
+    if (scan_finds(&now->scan, entry_key(entry))) {
+        now->found++;
+        resp_bulk(&now->reply, entry_key(entry));
+    }
+}
+
+static void scan_at_once(struct request *request, const struct scan *scan, uint64_t cursor) {
+    struct buf keys;
+    buf_init(&keys, SIZE_MAX);
+    struct scan_now now = {.scan = *scan, .reply = {.out = &keys, .version = request->reply.version}};
     do {
-        cursor = keyspace_scan(keyspace, cursor, scan_visit, scan);
-        buckets--;
-    } while (cursor != 0 && scan->visited < scan->count && buckets > 0);
-    return cursor;
+        cursor = keyspace_scan(request->context->keyspace, cursor, visit_now, &now);
+    } while (cursor != 0 && !scan_is_enough(&now.scan) && now.scan.buckets < SCAN_BUCKETS_AT_ONCE);
+    if (buf_failed(&keys)) {
+        resp_error(&request->reply, ERR_NO_MEMORY);
+    } else {
+        resp_array(&request->reply, 2);
+        resp_bulk_number(&request->reply, cursor);
+        resp_array(&request->reply, now.found);
+        buf_append_slice(request->reply.out, buf_slice(&keys));
+    }
+    buf_deinit(&keys);
+}
+
+/* --- in slices */
+
+struct scan_state {
+    struct scan scan; /* its pattern is these bytes */
+    char pattern[];
+};
+
+static void visit_in_slices(struct walk *walk, const struct entry *entry) {
+    struct scan_state *state = walk_state(walk);
+    if (scan_finds(&state->scan, entry_key(entry))) {
+        walk_add_bulk(walk, entry_key(entry));
+    }
+}
+
+static bool is_enough_in_slices(struct walk *walk) {
+    struct scan_state *state = walk_state(walk);
+    return scan_is_enough(&state->scan);
+}
+
+static void finish_slices(struct walk *walk, struct resp_reply *reply) {
+    resp_array(reply, 2);
+    resp_bulk_number(reply, walk_cursor(walk));
+    resp_array(reply, walk_added(walk));
+}
+
+static const struct walk_kind scan_kind = {visit_in_slices, is_enough_in_slices, finish_slices, free};
+
+static void scan_in_slices(struct request *request, const struct scan *scan, uint64_t cursor) {
+    struct scan_state *state = malloc(sizeof(*state) + scan->pattern.len);
+    if (state != NULL) {
+        state->scan = *scan;
+        if (scan->pattern.len > 0) {
+            memcpy(state->pattern, scan->pattern.ptr, scan->pattern.len);
+        }
+        state->scan.pattern = slice_of(state->pattern, scan->pattern.len);
+    }
+    walk_start(request, &scan_kind, cursor, state);
 }
 
 void command_scan(struct request *request) {
-    struct buf keys;
-    buf_init(&keys, SIZE_MAX);
-    struct scan scan = {.count = SCAN_DEFAULT_COUNT,
-                        .reply = {.out = &keys, .version = request->reply.version}};
+    struct scan scan = {.count = SCAN_DEFAULT_COUNT};
     uint64_t cursor;
     if (!parse_cursor(request->args[1], &cursor)) {
         resp_errorf(&request->reply, "ERR invalid cursor");
@@ -138,14 +197,5 @@ void command_scan(struct request *request) {
     if (!parse_scan_options(request, &scan)) {
         return;
     }
-    cursor = scan_buckets(request->context->keyspace, cursor, &scan);
-    if (buf_failed(&keys)) {
-        resp_error(&request->reply, ERR_NO_MEMORY);
-    } else {
-        resp_array(&request->reply, 2);
-        resp_bulk_number(&request->reply, cursor);
-        resp_array(&request->reply, scan.found);
-        buf_append_slice(request->reply.out, buf_slice(&keys));
-    }
-    buf_deinit(&keys);
+    (scan.count > SCAN_AT_ONCE ? scan_in_slices : scan_at_once)(request, &scan, cursor);
 }

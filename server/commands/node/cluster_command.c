@@ -330,14 +330,15 @@ static void finish_slot_keys(struct walk *walk, struct resp_reply *reply) {
     }
 }
 
-static const struct walk_kind slot_keys_kind = {visit_slot_key, finish_slot_keys, free};
+static const struct walk_kind slot_keys_kind = {
+    .visit = visit_slot_key, .finish = finish_slot_keys, .release = free};
 
 static void walk_slot(struct request *request, int64_t slot, bool count_only, size_t most) {
     struct slot_keys *keys = malloc(sizeof(*keys));
     if (keys != NULL) {
         *keys = (struct slot_keys){.slot = (uint16_t)slot, .count_only = count_only, .most = most};
     }
-    walk_start(request, &slot_keys_kind, keys);
+    walk_start(request, &slot_keys_kind, 0, keys);
 }
 
 void command_cluster_countkeysinslot(struct request *request) {

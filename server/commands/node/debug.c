@@ -64,10 +64,10 @@ static void digest_finish(struct walk *walk, struct resp_reply *reply) {
     resp_status(reply, hex);
 }
 
-static const struct walk_kind digest_kind = {digest_visit, digest_finish, free};
+static const struct walk_kind digest_kind = {.visit = digest_visit, .finish = digest_finish, .release = free};
 
 void command_debug_digest(struct request *request) {
-    walk_start(request, &digest_kind, calloc(1, sizeof(struct digest_state)));
+    walk_start(request, &digest_kind, 0, calloc(1, sizeof(struct digest_state)));
 }
 
 /* --- DEBUG DIGEST-VALUE: a digest of each key's value; of one that is missing it is zero */
