@@ -7,9 +7,10 @@
  *
  * The texts are Redis's own, as COMMAND INFO and COMMAND DOCS give them. A subcommand stands behind its
  * container. The syntax is written as syntax.h says, without the name. Of keys that are used in several ways ",
- * " is between the flags of each; ": " and a note may be behind the last. The history has a line for each
- * change, "7.0.0 What is new."; in the last one "!5.0.0 `OTHER`" is since when the command is deprecated, and
- * what is in its place. The help is what the container's HELP says, a line each.
+ * " is between the flags of each; ": " and a note may be behind the last, and behind that " | 3 get | OW
+ * update": which words at argument 3 or behind it decide, and the flags of a command without any of them. The
+ * history has a line for each change, "7.0.0 What is new."; in the last one "!5.0.0 `OTHER`" is since when the
+ * command is deprecated, and what is in its place. The help is what the container's HELP says, a line each.
  */
 #ifndef KVNODE_SERVER_COMMANDS_ROWS_H
 #define KVNODE_SERVER_COMMANDS_ROWS_H

@@ -27,16 +27,20 @@ enum command_flag {
 #define COMMAND_ALLOW_BUSY (1U << COMMAND_BIT_ALLOW_BUSY) /* told to clients */
 #define COMMAND_CONTAINER                                                                                      \
     (1U << COMMAND_BIT_CONTAINER) /* its first argument names a row of its own: name|sub */
-#define COMMAND_SUBCOMMAND (1U << COMMAND_BIT_SUBCOMMAND) /* found behind its container only */
-#define COMMAND_HIDDEN     (1U << COMMAND_BIT_HIDDEN)     /* not one that a client should know of */
-#define COMMAND_SUBSCRIBED (1U << COMMAND_BIT_SUBSCRIBED) /* a RESP2 subscriber may send it */
-#define COMMAND_SECRET     (1U << COMMAND_BIT_SECRET)     /* a password is among its arguments */
-#define COMMAND_SPREADS    (1U << COMMAND_BIT_SPREADS)    /* others are told of it, as of a write */
-#define COMMAND_AT_LEADER  (1U << COMMAND_BIT_AT_LEADER)  /* for the leader of the keys, as a write */
-#define COMMAND_QUICK      (1U << COMMAND_BIT_QUICK)      /* not fast by Redis's table, but as quick as one */
-#define COMMAND_NO_MULTI   (1U << COMMAND_BIT_NO_MULTI)   /* not in a transaction */
-#define COMMAND_UNQUEUED   (1U << COMMAND_BIT_UNQUEUED)   /* run at once between MULTI and EXEC */
-#define COMMAND_SYSTEM     (1U << COMMAND_BIT_SYSTEM)     /* not for applications: told by COMMAND DOCS */
+#define COMMAND_SUBCOMMAND        (1U << COMMAND_BIT_SUBCOMMAND) /* found behind its container only */
+#define COMMAND_HIDDEN            (1U << COMMAND_BIT_HIDDEN)     /* not one that a client should know of */
+#define COMMAND_SUBSCRIBED        (1U << COMMAND_BIT_SUBSCRIBED) /* a RESP2 subscriber may send it */
+#define COMMAND_SECRET            (1U << COMMAND_BIT_SECRET)     /* a password is among its arguments */
+#define COMMAND_SPREADS           (1U << COMMAND_BIT_SPREADS)    /* others are told of it, as of a write */
+#define COMMAND_AT_LEADER         (1U << COMMAND_BIT_AT_LEADER)  /* for the leader of the keys, as a write */
+#define COMMAND_QUICK             (1U << COMMAND_BIT_QUICK) /* not fast by Redis's table, but as quick as one */
+#define COMMAND_NO_MULTI          (1U << COMMAND_BIT_NO_MULTI)          /* not in a transaction */
+#define COMMAND_SKIP_MONITOR      (1U << COMMAND_BIT_SKIP_MONITOR)      /* only told to clients */
+#define COMMAND_NO_MANDATORY_KEYS (1U << COMMAND_BIT_NO_MANDATORY_KEYS) /* only told to clients */
+#define COMMAND_NO_ASYNC_LOADING  (1U << COMMAND_BIT_NO_ASYNC_LOADING)  /* only told to clients */
+#define COMMAND_MOVABLEKEYS       (1U << COMMAND_BIT_MOVABLEKEYS)       /* only told to clients */
+#define COMMAND_UNQUEUED          (1U << COMMAND_BIT_UNQUEUED)          /* run at once between MULTI and EXEC */
+#define COMMAND_SYSTEM            (1U << COMMAND_BIT_SYSTEM) /* not for applications: told by COMMAND DOCS */
 
 struct request;
 typedef void command_function(struct request *request);

@@ -1,4 +1,5 @@
 /* introspect.c: what commands there are: COMMAND, COMMAND COUNT, DOCS, INFO. Told from the rows themselves. */
+#define _GNU_SOURCE /* memmem */
 #include "protocol/glob.h"
 #include "server/commands/node/syntax.h"
 #include "server/commands/rows.h"
@@ -45,9 +46,18 @@ static void reply_flags(struct resp_reply *reply, uint32_t flags) {
 
 /* How keys are used: a part of the row's key_flags. */
 struct key_use {
-    struct slice flags, note; /* note: may be empty */
-    bool last;                /* it is for all keys that are left */
+    struct slice flags, note, choice; /* note, choice: may be empty */
+    bool last;                        /* it is for all keys that are left */
 };
+
+/* What is in front of the next bar, cut off *rest with it. */
+static struct slice next_part(struct slice *rest) {
+    static const char bar[] = " | ";
+    const char *at = memmem(rest->ptr, rest->len, bar, sizeof(bar) - 1);
+    struct slice part = at == NULL ? *rest : slice_first(*rest, (size_t)(at - rest->ptr));
+    *rest = slice_skip(*rest, at == NULL ? rest->len : part.len + sizeof(bar) - 1);
+    return part;
+}
 
 /* What is done with key number i. */
 static struct key_use key_use_at(const struct command *command, size_t i) {
@@ -57,7 +67,8 @@ static struct key_use key_use_at(const struct command *command, size_t i) {
         at += n + 2;
         n = strcspn(at, ",:");
     }
-    return (struct key_use){slice_of(at, n), slice_from_text(at[n] == ':' ? at + n + 2 : ""), at[n] != ','};
+    struct slice rest = slice_from_text(at[n] == ':' ? at + n + 2 : ""), note = next_part(&rest);
+    return (struct key_use){slice_of(at, n), note, rest, at[n] != ','};
 }
 
 static size_t key_use_count(const struct command *command) {
@@ -387,36 +398,32 @@ void command_command_getkeys(struct request *request) {
     }
 }
 
-/* Of a command with variable_flags: what is done with its key depends on whether one of some words is among its
- * arguments. */
-static const struct key_use_by_word {
-    const char *command;
-    size_t first; /* argument that may be a word */
-    struct slice words[2];
-    struct slice with, without;
-} uses_by_word[] = {
-    {"set", 3, {{"get", 3}}, {"RW access update", 16}, {"OW update", 9}},
-    {"bitfield", 2, {{"set", 3}, {"incrby", 6}}, {"RW access update", 16}, {"RO access", 9}},
-};
-
-static bool has_word(const struct request *request, const struct key_use_by_word *use) {
-    for (size_t i = use->first; i < request->arg_count; i++) {
-        for (size_t n = 0; n < 2 && use->words[n].len > 0; n++) {
-            if (request_word(request, i, use->words[n])) {
+/* choice: "3 get": an argument, and words of which one may be there or behind it. */
+static bool has_word(const struct request *request, struct slice choice) {
+    size_t first = (size_t)(choice.ptr[0] - '0');
+    for (size_t i = first; i < request->arg_count; i++) {
+        struct slice words = slice_skip(choice, 2);
+        while (words.len > 0) {
+            const char *blank = memchr(words.ptr, ' ', words.len);
+            struct slice word = blank == NULL ? words : slice_first(words, (size_t)(blank - words.ptr));
+            if (request_word(request, i, word)) {
                 return true;
             }
+            words = slice_skip(words, word.len + (blank != NULL));
         }
     }
     return false;
 }
 
+/* Where the row leaves a choice, the arguments decide it. */
 static struct slice key_flags_of(const struct request *request, size_t i) {
-    for (size_t n = 0; n < sizeof(uses_by_word) / sizeof(uses_by_word[0]); n++) {
-        if (strcmp(request->command->name, uses_by_word[n].command) == 0) {
-            return has_word(request, &uses_by_word[n]) ? uses_by_word[n].with : uses_by_word[n].without;
-        }
+    struct key_use use = key_use_at(request->command, i);
+    if (use.choice.len == 0) {
+        return use.flags;
     }
-    return key_use_at(request->command, i).flags;
+    struct slice without = use.choice, choice = next_part(&without);
+    return has_word(request, choice) ? slice_first(use.flags, use.flags.len - strlen(" variable_flags"))
+                                     : without;
 }
 
 void command_command_getkeysandflags(struct request *request) {
