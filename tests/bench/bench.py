@@ -250,6 +250,15 @@ def large_value_rows(settings: Settings, value_bytes: int, keys: int) -> Iterato
         yield redis_row(test, pipeline, value_bytes, keys)
 
 
+def part_rows(value_bytes: int) -> Iterator[Row]:
+    for operation in load.PARTS:
+
+        def run(server: Server, requests: int, operation: str = operation) -> Run:
+            return load.drive_parts(server, operation, requests, value_bytes)
+
+        yield Row(f"{operation} on {value_bytes >> 20} MB{FOLLOWER}", run)
+
+
 def rest_rows(settings: Settings) -> Iterator[Row]:
     for method in ("GET", "POST"):
 
@@ -307,6 +316,17 @@ class Bench:
             for row in wanted:
                 measure(row, redis, kvnode, self.settings, self.report)
 
+    def parts(self, value_bytes: int) -> None:
+        wanted = self.wanted(part_rows(value_bytes))
+        if not wanted:
+            return
+        self.report.section(f"Parts of a value of {value_bytes >> 20} MB, 16 deep, a follower attached; the peer is redis-server")
+        with Redis(True) as redis, Kvnode(True) as kvnode:
+            for row in wanted:
+                for server in (redis, kvnode):
+                    load.make_large(server, value_bytes)
+                measure(row, redis, kvnode, self.settings, self.report)
+
     def rest(self) -> None:
         wanted = self.wanted(rest_rows(self.settings))
         missing = missing_tools("webdis", "wrk")
@@ -360,6 +380,8 @@ class Bench:
         self.memory()
         self.redis("", other_rows(settings), settings.keys, 32)
         self.redis(follower, other_follower_rows(settings), settings.keys, 32, follower=True)
+        for megabytes in (1,) if settings.quick else (1, 100):
+            self.parts(megabytes << 20)
         for value_bytes in (1024,) if settings.quick else (1024, 65536):
             keys = settings.keys * 100 // value_bytes
             self.redis(f", values of {VALUES[value_bytes]}", large_value_rows(settings, value_bytes, keys), keys, value_bytes)

@@ -258,6 +258,55 @@ def drive_raw(server: Server, operation: str, requests: int, pipeline: int, valu
     return Run(len(latencies) * pipeline, seconds, at(0.5), at(0.99), at(0.999))
 
 
+# --- parts of a large value ------------------------------------------------------------------------------------------
+
+PART_KEY = b"large"
+PART_DEPTH = 16
+PARTS: dict[str, tuple[Callable[[random.Random, int], tuple[bytes, ...]], int]] = {
+    # What comes behind the key, drawn for a value of so many bytes; and how many lines the reply has.
+    "SETBIT": (lambda chance, size: (b"%d" % chance.randrange(size * 8), b"%d" % chance.randrange(2)), 1),
+    "SETRANGE": (lambda chance, size: (b"%d" % chance.randrange(size - 8), b"%08d" % chance.randrange(10**8)), 1),
+    "APPEND": (lambda chance, size: (b"%08d" % chance.randrange(10**8),), 1),
+    "BITFIELD": (lambda chance, size: (b"SET", b"u16", b"#%d" % chance.randrange(size // 2), b"%d" % chance.randrange(65536)), 2),
+}
+
+
+def make_large(server: Server, value_bytes: int) -> None:
+    with server.client() as client:
+        client.execute("DEL", PART_KEY)
+        client.execute("SETRANGE", PART_KEY, value_bytes - 1, "x")
+    server.wait_caught_up()
+
+
+def drive_parts(server: Server, operation: str, requests: int, value_bytes: int) -> Run:
+    """A part of one large value is changed again and again, by one connection."""
+    draw, reply_lines = PARTS[operation]
+    chance = random.Random(next(_seeds))
+    rounds = max(1, requests // PART_DEPTH)
+    word = operation.encode()
+    pieces = [
+        b"".join([resp(word, PART_KEY, *draw(chance, value_bytes)) for _ in range(PART_DEPTH)]) for _ in range(min(rounds, 4000))
+    ]
+    latencies: list[float] = []
+    with socket.create_connection((HOST, server.port), timeout=RUN_LIMIT_S) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        started = time.monotonic()
+        for i in range(rounds):
+            sent_at = time.monotonic()
+            sock.sendall(pieces[i % len(pieces)])
+            missing = reply_lines * PART_DEPTH
+            while missing > 0:
+                reply = sock.recv(1 << 16)
+                if not reply or reply.startswith(b"-"):
+                    raise RuntimeError(f"{server.name} answers {operation} with {reply[:80]!r}")
+                missing -= reply.count(b"\n")
+            latencies.append(time.monotonic() - sent_at)
+        seconds = time.monotonic() - started
+    latencies.sort()
+    at = lambda share: 1e3 * latencies[min(len(latencies) - 1, int(share * len(latencies)))]
+    return Run(rounds * PART_DEPTH, seconds, at(0.5), at(0.99), at(0.999))
+
+
 # --- a steady rate -------------------------------------------------------------------------------------------------
 
 TICK_S = 0.001
