@@ -229,6 +229,7 @@ static uint64_t write_expired(struct keyspace *keyspace, const struct key *key, 
     keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
     keyspace_tell(keyspace, KEYSPACE_EXPIRED, key->name);
     keyspace->stats.expired++;
+    keyspace->stats.writes++;
     return old == NULL ? version : keyspace_delete_entry(keyspace, key, old);
 }
 
@@ -248,7 +249,6 @@ enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key, 
     }
     fields->version = last + 1;
     fields->timestamp_ms = keyspace_now_ms(keyspace);
-    keyspace->stats.writes++;
     return ERR_NONE;
 }
 
@@ -256,6 +256,7 @@ void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct
                         bool timed) {
     eviction_note_write(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
     keyspace_note_version(keyspace, entry_version(entry));
+    keyspace->stats.writes++;
     if (is_new) {
         keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
     }

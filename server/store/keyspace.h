@@ -130,6 +130,20 @@ struct keyspace_result {
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result);
 
+/* Several keys, all or none, as one batch: begin, a set for each, end; nothing else may change the keyspace in
+ * between. Who observes it, and the history, hear of them at the end. */
+struct keyspace_many {
+    struct keyspace *keyspace;
+    struct keyspace_written *written; /* inside, as are the others */
+    size_t count;
+    enum err err; /* of the first that failed: those behind it are not tried */
+};
+/* most: so many sets. Errors come with the end. */
+void keyspace_many_begin(struct keyspace_many *many, struct keyspace *keyspace, size_t most);
+void keyspace_many_set(struct keyspace_many *many, const struct key *key, struct slice value);
+/* ERR_NONE: all are written, and have no deadline; else the first error, and no key has changed. */
+enum err keyspace_many_end(struct keyspace_many *many);
+
 /* Bytes take their places in the key's value (a missing one is empty), whose deadline stays: one write. There
  * is at least one patch; they are ascending and apart, and none of the key's own bytes. Costs what they are
  * long, here and on the links: the rest of the value stays where it is, and the history says PATCHX where that

@@ -2,6 +2,7 @@
  *
  *   keyspace.c          life, finding, writing, looking at all of it
  *   keyspace_rename.c   a value that gets another key
+ *   keyspace_many.c     several keys, all or none
  *   keyspace_patch.c    a few bytes of a large value
  *   keyspace_observe.c  who is told of what happens
  *   keyspace_expiry.c   the sweep for what has expired

@@ -47,7 +47,6 @@ enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, cons
         keyspace_tell(keyspace, KEYSPACE_DELETED, from->name);
         keyspace_delete_entry(keyspace, from, entry);
         keyspace->stats.deletes++;
-        keyspace->stats.writes++;
         keyspace_say_entry(keyspace, to, written);
         keyspace_end_write(keyspace, to, written, is_new, fields.deadline_ms != 0);
     }

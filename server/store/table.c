@@ -524,6 +524,11 @@ struct entry *table_overwrite(struct table *table, uint64_t hash, struct entry *
     return overwrite(table, place_of(table, hash, entry), fields);
 }
 
+void table_exchange(struct table *table, uint64_t hash, struct entry *old, struct entry *entry) {
+    note_change(table, place_of(table, hash, old), old, entry_allocated_bytes(old), entry,
+                entry_deadline_ms(entry));
+}
+
 struct entry *table_set_deadline(struct table *table, uint64_t hash, struct entry *entry, int64_t deadline_ms) {
     struct place place = place_of(table, hash, entry);
     size_t old_bytes = entry_allocated_bytes(entry);

@@ -46,6 +46,9 @@ struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
 struct entry *table_overwrite(struct table *table, uint64_t hash, struct entry *entry,
                               const struct entry_fields *fields);
 
+/* Takes entry (entry_create, of the same key) in the place of old, which is the caller's from now on. */
+void table_exchange(struct table *table, uint64_t hash, struct entry *old, struct entry *entry);
+
 /* Sets (0: clears) the deadline of an entry that is in the table; nothing else of it changes, not even the
  * mark's meaning as "written" (the mark is renewed). Returns the entry, which may have moved; NULL: out of
  * memory. */

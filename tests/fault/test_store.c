@@ -18,6 +18,7 @@ static struct {
 } store;
 
 static char value_bytes[VALUE_BYTES];
+static char names[8][16]; /* of keys that are written together */
 
 static struct key key_at(size_t i) {
     static char name[16];
@@ -77,6 +78,38 @@ static void expire(size_t i) {
     check_key(i, false);
 }
 
+/* MSET: some that are there and some that are not, one of them twice. All are written, or none is changed, and
+ * the history does not move. */
+static void set_many(size_t length) {
+    static const size_t keys[] = {0, 1, KEYS - 1, 2, KEYS - 2, 1, 3};
+    const size_t count = sizeof(keys) / sizeof(keys[0]);
+    uint64_t index = history_index(store.history);
+    uint64_t writes = keyspace_stats(store.keyspace)->writes;
+    struct keyspace_many many;
+    fault_arm();
+    keyspace_many_begin(&many, store.keyspace, count);
+    for (size_t i = 0; i < count; i++) {
+        struct key key = key_at(keys[i]);
+        key.name.ptr = names[i];
+        memcpy(names[i], key_at(keys[i]).name.ptr, key.name.len);
+        keyspace_many_set(&many, &key, slice_of(value_bytes, length + i));
+    }
+    enum err err = keyspace_many_end(&many);
+    fault_disarm();
+    for (size_t i = 0; i < count && err == ERR_NONE; i++) {
+        store.lengths[keys[i]] = length + i;
+        store.timed[keys[i]] = false;
+    }
+    if (err != ERR_NONE && (err != ERR_NO_MEMORY || history_index(store.history) != index)) {
+        fault_fail("writes of many were answered with %d, and the index moved by %llu", (int)err,
+                   (unsigned long long)(history_index(store.history) - index));
+    }
+    if (err != ERR_NONE && keyspace_stats(store.keyspace)->writes != writes) {
+        fault_fail("writes that were taken back count");
+    }
+    check_all(false);
+}
+
 static void delete (size_t i) {
     struct key key = key_at(i);
     fault_arm();
@@ -130,7 +163,11 @@ static void a_life(void) {
     }
     armed_loop();
     check_all(false);
+    set_many(50); /* as long as some were, so that they could have been overwritten in their place */
+    set_many(50);
+    set_many(600);
     flush();
+    set_many(5);
     set(0, 1, false);
     fault_memory_is_back();
     for (size_t i = 0; i < KEYS; i++) {

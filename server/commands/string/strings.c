@@ -161,45 +161,33 @@ void command_mget(struct request *request) {
 }
 
 struct many_writes {
+    struct keyspace_many many;
     size_t value_at; /* the argument that is the next key's value */
-    enum err err;
 };
 
 static void set_one_of_many(struct request *request, const struct key *key, void *context) {
     struct many_writes *writes = context;
-    struct keyspace_set set = {.value = request->args[writes->value_at]};
+    keyspace_many_set(&writes->many, key, request->args[writes->value_at]);
     writes->value_at += 2;
-    if (writes->err == ERR_NONE) {
-        writes->err = keyspace_set(request->context->keyspace, key, &set, NULL);
-    }
 }
 
-/* False: replied with an error. What can be known to fail fails before the first write. */
-static bool check_pairs(struct request *request) {
-    if (request->arg_count % 2 == 0) {
-        reply_wrong_arity(request);
-        return false;
-    }
-    for (size_t i = 0; i < request_key_count(request); i++) {
-        struct key key = {.name = request_key_name(request, i)};
-        if (!value_written(request, keyspace_check_lengths(&key, request->args[2 * i + 2].len))) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* One batch in the history: a follower has all of it or nothing. */
+/* All or none, here and, as one batch of the history, for a follower. False: replied with an error. */
 static bool set_many(struct request *request) {
     struct many_writes writes = {.value_at = 2};
-    keyspace_batch_begin(request->context->keyspace);
+    keyspace_many_begin(&writes.many, request->context->keyspace, request_key_count(request));
     request_each_key(request, set_one_of_many, &writes);
-    keyspace_batch_end(request->context->keyspace);
-    return value_written(request, writes.err);
+    return value_written(request, keyspace_many_end(&writes.many));
+}
+
+static bool are_pairs(struct request *request) {
+    if (request->arg_count % 2 == 0) {
+        reply_wrong_arity(request);
+    }
+    return request->arg_count % 2 != 0;
 }
 
 void command_mset(struct request *request) {
-    if (check_pairs(request) && set_many(request)) {
+    if (are_pairs(request) && set_many(request)) {
         reply_ok(request);
     }
 }
@@ -211,7 +199,7 @@ static void note_present(struct request *request, const struct key *key, void *c
 
 void command_msetnx(struct request *request) {
     bool any = false;
-    if (!check_pairs(request)) {
+    if (!are_pairs(request)) {
         return;
     }
     request_each_key(request, note_present, &any);
