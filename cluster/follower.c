@@ -1,7 +1,6 @@
 #include "cluster/follower.h"
 
-#include "cluster/history.h"
-
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,30 +11,35 @@
  * must not pass for the most advanced of its group. */
 enum { OLDEST_HISTORY_MS = 1 };
 
-void follower_init(struct follower *follower, const char *node_id, uint16_t group,
+/* Lines go into the history in runs of about that: little enough to fill its chunks, and to be in the cache. */
+enum { RUN_BYTES = 16 << 10 };
+
+void follower_init(struct follower *follower, const char *node_id, uint16_t group, struct history *history,
                    const struct follower_store *store) {
-    *follower = (struct follower){.group = group, .store = *store};
+    *follower = (struct follower){.group = group, .history = history, .store = *store};
     snprintf(follower->node_id, sizeof(follower->node_id), "%s", node_id);
 }
 
-void follower_follow(struct follower *follower, struct position position) {
-    follower->gave_way = follower->leading;
+void follower_follow(struct follower *follower) {
+    follower->gave_way = follower->leading ? history_id(follower->history) : 0;
     follower->waits_since_ms = 0;
     follower->leading = false;
-    follower->position = position;
     follower->clock_ms = 0;
     follower->own_history = false;
     follower->overlaid_by = 0;
 }
 
-void follower_lead(struct follower *follower, uint64_t own_history_id) {
+void follower_lead(struct follower *follower) {
     follower->leading = true;
-    follower->gave_way = false;
-    follower->position = (struct position){.history_id = own_history_id};
+    follower->gave_way = 0;
 }
 
-bool follower_is_still_at(const struct follower *follower, struct position position) {
-    return position_compare(follower->position, position) == 0 && follower->overlaid_by == 0;
+struct position follower_position(const struct follower *follower) {
+    return (struct position){history_id(follower->history), history_index(follower->history)};
+}
+
+bool follower_is_clean(const struct follower *follower) {
+    return !follower->own_history && follower->overlaid_by == 0;
 }
 
 void follower_link_init(struct follower_link *link, int64_t now_ms) {
@@ -44,6 +48,7 @@ void follower_link_init(struct follower_link *link, int64_t now_ms) {
 }
 
 void follower_link_deinit(struct follower_link *link, struct follower *follower) {
+    assert(link->run_lines == 0);
     buf_deinit(&link->batch);
     if (follower->leader_link == link) {
         follower->leader_link = NULL;
@@ -71,11 +76,11 @@ static enum follower_verdict weigh(const struct follower_link *link, struct foll
                                    struct buf *out) {
     char reason[160];
     if (follower->leading) {
-        if (link->history_id < follower->position.history_id) {
+        if (link->history_id < history_id(follower->history)) {
             return FOLLOWER_STEP_DOWN;
         }
         snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx",
-                 follower->node_id, follower->group, (unsigned long long)follower->position.history_id);
+                 follower->node_id, follower->group, (unsigned long long)history_id(follower->history));
         return refuse(follower, out, reason);
     }
     const struct follower_link *other = follower->leader_link;
@@ -125,8 +130,8 @@ static enum follower_verdict follow(struct follower_link *link, struct follower 
     link->phase = FOLLOWER_SYNCING;
     /* Who leads the one history or the other has all of this node's data; and it is not to be continued. */
     bool anew = follower->overlaid_by != 0 && (link->history_id == follower->overlaid_by ||
-                                               link->history_id == follower->position.history_id);
-    struct position named = anew ? (struct position){0} : follower->position;
+                                               link->history_id == history_id(follower->history));
+    struct position named = anew ? (struct position){0} : follower_position(follower);
     line_sync(out, follower->node_id, named.history_id, named.index);
     return FOLLOWER_GO_ON;
 }
@@ -159,8 +164,8 @@ enum follower_verdict follower_link_proof(struct follower_link *link, struct fol
     return follow(link, follower, now_ms, out);
 }
 
-static void begin_own_history(struct follower *follower, uint64_t id) {
-    follower->position = (struct position){.history_id = id};
+static void begin_own_history(struct follower *follower, int64_t began_ms) {
+    history_restart(follower->history, history_make_id(began_ms, follower->random), 0);
     follower->own_history = true;
 }
 
@@ -192,12 +197,12 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
         return refuse(follower, out, err_text(err));
     }
     if (err == ERR_NONE) {
-        /* The data is no longer what any leader's history says: it is a history of its own from here on. */
+        /* The data is no longer what any leader's history says: it is a history of its own from here on. (Its
+         * lines are not kept: what was applied may have another version than the line.) */
         if (!follower->own_history) {
-            int64_t began_ms = follower->position.history_id == 0 ? OLDEST_HISTORY_MS : unix_ms;
-            begin_own_history(follower, history_make_id(began_ms, follower->random));
+            begin_own_history(follower, history_id(follower->history) == 0 ? OLDEST_HISTORY_MS : unix_ms);
         }
-        follower->position.index++;
+        history_skip(follower->history, 1);
         follower->overlaid_by = 0; /* no leader has this */
     }
     return FOLLOWER_GO_ON;
@@ -205,52 +210,72 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
 
 /* --- The leader's lines --- */
 
+void follower_link_keep(struct follower_link *link, struct follower *follower) {
+    if (link->run_lines > 0) {
+        history_append_lines(follower->history, link->run, link->run_lines);
+        link->run_lines = 0;
+    }
+}
+
+/* A line was applied. Between the lines of a state the position is the old one; END names the new one. */
+static void keep_line(struct follower_link *link, struct follower *follower, struct slice bytes) {
+    if (link->phase != FOLLOWER_STREAM) {
+        return;
+    }
+    assert(bytes.ptr[bytes.len] == '\n');
+    if (link->run_lines > 0 && (bytes.ptr != link->run.ptr + link->run.len || link->run.len >= RUN_BYTES)) {
+        follower_link_keep(link, follower);
+    }
+    if (link->run_lines == 0) {
+        link->run = slice_of(bytes.ptr, 0);
+    }
+    link->run.len += bytes.len + 1;
+    link->run_lines++;
+}
+
 static enum follower_verdict apply(struct follower *follower, const struct line *line, struct buf *out) {
     enum err err = follower->store.apply(follower->store.context, line, follower->clock_ms);
     return err == ERR_NONE ? FOLLOWER_GO_ON : refuse(follower, out, err_text(err));
 }
 
-/* The whole batch is here: decode again and apply. All lines were found to be well-formed before. If memory
- * runs out in the middle, a part of it is there, and lies over the data of the position: a FULL mends that. (A
- * line alone that fails changes nothing: it is said again after CONTINUE.) */
+static void add_to_batch(struct follower_link *link, struct slice bytes) {
+    buf_append_slice(&link->batch, bytes);
+    buf_append_byte(&link->batch, '\n');
+}
+
+static struct slice next_of_batch(struct slice *rest) {
+    const char *end = memchr(rest->ptr, '\n', rest->len);
+    struct slice bytes = slice_first(*rest, (size_t)(end - rest->ptr));
+    *rest = slice_skip(*rest, bytes.len + 1);
+    return bytes;
+}
+
+/* The whole batch is here: decode again and apply. All lines were found to be well-formed, or of the future,
+ * before. If memory runs out in the middle, a part of it is there, and lies over the data of the position: a
+ * FULL mends that. (A line alone that fails changes nothing: it is said again after CONTINUE.) */
 static enum follower_verdict apply_batch(struct follower_link *link, struct follower *follower,
                                          struct buf *scratch, struct buf *out) {
     struct slice rest = buf_slice(&link->batch);
     enum follower_verdict verdict = FOLLOWER_GO_ON;
     size_t applied = 0;
+    next_of_batch(&rest); /* BATCH itself */
     while (rest.len > 0 && verdict == FOLLOWER_GO_ON) {
-        const char *end = memchr(rest.ptr, '\n', rest.len);
-        size_t n = (size_t)(end - rest.ptr);
         struct line line;
         const char *reason;
-        if (line_decode(slice_first(rest, n), scratch, &line, &reason) == LINE_OK) {
+        if (line_decode(next_of_batch(&rest), scratch, &line, &reason) == LINE_OK) {
             verdict = apply(follower, &line, out);
             applied += verdict == FOLLOWER_GO_ON;
         }
-        rest = slice_skip(rest, n + 1);
     }
-    buf_deinit(&link->batch);
     if (verdict != FOLLOWER_GO_ON && applied > 0 && follower->overlaid_by == 0) {
-        follower->overlaid_by = follower->position.history_id;
+        follower->overlaid_by = history_id(follower->history);
     }
     return verdict;
 }
 
-/* Between the lines of a state the position is the old one; END names the new one. */
-static void count_lines(const struct follower_link *link, struct follower *follower, uint64_t lines) {
-    if (link->phase == FOLLOWER_STREAM) {
-        follower->position.index += lines;
-    }
-}
-
 static enum follower_verdict on_batch_line(struct follower_link *link, struct follower *follower,
-                                           const struct line *line, struct slice bytes, struct buf *scratch,
-                                           struct buf *out) {
-    if (line->verb > LINE_LAST_OF_CHANGES) {
-        return malformed(follower, out, "a BATCH holds changes only");
-    }
-    buf_append_slice(&link->batch, bytes);
-    buf_append_byte(&link->batch, '\n');
+                                           struct slice bytes, struct buf *scratch, struct buf *out) {
+    add_to_batch(link, bytes);
     if (buf_failed(&link->batch)) {
         return refuse(follower, out, "the BATCH is too large");
     }
@@ -258,20 +283,23 @@ static enum follower_verdict on_batch_line(struct follower_link *link, struct fo
         return FOLLOWER_GO_ON;
     }
     enum follower_verdict verdict = apply_batch(link, follower, scratch, out);
-    if (verdict == FOLLOWER_GO_ON) {
-        count_lines(link, follower, 1 + link->batch_count);
+    if (verdict == FOLLOWER_GO_ON && link->phase == FOLLOWER_STREAM) {
+        history_append_lines(follower->history, buf_slice(&link->batch), 1 + link->batch_count);
     }
+    buf_deinit(&link->batch);
     return verdict;
 }
 
 static enum follower_verdict on_change(struct follower_link *link, struct follower *follower,
-                                       const struct line *line, struct buf *out) {
+                                       const struct line *line, struct slice bytes, struct buf *out) {
     if (link->phase == FOLLOWER_SYNCING) {
         return FOLLOWER_GO_ON; /* the leader took this node for one that knows no SYNC, and has not read it yet
                                 */
     }
     if (line->verb == LINE_BATCH) {
+        follower_link_keep(link, follower);
         link->batch_left = link->batch_count = line->count;
+        add_to_batch(link, bytes);
         return FOLLOWER_GO_ON;
     }
     enum follower_verdict verdict = FOLLOWER_GO_ON;
@@ -281,7 +309,7 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
         verdict = apply(follower, line, out);
     }
     if (verdict == FOLLOWER_GO_ON) {
-        count_lines(link, follower, 1);
+        keep_line(link, follower, bytes);
     }
     return verdict;
 }
@@ -289,13 +317,13 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
 static enum follower_verdict on_continue(struct follower_link *link, struct follower *follower,
                                          const struct line *line, struct buf *out) {
     struct position named = {.history_id = line->history_id, .index = line->index};
-    if (link->phase != FOLLOWER_SYNCING || position_compare(named, follower->position) != 0 ||
+    if (link->phase != FOLLOWER_SYNCING || position_compare(named, follower_position(follower)) != 0 ||
         follower->overlaid_by != 0) {
         return malformed(follower, out, "CONTINUE from where this node is not");
     }
     link->phase = FOLLOWER_STREAM;
     link->history_id = line->history_id;
-    follower->gave_way = false;
+    follower->gave_way = 0;
     follower->partial_syncs++;
     return FOLLOWER_GO_ON;
 }
@@ -314,8 +342,8 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     link->full_floor = line->version;
     link->leader_index = line->index;
     follower->overlaid_by = line->history_id;
-    if (follower->position.history_id == 0) {
-        begin_own_history(follower, history_make_id(OLDEST_HISTORY_MS, follower->random));
+    if (history_id(follower->history) == 0) {
+        begin_own_history(follower, OLDEST_HISTORY_MS);
     }
     return FOLLOWER_GO_ON;
 }
@@ -326,10 +354,10 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
         return malformed(follower, out, "END without FULL");
     }
     follower->store.full_end(follower->store.context, link->full_floor);
-    follower->position = (struct position){.history_id = link->history_id, .index = line->index};
+    history_restart(follower->history, link->history_id, line->index);
     follower->own_history = false;
     follower->overlaid_by = 0;
-    follower->gave_way = false;
+    follower->gave_way = 0;
     follower->full_syncs++;
     link->phase = FOLLOWER_STREAM;
     link->leader_index = line->index;
@@ -338,7 +366,7 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
 
 static void send_ack(struct follower_link *link, struct follower *follower, int64_t now_ms, struct buf *out) {
     /* While a state arrives nothing of the new history is applied yet. */
-    link->acked_index = link->phase == FOLLOWER_STREAM ? follower->position.index : 0;
+    link->acked_index = link->phase == FOLLOWER_STREAM ? history_index(follower->history) : 0;
     link->last_ack_ms = now_ms;
     line_ack(out, link->acked_index);
 }
@@ -346,9 +374,9 @@ static void send_ack(struct follower_link *link, struct follower *follower, int6
 static enum follower_verdict on_ping(struct follower_link *link, struct follower *follower,
                                      const struct line *line, int64_t now_ms, struct buf *out) {
     link->leader_index = line->index;
-    if (link->phase == FOLLOWER_STREAM && line->index != follower->position.index) {
+    if (link->phase == FOLLOWER_STREAM && line->index != history_index(follower->history)) {
         /* Lines were lost or counted differently: a FULL mends it. */
-        follower->overlaid_by = follower->position.history_id;
+        follower->overlaid_by = history_id(follower->history);
         return malformed(follower, out, "PING names another index than this node has counted");
     }
     send_ack(link, follower, now_ms, out);
@@ -356,7 +384,12 @@ static enum follower_verdict on_ping(struct follower_link *link, struct follower
 }
 
 static enum follower_verdict on_leader_line(struct follower_link *link, struct follower *follower,
-                                            const struct line *line, int64_t now_ms, struct buf *out) {
+                                            const struct line *line, struct slice bytes, int64_t now_ms,
+                                            struct buf *out) {
+    if (line->verb <= LINE_LAST_OF_HISTORY) {
+        return on_change(link, follower, line, bytes, out);
+    }
+    follower_link_keep(link, follower);
     switch (line->verb) {
     case LINE_CONTINUE:
         return on_continue(link, follower, line, out);
@@ -370,19 +403,26 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
         return link->phase == FOLLOWER_SYNCING ? FOLLOWER_SEND_STATE
                                                : malformed(follower, out, "PULL after FULL");
     default:
-        return line->verb <= LINE_LAST_OF_HISTORY ? on_change(link, follower, line, out)
-                                                  : malformed(follower, out, "a leader does not say that");
+        return malformed(follower, out, "a leader does not say that");
     }
 }
 
 /* --- A connection's lines, and time --- */
 
 /* "An unknown verb is ignored and counted, but not as the first line of a connection" */
-static enum follower_verdict on_unknown(struct follower *follower, bool first, struct buf *out) {
-    if (first) {
-        return malformed(follower, out, "no peer begins with that");
-    }
+static enum follower_verdict no_peer_begins_with_that(struct follower *follower, struct buf *out) {
+    return malformed(follower, out, "no peer begins with that");
+}
+
+/* "A line of an unknown verb inside a history counts, too": else no history could get a new kind of line. */
+static enum follower_verdict on_unknown(struct follower_link *link, struct follower *follower,
+                                        struct slice bytes, struct buf *scratch, struct buf *out) {
     follower->lines_unknown++;
+    link->unknown += link->phase >= FOLLOWER_FULL;
+    if (link->batch_left > 0) {
+        return on_batch_line(link, follower, bytes, scratch, out);
+    }
+    keep_line(link, follower, bytes);
     return FOLLOWER_GO_ON;
 }
 
@@ -396,7 +436,8 @@ static bool is_http(struct slice line) {
 }
 
 static enum follower_verdict on_line(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, int64_t now_ms, struct buf *out) {
+                                     const struct line *line, struct slice bytes, int64_t now_ms,
+                                     struct buf *out) {
     switch (line->verb) {
     case LINE_WHO:
         return FOLLOWER_FACTS;
@@ -414,43 +455,58 @@ static enum follower_verdict on_line(struct follower_link *link, struct follower
         break;
     }
     if (link->phase >= FOLLOWER_SYNCING) {
-        return on_leader_line(link, follower, line, now_ms, out);
+        return on_leader_line(link, follower, line, bytes, now_ms, out);
     }
     return line->verb <= LINE_LAST_OF_HISTORY && link->phase <= FOLLOWER_BARE
                ? on_bare(link, follower, line, now_ms, out)
                : malformed(follower, out, "LEAD or REPLICATE is expected first");
 }
 
-enum follower_verdict follower_link_line(struct follower_link *link, struct follower *follower,
-                                         struct slice bytes, int64_t now_ms, struct buf *scratch,
-                                         struct line *line, struct buf *out) {
+static enum follower_verdict take_line(struct follower_link *link, struct follower *follower,
+                                       struct slice bytes, int64_t now_ms, struct buf *scratch,
+                                       struct line *line, struct buf *out) {
     const char *reason;
     bool first = !link->began;
-    follower->lines_received++;
     link->began = true;
-    link->last_line_ms = now_ms;
     if (first && is_http(bytes)) {
-        return on_unknown(follower, true, out);
+        return no_peer_begins_with_that(follower, out);
     }
-    switch (line_decode(bytes, scratch, line, &reason)) {
-    case LINE_MALFORMED:
+    enum line_result result = line_decode(bytes, scratch, line, &reason);
+    if (result == LINE_MALFORMED) {
         return malformed(follower, out, reason);
-    case LINE_UNKNOWN:
-        return on_unknown(follower, first, out);
-    case LINE_OK:
-        break;
+    }
+    if (result == LINE_UNKNOWN && first) {
+        return no_peer_begins_with_that(follower, out);
     }
     if (link->phase >= FOLLOWER_SYNCING && follower->leader_link != link) {
         return refuse(follower, out, "another link has taken this one's place");
     }
-    return link->batch_left > 0 ? on_batch_line(link, follower, line, bytes, scratch, out)
-                                : on_line(link, follower, line, now_ms, out);
+    if (result == LINE_UNKNOWN) {
+        return on_unknown(link, follower, bytes, scratch, out);
+    }
+    if (link->batch_left > 0) {
+        return line->verb <= LINE_LAST_OF_CHANGES ? on_batch_line(link, follower, bytes, scratch, out)
+                                                  : malformed(follower, out, "a BATCH holds changes only");
+    }
+    return on_line(link, follower, line, bytes, now_ms, out);
+}
+
+enum follower_verdict follower_link_line(struct follower_link *link, struct follower *follower,
+                                         struct slice bytes, int64_t now_ms, struct buf *scratch,
+                                         struct line *line, struct buf *out) {
+    follower->lines_received++;
+    link->last_line_ms = now_ms;
+    enum follower_verdict verdict = take_line(link, follower, bytes, now_ms, scratch, line, out);
+    if (verdict == FOLLOWER_CLOSE) {
+        follower_link_keep(link, follower);
+    }
+    return verdict;
 }
 
 enum follower_verdict follower_link_part(struct follower_link *link, struct follower *follower,
                                          struct slice part, int64_t now_ms, struct buf *out) {
     link->last_line_ms = now_ms;
-    return link->began || line_may_be_known(part) ? FOLLOWER_GO_ON : on_unknown(follower, true, out);
+    return link->began || line_may_be_known(part) ? FOLLOWER_GO_ON : no_peer_begins_with_that(follower, out);
 }
 
 void follower_link_heard(struct follower_link *link, int64_t at_ms) {
@@ -469,7 +525,7 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
     if (follower->leader_link != link || silent_ms >= LINK_TIMEOUT_MS) {
         return FOLLOWER_CLOSE;
     }
-    bool news = link->phase == FOLLOWER_FULL || follower->position.index != link->acked_index;
+    bool news = link->phase == FOLLOWER_FULL || history_index(follower->history) != link->acked_index;
     int64_t after_ms = news ? FOLLOWER_ACK_EVERY_MS : FOLLOWER_ACK_IDLE_MS;
     if (link->phase != FOLLOWER_SYNCING && now_ms - link->last_ack_ms >= after_ms) {
         send_ack(link, follower, now_ms, out);
@@ -478,7 +534,7 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
 }
 
 bool follower_tick(struct follower *follower, bool other_leads, int64_t now_ms) {
-    if (!follower->gave_way) {
+    if (follower->gave_way == 0) {
         return false;
     }
     if (other_leads || follower_linked(follower) || follower->waits_since_ms == 0) {

@@ -1,13 +1,14 @@
 /* follower.h: what a node does with the lines that arrive on its replication port: a decider.
  *
- * One struct follower a node: its position in its leader's history, and which link is the leader's. One struct
+ * One struct follower a node: its data's position in its leader's history, which is that of the node's own
+ * history (the leader's lines go into it as they are), and which link is the leader's. One struct
  * follower_link an accepted connection; the first line says what it is:
  *
  *           LEAD             proved, SYNC is sent
  *      NEW ------> PROVING ----> SYNCING <---------------------.
  *       | |  NODE    ^  |         | | |  FULL          END     | (a second FULL, PULL)
  *       | '----------'  |         | | '-----> FULL ---------> STREAM <--.
- *       |               | proved  | |  CONTINUE                 ^       | history lines: applied, counted
+ *       |               | proved  | |  CONTINUE                 ^       | history lines: applied, kept
  *       |               '--> NODE | '---------------------------'-------'
  *       | bare REPLICATE          '-- PULL: this node's state is sent, FULL ... END; still SYNCING
  *       '---> BARE
@@ -24,6 +25,7 @@
 #ifndef KVNODE_CLUSTER_FOLLOWER_H
 #define KVNODE_CLUSTER_FOLLOWER_H
 
+#include "cluster/history.h"
 #include "cluster/position.h"
 #include "protocol/datagram.h"
 #include "protocol/err.h"
@@ -82,44 +84,55 @@ struct follower_link {
     uint64_t leader_index; /* the newest the leader has told */
     uint64_t batch_left;   /* lines still missing of a BATCH */
     uint64_t batch_count;
-    struct buf batch; /* its lines so far, each with LF */
+    struct buf batch; /* its lines so far, BATCH itself too, each with LF */
+    /* Applied, and not in the history yet: in the caller's input, to be copied at once. */
+    struct slice run;
+    uint64_t run_lines;
+    uint64_t unknown; /* lines of its history whose verb is of the future */
 };
 
 struct follower {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     uint16_t group;
+    struct history *history; /* its id and index are the position of the data */
     struct follower_store store;
-    int64_t unix_offset_ms;   /* Unix time is the time of an event and this; kept by the driver */
-    bool leading;             /* this node is a leader now */
-    struct position position; /* of the data; while leading: of the own history, kept by the driver */
-    int64_t clock_ms;         /* the history's clock at that position */
-    bool own_history;     /* the position is in a history of this node's own: of bare lines, or of a part of a
+    int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
+    bool leading;           /* this node is a leader now, and writes the history */
+    int64_t clock_ms;       /* the history's clock at that position */
+    bool own_history;       /* the position is in a history of this node's own: of bare lines, or of a part of a
                              state on top of nothing */
-    uint64_t overlaid_by; /* 0, or the history whose state began and did not end: it lies over the data of
-                             position (or lines were lost): good enough to be taken, not to be continued */
+    uint64_t overlaid_by;   /* 0, or the history whose state began and did not end: it lies over the data of
+                               position (or lines were lost): good enough to be taken, not to be continued */
     struct follower_link *leader_link; /* NULL: none stands */
-    bool gave_way;          /* it led; the leader that it gave way to has not brought its state yet */
+    uint64_t gave_way;      /* 0, or the history that it led: the leader that it gave way to has not brought its
+                               state yet */
     int64_t waits_since_ms; /* for that leader */
     uint16_t random;        /* for the id of a history of this node's own; kept by the driver */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
 };
 
-void follower_init(struct follower *follower, const char *node_id, uint16_t group,
+void follower_init(struct follower *follower, const char *node_id, uint16_t group, struct history *history,
                    const struct follower_store *store);
-/* From now on this node follows; what it has is at position (its own history's, if it led). */
-void follower_follow(struct follower *follower, struct position position);
-/* Its data is what it was at that position, and nothing has come over it. */
-bool follower_is_still_at(const struct follower *follower, struct position position);
-void follower_lead(struct follower *follower, uint64_t own_history_id);
+/* From now on this node follows; what it has is where its history is. */
+void follower_follow(struct follower *follower);
+void follower_lead(struct follower *follower);
+struct position follower_position(const struct follower *follower);
+/* Its data is what a leader's history says, no more and no less. */
+bool follower_is_clean(const struct follower *follower);
 
 void follower_link_init(struct follower_link *link, int64_t now_ms);
 /* The connection is gone. */
 void follower_link_deinit(struct follower_link *link, struct follower *follower);
 
-/* One line without its LF: decoded into *line, whose slices live as long as bytes and scratch. */
+/* One line without its LF, which stands behind it: decoded into *line, whose slices live as long as bytes and
+ * scratch. What is applied of the history is copied into this node's own by follower_link_keep, a whole run of
+ * lines at once: bytes stay where they are until then. */
 enum follower_verdict follower_link_line(struct follower_link *link, struct follower *follower,
                                          struct slice bytes, int64_t now_ms, struct buf *scratch,
                                          struct line *line, struct buf *out);
+
+/* After a run of lines; needless when the verdict on the last one was CLOSE. */
+void follower_link_keep(struct follower_link *link, struct follower *follower);
 
 /* PROVING: what the node link->peer_id has answered to WHO; NULL: nothing. GO_ON, STEP_DOWN, or CLOSE. */
 enum follower_verdict follower_link_proof(struct follower_link *link, struct follower *follower,

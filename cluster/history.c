@@ -109,10 +109,10 @@ uint64_t history_first_index(const struct history *history) {
                : (*slot_of_chunk(history, history->first_chunk))->first_index;
 }
 
-void history_restart(struct history *history, uint64_t id) {
+void history_restart(struct history *history, uint64_t id, uint64_t index) {
     drop_all(history);
     history->id = id;
-    history->index = 0;
+    history->index = index;
 }
 
 void history_keep(struct history *history) { history->keeping = true; }
@@ -313,6 +313,22 @@ void history_floor(struct history *history, uint64_t floor) {
         line_floor(out, floor);
     }
     line_end_of(history, out);
+}
+
+void history_append_lines(struct history *history, struct slice lines, uint64_t count) {
+    assert(!history->in_batch && (lines.len == 0) == (count == 0));
+    history_keep(history);
+    history_forget_clock(history);
+    struct buf *out = append_begin(history, lines.len);
+    if (out != NULL) {
+        buf_append_slice(out, lines);
+    }
+    append_end(history, out, count);
+}
+
+void history_skip(struct history *history, uint64_t count) {
+    drop_all(history);
+    history->index += count;
 }
 
 void history_batch_begin(struct history *history) {

@@ -1,6 +1,9 @@
 /* history.h: the one order of all changes of a group: encoded lines, counted from 1, kept in a bounded backlog.
  * Pure.
  *
+ * A leader writes it; a follower appends the leader's lines to its own as they are, so that both say the same
+ * at every index. Id and index are the position of the node's data: there is no other.
+ *
  * Every change is one line (protocol/line.h), encoded once; readers (follower links) share the bytes. A reader
  * that the backlog has moved past is LOST and has to be given the whole state again. While nobody has ever
  * read, a change costs an increment: lines are counted but not kept.
@@ -17,7 +20,7 @@
 
 struct history;
 
-/* id: 48 bits of Unix ms, 16 of random (history_make_id). NULL: out of memory. */
+/* id: 48 bits of Unix ms, 16 of random (history_make_id); 0: of nothing yet. NULL: out of memory. */
 struct history *history_create(uint64_t id, size_t limit_bytes);
 void history_destroy(struct history **history); /* NULL-safe, nulls it */
 uint64_t history_make_id(int64_t now_ms, uint16_t random);
@@ -29,8 +32,8 @@ history_first_index(const struct history *history); /* oldest line still kept; i
 size_t history_backlog_bytes(const struct history *history);
 size_t history_limit_bytes(const struct history *history);
 
-/* A new beginning: another id, index 0, no lines; every reader is lost. */
-void history_restart(struct history *history, uint64_t id);
+/* A new beginning, behind line index of that history: no lines; every reader is lost. */
+void history_restart(struct history *history, uint64_t id, uint64_t index);
 
 /* From the first call on lines are kept. */
 void history_keep(struct history *history);
@@ -46,6 +49,11 @@ void history_delete(struct history *history, struct slice key, uint64_t version)
 void history_expire(struct history *history, struct slice key, int64_t deadline_ms);
 void history_flush(struct history *history, uint64_t floor);
 void history_floor(struct history *history, uint64_t floor);
+/* Lines that somebody else has encoded, whole ones with their LF: kept verbatim, from the first call on. No
+ * plain line of this node's own relies on a CLOCK among them. */
+void history_append_lines(struct history *history, struct slice lines, uint64_t count);
+/* Lines that count and cannot be kept: every reader is lost. */
+void history_skip(struct history *history, uint64_t count);
 /* What is written until history_batch_end becomes one BATCH|n with its n lines, applied all or none; CLOCK
  * lines go before it. An empty batch writes nothing. Batches do not nest. A batch that no reader would take
  * (more than LIMIT_BATCH_LINES lines or HISTORY_BATCH_LIMIT_BYTES) counts, but drops the backlog: every reader

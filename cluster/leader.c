@@ -67,15 +67,15 @@ static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_ms) {
     uint64_t former = history_id(leader->history);
     uint64_t id = history_make_id(now_ms + leader->unix_offset_ms, (uint16_t)former);
-    history_restart(leader->history, larger(id, larger(former, youngest) + 1));
+    history_restart(leader->history, larger(id, larger(former, youngest) + 1), 0);
 }
 
-void leader_resume(struct leader *leader, struct position position, bool touched, int64_t now_ms) {
+void leader_resume(struct leader *leader, uint64_t led_history_id, bool touched, int64_t now_ms) {
     leader->phase = LEADER_SERVING;
     if (touched) {
-        remember(leader, (struct position){history_id(leader->history), UINT64_MAX});
-        remember(leader, position);
-        begin_history(leader, position.history_id, now_ms);
+        remember(leader, (struct position){led_history_id, UINT64_MAX});
+        remember(leader, (struct position){history_id(leader->history), history_index(leader->history)});
+        begin_history(leader, led_history_id, now_ms);
     }
 }
 

@@ -119,9 +119,9 @@ struct leader {
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
                  const struct leader_store *store, int64_t now_ms);
 
-/* This leader had stepped down, and leads on. touched: its data is no longer what its history says, and
- * position is where it is; it goes on under a new history. */
-void leader_resume(struct leader *leader, struct position position, bool touched, int64_t now_ms);
+/* This leader had stepped down, and leads on. touched: its data is no longer what the history that it led says;
+ * it goes on under a new one. */
+void leader_resume(struct leader *leader, uint64_t led_history_id, bool touched, int64_t now_ms);
 
 /* A connection to a follower stands: says LEAD. */
 void leader_link_open(struct leader_link *link, struct leader *leader, const char *node_id, bool knows_sync,

@@ -262,9 +262,10 @@ static bool create_core(struct node *node, const char **reason) {
     memcpy(self.host, settings->host, sizeof(self.host));
     node->loop = loop_create();
     node->net = node->loop == NULL ? NULL : net_create(node->loop);
-    node->history = node->net == NULL ? NULL
-                                      : history_create(history_make_id(loop_now_ms(node->loop), random.history),
-                                                       (size_t)settings->backlog_bytes);
+    if (node->net != NULL) {
+        uint64_t id = settings->leader ? history_make_id(loop_now_ms(node->loop), random.history) : 0;
+        node->history = history_create(id, (size_t)settings->backlog_bytes);
+    }
     node->keyspace = node->history == NULL
                          ? NULL
                          : keyspace_create(node->loop, node->history, (size_t)settings->maxmemory_bytes);

@@ -47,7 +47,7 @@ static bool state_step(void *context) {
                                                       false, out, &inbound->state_count);
     } while (inbound->state_cursor != 0 && buf_used(out) < until);
     if (inbound->state_cursor == 0) {
-        line_end(out, inbound->state_count, replication->follower.position.index);
+        line_end(out, inbound->state_count, history_index(replication->config.history));
         inbound->sending_state = false;
     }
     conn_flush(inbound->conn);
@@ -56,7 +56,7 @@ static bool state_step(void *context) {
 
 static void begin_state(struct inbound *inbound) {
     struct replication *replication = inbound->replication;
-    struct position position = replication->follower.position;
+    struct position position = follower_position(&replication->follower);
     inbound->state_cursor = inbound->state_count = 0;
     inbound->sending_state = true;
     line_full(conn_out(inbound->conn), position.history_id, position.index,
@@ -103,6 +103,14 @@ static void end_refused(struct inbound *inbound, size_t said, struct slice line)
     conn_drain(inbound->conn, CLOSE_PROTOCOL);
 }
 
+/* Said once a link. */
+static void log_unknown(const struct inbound *inbound, struct slice line) {
+    char text[96];
+    snprintf(text, sizeof(text), "the leader's history has lines that this node does not know: %.*s",
+             (int)(line.len < 16 ? line.len : 16), line.ptr);
+    log_link(inbound, LOG_WARN, "unknown-line", text);
+}
+
 /* False: no more lines now. */
 static bool obey(struct inbound *inbound, enum follower_verdict verdict, const struct line *line) {
     struct replication *replication = inbound->replication;
@@ -139,8 +147,12 @@ static bool on_line(void *context, struct slice bytes) {
     struct buf *out = conn_out(inbound->conn);
     size_t said = buf_used(out);
     struct line line;
+    uint64_t unknown = inbound->link.unknown;
     enum follower_verdict verdict = follower_link_line(&inbound->link, &replication->follower, bytes,
                                                        now_of(inbound), &replication->scratch, &line, out);
+    if (unknown == 0 && inbound->link.unknown > 0) {
+        log_unknown(inbound, bytes);
+    }
     if (verdict == FOLLOWER_CLOSE) {
         end_refused(inbound, said, bytes);
     }
@@ -198,7 +210,11 @@ static void take_part(struct inbound *inbound, struct slice part) {
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
     struct inbound *inbound = session;
+    bool follows = inbound->link.phase >= FOLLOWER_SYNCING; /* then it may fail, but is not closed at once */
     size_t consumed = replication_each_line(conn, in, &inbound->scanned, on_line, inbound);
+    if (follows) {
+        follower_link_keep(&inbound->link, &inbound->replication->follower);
+    }
     if (!conn_closed(conn) && consumed < in.len) {
         take_part(inbound, slice_skip(in, consumed));
     }

@@ -85,15 +85,13 @@ static void give_way(struct replication *replication, const char *node_id) {
  * are among it: then it is another history. */
 static void lead_again(struct replication *replication) {
     struct history *history = replication->config.history;
-    struct position former = {.history_id = history_id(history), .index = history_index(history)};
-    bool touched = !follower_is_still_at(&replication->follower, former);
-    leader_resume(&replication->leader, replication->follower.position, touched,
-                  loop_monotonic_ms(replication->loop));
+    leader_resume(&replication->leader, replication->follower.gave_way,
+                  !follower_is_clean(&replication->follower), loop_monotonic_ms(replication->loop));
     log_write(replication->config.log, LOG_WARN, "leads-again",
               "history=%016llx text=\"the leader that this node gave way to has not come\"",
               (unsigned long long)history_id(history));
     replication->conflict[0] = '\0';
-    follower_lead(&replication->follower, history_id(history));
+    follower_lead(&replication->follower);
     keyspace_set_owner(replication->config.keyspace, true);
     replication_set_role(replication, REPLICATION_LEADER);
     for (size_t i = 0; i < membership_count(replication->config.membership); i++) {
@@ -116,8 +114,7 @@ void replication_step_down(struct replication *replication, const char *node_id,
                               node_id, peer, replication->leader.group,
                               (unsigned long long)history_id(history));
     outbound_remove_all(replication, CLOSE_ROLE_CHANGED);
-    follower_follow(&replication->follower,
-                    (struct position){.history_id = history_id(history), .index = history_index(history)});
+    follower_follow(&replication->follower);
     keyspace_set_owner(replication->config.keyspace, false);
     replication_set_role(replication, REPLICATION_DEMOTED);
 }
@@ -128,7 +125,7 @@ void replication_leader_moved(struct replication *replication) {
     }
     bool serving = replication->leader.phase == LEADER_SERVING;
     replication->gives_way_to[0] = '\0'; /* past the listening it is too late: the older history decides */
-    follower_lead(&replication->follower, history_id(replication->config.history));
+    follower_lead(&replication->follower);
     keyspace_set_owner(replication->config.keyspace, serving);
     replication_set_role(replication, serving ? REPLICATION_LEADER : REPLICATION_STARTING);
     if (replication->leader.phase == LEADER_PULLING) {
@@ -351,11 +348,7 @@ static void describe_leader(const struct replication *replication, const char *n
 }
 
 static void leader_status(const struct replication *replication, struct replication_status *out) {
-    const struct history *history = replication->config.history;
-    out->history_id = history_id(history);
-    out->index = out->leader_index = history_index(history);
-    out->first_index = history_first_index(history);
-    out->backlog_bytes = history_backlog_bytes(history);
+    out->leader_index = out->index;
     for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
          outbound = outbound->next) {
         out->follower_count++;
@@ -367,8 +360,6 @@ static void leader_status(const struct replication *replication, struct replicat
 static void follower_status(const struct replication *replication, struct replication_status *out) {
     const struct follower *follower = &replication->follower;
     const struct follower_link *link = follower->leader_link;
-    out->history_id = follower->position.history_id;
-    out->index = follower->position.index;
     out->synced = follower->full_syncs + follower->partial_syncs > 0;
     out->link_down_since_ms = link == NULL ? replication->link_down_since_ms : 0;
     if (link != NULL) {
@@ -388,9 +379,14 @@ static void follower_status(const struct replication *replication, struct replic
 void replication_status(const struct replication *replication, struct replication_status *out) {
     const struct follower *follower = &replication->follower;
     const struct leader *leader = &replication->leader;
+    const struct history *history = replication->config.history;
     *out = (struct replication_status){
         .role = replication->role,
-        .backlog_limit_bytes = history_limit_bytes(replication->config.history),
+        .history_id = history_id(history),
+        .index = history_index(history),
+        .first_index = history_first_index(history),
+        .backlog_bytes = history_backlog_bytes(history),
+        .backlog_limit_bytes = history_limit_bytes(history),
         .last_line_age_ms = -1,
         .full_syncs = leader->full_syncs + follower->full_syncs,
         .partial_syncs = leader->partial_syncs + follower->partial_syncs,
@@ -441,12 +437,12 @@ struct replication *replication_create(const struct replication_config *config, 
     }
     struct follower_store follower_store = replicated_store_for_follower(config->keyspace);
     struct leader_store leader_store = replicated_store_for_leader(config->keyspace);
-    follower_init(&replication->follower, self->id, self->group, &follower_store);
+    follower_init(&replication->follower, self->id, self->group, config->history, &follower_store);
     leader_init(&replication->leader, self->id, self->group, config->history, &leader_store,
                 loop_monotonic_ms(replication->loop));
     follow_clock(replication);
     if (self->leader) {
-        follower_lead(&replication->follower, history_id(config->history));
+        follower_lead(&replication->follower);
     }
     replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
     loop_add_hook(replication->loop, LOOP_HISTORY, &replication->flush_hook);

@@ -41,7 +41,7 @@ struct replication_status {
     enum replication_role role;
     uint64_t history_id;  /* a follower: its leader's; 0: none yet */
     uint64_t index;       /* newest line written (leader) or applied (follower) */
-    uint64_t first_index; /* oldest line in the backlog (leader) */
+    uint64_t first_index; /* oldest line in the backlog */
     size_t backlog_bytes, backlog_limit_bytes;
     size_t follower_count; /* links, in whatever state */
     size_t online_count;   /* links that are online */

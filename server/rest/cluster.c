@@ -82,6 +82,7 @@ static void add_history(cJSON *root, const struct replication_status *status) {
     add_u64(object, "backlog_limit_bytes", status->backlog_limit_bytes);
     add_u64(object, "full_syncs", status->full_syncs);
     add_u64(object, "partial_syncs", status->partial_syncs);
+    add_u64(object, "lines_unknown", status->lines_unknown);
     if (status->role == REPLICATION_FOLLOWER || status->role == REPLICATION_DEMOTED) {
         add_u64(object, "leader_index", status->leader_index);
         add_u64(object, "lag_lines",

@@ -79,7 +79,7 @@ static void begin(void) {
     memset(value_bytes, 'v', sizeof(value_bytes));
     port.loop = loop_create();
     port.net = net_create(port.loop);
-    port.history = history_create(history_make_id(1000, 1), 1 << 16);
+    port.history = history_create(0, 1 << 16);
     port.keyspace = keyspace_create(port.loop, port.history, 0);
     port.membership = membership_create(&self, 1);
     port.log = (struct log){.level = LOG_ERROR, .fd = STDERR_FILENO};
@@ -250,7 +250,8 @@ static void a_state_is_asked_for(void) {
         struct keyspace_set set = {.value = slice_of(value_bytes, length_of(i))};
         assert_int_equal(keyspace_set(port.keyspace, &key, &set, NULL), ERR_NONE);
     }
-    follower_follow(&port.replication->follower, (struct position){HISTORY_ID - 1, KEYS});
+    history_restart(port.history, HISTORY_ID - 1, KEYS);
+    follower_follow(&port.replication->follower);
     bool done = false;
     for (int links = 0; !done; links++) {
         done = greet() && take_state();

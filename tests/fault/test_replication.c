@@ -130,12 +130,12 @@ static void carry(struct buf *out, struct buf *in) {
 static bool send_state(void) {
     uint64_t cursor = 0, count = 0;
     struct buf *out = &world.to_leader;
-    line_full(out, world.follower.position.history_id, world.follower.position.index,
+    line_full(out, history_id(world.f.history), history_index(world.f.history),
               keyspace_floor(world.f.keyspace));
     do {
         cursor = replicated_store_scan(world.f.keyspace, cursor, false, out, &count);
     } while (cursor != 0);
-    line_end(out, count, world.follower.position.index);
+    line_end(out, count, history_index(world.f.history));
     return !buf_failed(out);
 }
 
@@ -183,6 +183,7 @@ static bool follower_reads(void) {
         }
         buf_consume(&world.follower_in, line.len + 1);
     }
+    follower_link_keep(&world.follower_link, &world.follower);
     return follower_link_tick(&world.follower_link, &world.follower, world.now_ms, &world.to_leader) !=
                FOLLOWER_CLOSE &&
            !buf_failed(&world.to_leader);
@@ -225,11 +226,11 @@ static void write_some(void) {
 
 static void check_link(void) {
     bool at_the_leaders = world.open && world.follower_link.phase == FOLLOWER_STREAM &&
-                          world.follower.position.history_id == history_id(world.l.history) &&
-                          world.follower.position.index == history_index(world.l.history);
+                          history_id(world.f.history) == history_id(world.l.history) &&
+                          history_index(world.f.history) == history_index(world.l.history);
     if (at_the_leaders && digest_of(world.l.keyspace) != digest_of(world.f.keyspace)) {
         fault_fail("the follower says to be at line %llu, and its data is not the leader's",
-                   (unsigned long long)world.follower.position.index);
+                   (unsigned long long)history_index(world.f.history));
     }
 }
 
@@ -252,8 +253,8 @@ static void check_batches(void) {
 static bool is_quiet(void) {
     return world.open && world.written == WRITES && world.leader_link.phase == LEADER_LINK_STREAM &&
            world.follower_link.phase == FOLLOWER_STREAM &&
-           world.follower.position.history_id == history_id(world.l.history) &&
-           world.follower.position.index == history_index(world.l.history);
+           history_id(world.f.history) == history_id(world.l.history) &&
+           history_index(world.f.history) == history_index(world.l.history);
 }
 
 static void step(void) {
@@ -286,11 +287,11 @@ static void begin(void) {
     }
     world.now_ms = 1000000;
     side_init(&world.l, history_make_id(1000, 1));
-    side_init(&world.f, history_make_id(2000, 1));
+    side_init(&world.f, 0);
     struct leader_store for_leader = replicated_store_for_leader(world.l.keyspace);
     struct follower_store for_follower = replicated_store_for_follower(world.f.keyspace);
     leader_init(&world.leader, "leader", 0, world.l.history, &for_leader, world.now_ms);
-    follower_init(&world.follower, "follower", 0, &for_follower);
+    follower_init(&world.follower, "follower", 0, world.f.history, &for_follower);
 }
 
 /* Until all is written and the same on both sides; then all that was there at the beginning is. */
@@ -327,7 +328,8 @@ static void a_leader_that_starts_anew(void) {
     begin();
     put_all(&world.f, "followers");
     keyspace_set_owner(world.f.keyspace, false);
-    follower_follow(&world.follower, (struct position){history_make_id(500, 1), KEYS});
+    history_restart(world.f.history, history_make_id(500, 1), KEYS);
+    follower_follow(&world.follower);
     live_and_end(false, true);
 }
 
@@ -339,7 +341,8 @@ static void a_follower_with_more(void) {
     assert_int_equal(put(&world.f, "leaders", 0, 9),
                      ERR_NONE); /* the same version as the leader's, another value */
     keyspace_set_owner(world.f.keyspace, false);
-    follower_follow(&world.follower, (struct position){history_make_id(500, 1), KEYS});
+    history_restart(world.f.history, history_make_id(500, 1), KEYS);
+    follower_follow(&world.follower);
     world.leader.phase = LEADER_SERVING;
     world.lifts = true;
     live_and_end(true, true);

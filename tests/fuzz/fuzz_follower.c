@@ -20,6 +20,7 @@ static void require(bool holds) {
 
 struct port {
     struct model_store store;
+    struct history *history;
     struct follower follower;
     struct follower_link links[LINKS];
     bool open[LINKS];
@@ -61,7 +62,9 @@ static void require_invariants(const struct port *port) {
         require(link->phase < FOLLOWER_PROVING || link->peer_id[0] != '\0');
         require(follower->leader_link != link || (link->phase >= FOLLOWER_SYNCING && link->leads));
     }
-    require(follower->position.history_id != 0 || follower->position.index == 0);
+    struct position position = follower_position(follower);
+    require(position.history_id != 0 || position.index == 0);
+    require(history_first_index(port->history) <= position.index + 1);
     require(!follower->leading || port->store.count == 0);
 }
 
@@ -76,7 +79,7 @@ static enum follower_verdict prove(struct port *port, size_t i) {
         follower_link_proof(link, follower, port->answer == '?' ? NULL : &announce, port->now_ms, &port->out);
     if (verdict == FOLLOWER_STEP_DOWN) {
         require(follower->leading && buf_used(&port->out) == 0);
-        follower_follow(follower, follower->position);
+        follower_follow(follower);
         verdict = follower_link_proof(link, follower, &announce, port->now_ms, &port->out);
         require(verdict == FOLLOWER_GO_ON);
     }
@@ -106,6 +109,7 @@ static void say(struct port *port, size_t i, struct slice bytes) {
         struct slice answer = buf_slice(&port->out);
         require(answer.len > 6 && memcmp(answer.ptr, "ERROR|", 6) == 0);
     }
+    follower_link_keep(&port->links[i], follower);
     port->open[i] = verdict != FOLLOWER_CLOSE;
 }
 
@@ -113,7 +117,7 @@ static void tick(struct port *port) {
     port->now_ms += 50;
     if (follower_tick(&port->follower, false, port->now_ms)) {
         require(port->follower.gave_way && port->follower.leader_link == NULL);
-        follower_lead(&port->follower, UINT64_C(0x20000));
+        follower_lead(&port->follower);
         model_reset(&port->store);
     }
     for (size_t i = 0; i < LINKS; i++) {
@@ -153,25 +157,29 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct follower_store for_follower = model_for_follower(&port.store);
     buf_init(&port.scratch, 1 << 20);
     buf_init(&port.out, 1 << 20);
-    follower_init(&port.follower, "me", 0, &for_follower);
+    port.history = history_create(0, 1 << 16);
+    require(port.history != NULL);
+    follower_init(&port.follower, "me", 0, port.history, &for_follower);
     port.follower.random = 7;
     follower_link_init(&port.links[0], port.now_ms);
     follower_link_init(&port.links[1], port.now_ms);
     if (data[0] == 'L') {
-        follower_lead(&port.follower, UINT64_C(0x20000));
+        history_restart(port.history, UINT64_C(0x20000), 0);
+        follower_lead(&port.follower);
     }
     struct slice rest = slice_of(data + 1, size - 1);
-    while (rest.len > 0) {
-        const char *end = memchr(rest.ptr, '\n', rest.len);
-        size_t n = end == NULL ? rest.len : (size_t)(end - rest.ptr);
+    const char *end;
+    while (rest.len > 0 && (end = memchr(rest.ptr, '\n', rest.len)) != NULL) {
+        size_t n = (size_t)(end - rest.ptr);
         event(&port, slice_first(rest, n));
-        rest = slice_skip(rest, end == NULL ? n : n + 1);
+        rest = slice_skip(rest, n + 1);
     }
     for (size_t i = 0; i < LINKS; i++) {
         follower_link_deinit(&port.links[i], &port.follower);
     }
     require(port.follower.leader_link == NULL);
     model_reset(&port.store);
+    history_destroy(&port.history);
     buf_deinit(&port.scratch);
     buf_deinit(&port.out);
     return 0;

@@ -396,26 +396,43 @@ class KvnodeLeader(ClusterTestCase):
         self.assertEqual(follower.execute("GET", b"b|"), b"\0")
 
         # A batch is applied when its last line is there, and counts as its lines and one.
-        link.send_line("BATCH|2")
+        link.send_line("BATCH|3")
         link.send_line("DELETE|a|5")
-        link.send_line("WHO?")  # unknown, inside of it: ignored, and no line of it
+        link.send_line("WHO?")  # unknown, inside of it: passed over, and a line of it
         self.assertEqual(follower.get("a"), "1")
         link.send_line("EXPIREX|c|4000000000000")
-        link.send_line("PING|12")
-        self.assertEqual(link.read_lines_until(lambda line: line == b"ACK|12")[-1], b"ACK|12")
+        link.send_line("PING|13")
+        self.assertEqual(link.read_lines_until(lambda line: line == b"ACK|13")[-1], b"ACK|13")
         self.assertIsNone(follower.get("a"))
         self.assertGreater(follower.execute("PTTL", "c"), 10**12)
 
         # The link breaks. It knows where it is.
         link.close()
         wait_until(lambda: follower.info()["master_link_status"] == "down", what="the link is down")
-        link, answer = self.lead(mine, index=13)
-        self.assertEqual(answer, b"SYNC|f0110e4|%s|12" % mine.encode())
-        link.send_line(f"CONTINUE|{mine}|12")
+        link, answer = self.lead(mine, index=14)
+        self.assertEqual(answer, b"SYNC|f0110e4|%s|13" % mine.encode())
+        link.send_line(f"CONTINUE|{mine}|13")
         link.send_line("REPLICATE|d|4|1")  # the leader's word holds, whatever the version
-        link.send_line("PING|13")
-        self.assertEqual(link.read_lines_until(lambda line: line == b"ACK|13")[-1], b"ACK|13")
+        link.send_line("PING|14")
+        self.assertEqual(link.read_lines_until(lambda line: line == b"ACK|14")[-1], b"ACK|14")
         self.assertEqual(follower.get("d"), "4")
+
+    def test_it_keeps_the_history_that_it_follows(self) -> None:
+        follower, mine = self.follower, history_id()
+        link, _ = self.lead(mine)
+        tail = ("CLOCK|1700000000002", "REPLICATE|a|1|1", "FUTURE|a|1", "BATCH|2", "REPLICATE|b|2|1", "FUTURE", "FLOOR|9")
+        for line in (f"FULL|{mine}|7|3", "END|0|7", *tail, "PING|14"):
+            link.send_line(line)
+        self.assertEqual(link.read_lines_until(lambda line: line == b"ACK|14")[-1], b"ACK|14")
+        info, history = follower.info(), follower.cluster()["history"]
+        self.assertEqual((info["history_id"], info["history_index"]), (mine, "14"))
+        self.assertEqual((history["index"], history["first_index"]), (14, 8))
+        self.assertEqual(follower.count("repl_backlog_histlen"), sum(len(line) + 1 for line in tail))
+
+        # What its leader knows and it does not is counted, and said once a link.
+        self.assertEqual((follower.count("lines_unknown"), history["lines_unknown"]), (2, 2))
+        self.assertEqual(follower.log().count("event=unknown-line"), 1)
+        self.assertEqual((follower.get("a"), follower.get("b")), ("1", "2"))
 
     def test_acknowledges_within_100_ms_while_lines_arrive(self) -> None:
         mine = history_id()

@@ -171,7 +171,7 @@ static inline void dial(struct world *world, struct node *leader, struct node *f
 /* --- Nodes --- */
 
 static inline void node_start(struct world *world, struct node *node, bool leads) {
-    uint64_t id = history_make_id(clock_of(world, node), ++world->next_random);
+    uint64_t id = leads ? history_make_id(clock_of(world, node), ++world->next_random) : 0;
     node->life++;
     node->leads = leads;
     node->asleep_until_ms = 0;
@@ -182,7 +182,7 @@ static inline void node_start(struct world *world, struct node *node, bool leads
     struct leader_store for_leader = model_for_leader(&node->store);
     struct follower_store for_follower = model_for_follower(&node->store);
     leader_init(&node->leader, node->id, 0, node->history, &for_leader, clock_of(world, node));
-    follower_init(&node->follower, node->id, 0, &for_follower);
+    follower_init(&node->follower, node->id, 0, node->history, &for_follower);
     for (size_t i = 0; i < WORLD_NODES; i++) {
         node->knows_sync[i] = chance(world, 5000); /* whether ENDPOINTS was heard in time */
         node->redial_at_ms[i] = world->now_ms + (int64_t)random_below(&world->random, 300);
@@ -209,8 +209,7 @@ static inline void node_step_down(struct world *world, struct node *node) {
         close_leader(world, connection);
     }
     node->leads = false;
-    follower_follow(&node->follower,
-                    (struct position){history_id(node->history), history_index(node->history)});
+    follower_follow(&node->follower);
 }
 
 /* One line of a leader's, or a stranger's, link. False: the link is to be closed. */
@@ -218,7 +217,7 @@ static inline bool follower_hears(struct world *world, struct node *node, struct
                                   struct slice bytes, struct buf *out, bool *asked_for_state) {
     struct line line;
     if (node->leads) {
-        follower_lead(&node->follower, history_id(node->history));
+        follower_lead(&node->follower);
     }
     node->follower.random = ++world->next_random;
     enum follower_verdict verdict =
@@ -238,7 +237,7 @@ static inline bool follower_asks(struct world *world, struct connection *connect
     }
     snprintf(announce.node_id, sizeof(announce.node_id), "%s", asked->id);
     if (node->leads) {
-        follower_lead(&node->follower, history_id(node->history));
+        follower_lead(&node->follower);
     }
     enum follower_verdict verdict = FOLLOWER_STEP_DOWN;
     while (verdict == FOLLOWER_STEP_DOWN) {
@@ -266,7 +265,7 @@ static inline void begin_sending_state(struct connection *connection) {
     const struct node *node = connection->follower;
     connection->sends_state = true;
     connection->scan_cursor = connection->scan_count = 0;
-    line_full(&connection->follower_out, node->follower.position.history_id, node->follower.position.index,
+    line_full(&connection->follower_out, history_id(node->history), history_index(node->history),
               node->store.floor);
 }
 
@@ -276,7 +275,7 @@ static inline void send_state(struct connection *connection) {
                                          &connection->follower_out, &connection->scan_count);
     if (connection->scan_cursor == 0) {
         connection->sends_state = false;
-        line_end(&connection->follower_out, connection->scan_count, node->follower.position.index);
+        line_end(&connection->follower_out, connection->scan_count, history_index(node->history));
     }
 }
 
@@ -300,6 +299,7 @@ static inline void follower_reads(struct world *world, struct connection *connec
         }
         buf_consume(&connection->follower_in, line.len + 1);
     }
+    follower_link_keep(link, &connection->follower->follower);
 }
 
 static inline void leader_reads(struct world *world, struct connection *connection) {
@@ -422,11 +422,10 @@ static inline bool hears_other_leader(const struct world *world, const struct no
 }
 
 static inline void node_lead_again(struct world *world, struct node *node) {
-    struct position former = {history_id(node->history), history_index(node->history)};
     node->leads = true;
-    leader_resume(&node->leader, node->follower.position, !follower_is_still_at(&node->follower, former),
+    leader_resume(&node->leader, node->follower.gave_way, !follower_is_clean(&node->follower),
                   clock_of(world, node));
-    follower_lead(&node->follower, history_id(node->history));
+    follower_lead(&node->follower);
 }
 
 static inline void node_tick(struct world *world, struct node *node) {
@@ -513,11 +512,11 @@ static inline bool world_is_quiet(struct world *world) {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         struct node *node = &world->nodes[i];
         struct connection *connection = find_connection(world, leader, node);
-        if (node != leader && (connection == NULL || connection->leader_link.phase != LEADER_LINK_STREAM ||
-                               connection->leader_link.acked_index != history_index(leader->history) ||
-                               model_incomplete(&node->store) ||
-                               node->follower.position.history_id != history_id(leader->history) ||
-                               node->follower.position.index != history_index(leader->history))) {
+        if (node != leader &&
+            (connection == NULL || connection->leader_link.phase != LEADER_LINK_STREAM ||
+             connection->leader_link.acked_index != history_index(leader->history) ||
+             model_incomplete(&node->store) || history_id(node->history) != history_id(leader->history) ||
+             history_index(node->history) != history_index(leader->history))) {
             return false;
         }
     }

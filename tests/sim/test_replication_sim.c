@@ -1,4 +1,5 @@
 /* A group's life under faults, in virtual time. A failure names its seed; SEED=n repeats it. */
+#define _GNU_SOURCE 1 /* memrchr */
 #include "tests/sim/replication_world.h"
 
 #include <setjmp.h>
@@ -33,6 +34,7 @@ struct life {
     uint64_t value_count;
     uint64_t writes[WRITES][2]; /* history, key, version -> value, each hashed */
     size_t leader_restarts, adopted, pulls, fulls, partials, bare_applied, bare_refused;
+    uint64_t lines_compared; /* of histories */
 };
 
 static void key_of(char *to, const char *kind, size_t number) {
@@ -131,6 +133,51 @@ static void check_batches(const struct life *life) {
     }
 }
 
+static void lines_between(struct history *history, uint64_t from, uint64_t to, struct buf *out) {
+    struct history_reader reader = {0};
+    struct slice lines;
+    uint64_t last;
+    assert_true(history_open(history, &reader, from));
+    while (from < to) {
+        assert_true(history_read(history, &reader, &lines, &last) && lines.len > 0);
+        size_t n = lines.len;
+        for (; last > to; last--) { /* without the last line */
+            const char *end = memrchr(lines.ptr, '\n', n - 1);
+            n = end == NULL ? 0 : (size_t)(end + 1 - lines.ptr);
+        }
+        buf_append(out, lines.ptr, n);
+        history_advance(history, &reader, lines.len);
+        from = last;
+    }
+    history_close(history, &reader);
+}
+
+/* Two nodes that are in one history say the same at every index that both keep. */
+static void check_histories(struct life *life) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        for (size_t j = 0; j < i; j++) {
+            struct history *a = life->world.nodes[i].history, *b = life->world.nodes[j].history;
+            uint64_t first_a = history_first_index(a), first_b = history_first_index(b);
+            uint64_t last_a = history_index(a), last_b = history_index(b);
+            uint64_t from = (first_a > first_b ? first_a : first_b) - 1, to = last_a < last_b ? last_a : last_b;
+            if (history_id(a) != history_id(b) || from >= to) {
+                continue;
+            }
+            struct buf said_by_a, said_by_b;
+            buf_init(&said_by_a, SIZE_MAX);
+            buf_init(&said_by_b, SIZE_MAX);
+            lines_between(a, from, to, &said_by_a);
+            lines_between(b, from, to, &said_by_b);
+            if (!slice_equals(buf_slice(&said_by_a), buf_slice(&said_by_b))) {
+                fail_life(life, "another history than another node has", life->world.nodes[i].id);
+            }
+            life->lines_compared += to - from;
+            buf_deinit(&said_by_a);
+            buf_deinit(&said_by_b);
+        }
+    }
+}
+
 /* A chunk that is read may stay beside what the limit allows. */
 static void check_bounds(const struct life *life) {
     enum { CHUNK_BYTES = 4 << 10 };
@@ -197,6 +244,8 @@ static void write_something(struct life *life, struct node *leader) {
     case 7:
         if (life->kind == LINKS && chance(&life->world, 300)) {
             model_flush(store);
+        } else if (chance(&life->world, 3000)) {
+            history_append_lines(leader->history, SLICE("FUTURE|k|v\n"), 1);
         }
         break;
     default:
@@ -242,7 +291,7 @@ static void stranger_writes(struct life *life) {
     const struct model_entry *old = model_find(&node->store, slice_from_text(key));
     bool may = !node->leads && !follower_linked(&node->follower);
     bool newer = old == NULL || version > old->version;
-    uint64_t index = node->follower.position.index;
+    uint64_t index = history_index(node->history);
     struct buf line, answer;
     struct follower_link link;
     bool asked;
@@ -256,7 +305,7 @@ static void stranger_writes(struct life *life) {
     bool applied = now != NULL && slice_equals(model_value(now), new_value);
     assert_true(open == may && (buf_used(&answer) > 0) == !may);
     assert_true(applied == (may && newer));
-    assert_true(applied || node->follower.position.index == index);
+    assert_true(applied || history_index(node->history) == index);
     life->bare_applied += applied;
     life->bare_refused += !open;
     follower_link_deinit(&link, &node->follower);
@@ -354,6 +403,9 @@ static void live(struct life *life) {
             misfortune(life);
             check_bounds(life);
         }
+        if (world->now_ms % 1000 == 0) {
+            check_histories(life);
+        }
     }
 }
 
@@ -372,11 +424,9 @@ static void calm_down(struct life *life) {
         if (world->now_ms >= end_ms) {
             for (size_t i = 0; i < WORLD_NODES; i++) {
                 struct node *node = &world->nodes[i];
-                printf("%s leads=%d phase=%d history=%016llx@%llu follows=%016llx@%llu\n", node->id,
-                       node->leads, node->leader.phase, (unsigned long long)history_id(node->history),
-                       (unsigned long long)history_index(node->history),
-                       (unsigned long long)node->follower.position.history_id,
-                       (unsigned long long)node->follower.position.index);
+                printf("%s leads=%d phase=%d history=%016llx@%llu\n", node->id, node->leads, node->leader.phase,
+                       (unsigned long long)history_id(node->history),
+                       (unsigned long long)history_index(node->history));
             }
             fail_life(life, "there is no", "quiet");
         }
@@ -387,6 +437,7 @@ static void check_end(struct life *life) {
     struct world *world = &life->world;
     struct node *leader = world_leader(world);
     assert_ptr_equal(leader, &world->nodes[0]); /* of two, the older history */
+    check_histories(life);
     for (size_t i = 1; i < WORLD_NODES; i++) {
         if (!model_equal(&leader->store, &world->nodes[i].store)) {
             fail_life(life, "another data than the leader has", world->nodes[i].id);
@@ -445,6 +496,7 @@ static struct life *run_lives(enum kind kind) {
     }
     /* The faults are met, and not only one way out of them. */
     assert_true(life->partials > SEEDS_A_KIND && life->fulls > SEEDS_A_KIND);
+    assert_true(life->lines_compared > 1000 * SEEDS_A_KIND);
     return life;
 }
 

@@ -1,7 +1,9 @@
 /* Transcripts: what is said to a follower, what it answers, what it then holds. */
 #include "cluster/follower.h"
 
+#include "cluster/leader.h"
 #include "tests/sim/model_store.h"
+#include "tests/unit/history_lines.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +18,7 @@
 #define C_ID   UINT64_C(0x0000000000030000)
 
 static struct model_store store;
+static struct history *history;
 static struct follower follower;
 static struct follower_link first, second;
 static struct buf scratch, out;
@@ -30,7 +33,8 @@ static int setup(void **state) {
     nobody_answers = false;
     buf_init(&scratch, SIZE_MAX);
     buf_init(&out, SIZE_MAX);
-    follower_init(&follower, "me", 0, &for_follower);
+    history = history_create(0, 1 << 20);
+    follower_init(&follower, "me", 0, history, &for_follower);
     follower.random = 7;
     follower_link_init(&first, now_ms);
     follower_link_init(&second, now_ms);
@@ -45,6 +49,7 @@ static int teardown(void **state) {
     buf_deinit(&out);
     model_reset(&store);
     store = (struct model_store){0};
+    history_destroy(&history);
     return 0;
 }
 
@@ -67,6 +72,7 @@ static enum follower_verdict say_on(struct follower_link *link, const char *line
         }
         lines = end + 1;
     }
+    follower_link_keep(link, &follower);
     return verdict;
 }
 
@@ -104,9 +110,9 @@ static void holds(const char *key, const char *value, uint64_t version, int64_t 
 
 static void lacks(const char *key) { assert_null(model_find(&store, slice_from_text(key))); }
 
-static void is_at(uint64_t history_id, uint64_t index) {
-    assert_int_equal(follower.position.history_id, history_id);
-    assert_int_equal(follower.position.index, index);
+static void is_at(uint64_t id, uint64_t index) {
+    assert_int_equal(follower_position(&follower).history_id, id);
+    assert_int_equal(follower_position(&follower).index, index);
 }
 
 /* The first link is the leader's, history A, nothing in it. */
@@ -140,6 +146,84 @@ static void test_a_new_follower_gets_the_state_and_then_the_stream(void **state)
     assert_int_equal(store.floor, 12);
     say("PING|17\n");
     answered("ACK|17\n");
+}
+
+#define TAIL                                                                                                   \
+    "CLOCK|600\nREPLICATE|k|v|1\r\nBATCH|3\nREPLICATE|a|1|1\nFUTURE|x\nDELETE|a|2\nHARK|1|2\nFLOOR|9\n"        \
+    "REPLICATEX|k%7C|a%0Ab|10|600|9000\nEXPIREX|k|0\n"
+
+static void test_its_history_says_what_its_leaders_says(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|7\nFULL|" A_TEXT "|7|0\nREPLICATE|live|x|4\nEND|0|9\n");
+    assert_int_equal(history_first_index(history), 10); /* what came with the state is in no line */
+    say(TAIL);
+    is_at(A, 19);
+    assert_true(slice_equals(history_lines_behind(history, 9), SLICE(TAIL)));
+    reconnect(&first);
+    buf_reset(&out);
+    say("LEAD|boss|0|" A_TEXT "|20\nCONTINUE|" A_TEXT "|19\nDELETE|k|11\n");
+    answered("SYNC|me|" A_TEXT "|19\n");
+    assert_true(slice_equals(history_lines_behind(history, 9), SLICE(TAIL "DELETE|k|11\n")));
+    is_at(A, 20);
+}
+
+/* Should it lead one day: who is at a place of that history goes on. */
+static void test_its_history_serves_others(void **state) {
+    (void)state;
+    struct leader leader;
+    struct leader_link link;
+    struct leader_store for_leader = model_for_leader(&store);
+    struct slice tail;
+    say("LEAD|boss|0|" A_TEXT "|7\nFULL|" A_TEXT "|7|0\nEND|0|9\n" TAIL);
+    leader_init(&leader, "me", 0, history, &for_leader, now_ms);
+    leader.phase = LEADER_SERVING;
+    buf_reset(&out);
+    leader_link_open(&link, &leader, "other", true, now_ms, &out);
+    assert_int_equal(
+        leader_link_line(&link, &leader, SLICE("SYNC|other|" A_TEXT "|11"), now_ms, &scratch, &out),
+        LEADER_GO_ON);
+    answered("LEAD|me|0|" A_TEXT "|19\nCONTINUE|" A_TEXT "|11\n");
+    assert_int_equal(leader_link_peek(&link, &leader, &tail), LEADER_GO_ON);
+    assert_true(slice_equals(tail, slice_from_text(strstr(TAIL, "BATCH"))));
+    leader_link_close(&link, &leader, now_ms);
+}
+
+/* They count; else the next PING would end the link, and a FULL follow, each time. */
+static void test_lines_of_the_future_count(void **state) {
+    (void)state;
+    follow_a();
+    say("FUTURE\nREPLICATE|k|v|1\nFUTURE|k|v\nPING|3\n");
+    answered("ACK|3\n");
+    say("BATCH|2\nFUTURE|k\nREPLICATE|k|w|2\nPING|6\n");
+    answered("ACK|6\n");
+    holds("k", "w", 2, now_ms);
+    assert_int_equal(first.unknown, 3);
+    assert_int_equal(follower.lines_unknown, 3);
+    say("FULL|" A_TEXT "|6|0\nFUTURE|k\nEND|0|7\nPING|7\n"); /* END has counted it */
+    answered("ACK|7\n");
+    assert_int_equal(first.unknown, 4);
+}
+
+static void test_a_batch_that_fails_is_not_in_the_history(void **state) {
+    (void)state;
+    follow_a();
+    say("REPLICATE|k|v|1\n");
+    store.fail_next = ERR_NO_MEMORY;
+    assert_int_equal(say_on(&first, "REPLICATE|k|w|2\nBATCH|1\nREPLICATE|k|x|3\n"), FOLLOWER_CLOSE);
+    is_at(A, 1);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|4\nCONTINUE|" A_TEXT "|1\nREPLICATE|k|w|2\nBATCH|2\nREPLICATE|k|x|3\n");
+    is_at(A, 2);
+    reconnect(&first); /* in the middle of it */
+    assert_true(slice_equals(history_lines_behind(history, 0), SLICE("REPLICATE|k|v|1\nREPLICATE|k|w|2\n")));
+}
+
+static void test_bare_lines_count_and_are_not_kept(void **state) {
+    (void)state;
+    say("REPLICATE|k|v|5\nREPLICATE|k|w|6\nREPLICATE|k|old|1\n");
+    assert_int_equal(history_index(history), 2);
+    assert_int_equal(history_first_index(history), 3);
+    assert_false(follower_is_clean(&follower));
 }
 
 static void test_it_goes_on_where_it_was(void **state) {
@@ -185,7 +269,7 @@ static void test_it_acknowledges_every_100_ms_while_lines_arrive(void **state) {
     answered("");
     say("LATER|from a future version\nDELETE|k|2\n");
     after(0);
-    answered("ACK|2\n");
+    answered("ACK|3\n");
     assert_int_equal(follower.lines_unknown, 1);
 }
 
@@ -298,7 +382,8 @@ static void test_lines_out_of_place_close_the_link(void **state) {
         say(cases[i].before);
         buf_reset(&out);
         refused(&first, cases[i].line, cases[i].answer);
-        follower_follow(&follower, (struct position){0});
+        history_restart(history, 0, 0);
+        follower_follow(&follower);
     }
 }
 
@@ -440,7 +525,7 @@ static void test_strangers_are_refused_while_a_leader_is_linked_and_by_a_leader(
     refused(&second, "REPLICATE|k|v|1\n",
             "ERROR|this node follows a live leader: it takes changes only from it\n");
     reconnect(&second);
-    follower_lead(&follower, A);
+    follower_lead(&follower);
     refused(&second, "REPLICATE|k|v|1\n",
             "ERROR|this node is the leader of its group: it takes no changes from others\n");
     assert_int_equal(store.count, 0);
@@ -513,13 +598,14 @@ static void test_a_silent_leader_is_no_hindrance_to_another(void **state) {
 
 static void test_of_two_leaders_the_younger_steps_down(void **state) {
     (void)state;
-    follower_lead(&follower, A);
+    history_restart(history, A, 12);
+    follower_lead(&follower);
     refused(&first, "LEAD|young|0|" C_TEXT "|0\n",
             "ERROR|two leaders: node me leads group 0 with the older history " A_TEXT "\n");
     reconnect(&first);
     assert_int_equal(say_on(&first, "LEAD|old|0|" B_TEXT "|9\n"), FOLLOWER_STEP_DOWN);
     answered("");
-    follower_follow(&follower, (struct position){A, 12});
+    follower_follow(&follower);
     assert_int_equal(proof(&first, "old", 0, true), FOLLOWER_GO_ON);
     answered("SYNC|me|" A_TEXT "|12\n");
     assert_int_equal(say_on(&first, "PULL\n"), FOLLOWER_SEND_STATE);
@@ -646,7 +732,8 @@ static void test_lead_is_not_believed_of_a_node_that_answers_otherwise(void **st
 static void test_a_proof_that_does_not_come_ends_the_link(void **state) {
     (void)state;
     nobody_answers = true;
-    follower_lead(&follower, C_ID);
+    history_restart(history, C_ID, 0);
+    follower_lead(&follower);
     assert_int_equal(say_on(&first, "LEAD|x|0|" A_TEXT "|0\n"), FOLLOWER_PROVE);
     assert_int_equal(after(FOLLOWER_PROOF_WITHIN_MS - 1), FOLLOWER_GO_ON);
     assert_true(follower.leading);
@@ -681,9 +768,10 @@ static bool leads_again(bool other_leads, int64_t *took_ms) {
 }
 
 static void give_way(const char *lead) {
-    follower_lead(&follower, C_ID);
+    history_restart(history, C_ID, 12);
+    follower_lead(&follower);
     assert_int_equal(say_on(&first, lead), FOLLOWER_STEP_DOWN);
-    follower_follow(&follower, (struct position){C_ID, 12});
+    follower_follow(&follower);
     assert_int_equal(proof(&first, first.peer_id, 0, true), FOLLOWER_GO_ON);
     buf_reset(&out);
 }
@@ -696,8 +784,9 @@ static void test_who_gave_way_to_a_leader_that_does_not_come_leads_again(void **
     reconnect(&first);
     assert_true(leads_again(false, &took_ms));
     assert_int_equal(took_ms, FOLLOWER_LEADS_AGAIN_AFTER_MS - 50); /* since the last tick with the link */
-    assert_true(follower_is_still_at(&follower, (struct position){C_ID, 12}));
-    follower_lead(&follower, C_ID);
+    is_at(C_ID, 12);
+    assert_true(follower_is_clean(&follower));
+    follower_lead(&follower);
     assert_false(leads_again(false, &took_ms)); /* once */
 }
 
@@ -717,7 +806,8 @@ static void test_what_a_leader_left_half_done_is_seen(void **state) {
     say("FULL|" A_TEXT "|9|0\nREPLICATEX|k|v|1|400|0\n");
     reconnect(&first);
     assert_true(leads_again(false, &took_ms));
-    assert_false(follower_is_still_at(&follower, (struct position){C_ID, 12}));
+    is_at(C_ID, 12);
+    assert_false(follower_is_clean(&follower));
 }
 
 static void test_whoever_has_had_the_leaders_state_follows_for_good(void **state) {
@@ -802,6 +892,11 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_new_follower_gets_the_state_and_then_the_stream),
+        TEST(test_its_history_says_what_its_leaders_says),
+        TEST(test_its_history_serves_others),
+        TEST(test_lines_of_the_future_count),
+        TEST(test_a_batch_that_fails_is_not_in_the_history),
+        TEST(test_bare_lines_count_and_are_not_kept),
         TEST(test_it_goes_on_where_it_was),
         TEST(test_it_serves_its_old_data_until_end),
         TEST(test_it_acknowledges_every_100_ms_while_lines_arrive),

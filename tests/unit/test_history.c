@@ -99,6 +99,34 @@ static void test_the_clock_never_goes_back(void **state) {
     history_destroy(&history);
 }
 
+static void test_lines_of_somebody_else_are_kept_as_they_are(void **state) {
+    (void)state;
+    struct history *history = history_create(0, 1 << 20);
+    struct history_reader reader = {0};
+    history_skip(history, 2);
+    history_restart(history, ID, 40);
+    assert_int_equal(history_id(history), ID);
+    assert_int_equal(history_index(history), 40);
+    assert_int_equal(history_first_index(history), 41);
+    history_append_lines(history, SLICE("CLOCK|1000\nREPLICATE|k|v|1\r\nFUTURE|x\n"), 3);
+    history_append_lines(history, SLICE("BATCH|1\nDELETE|k|2\n"), 2);
+    assert_int_equal(history_index(history), 45);
+    assert_reads(history, 40, "CLOCK|1000\nREPLICATE|k|v|1\r\nFUTURE|x\nBATCH|1\nDELETE|k|2\n");
+    assert_reads(history, 42, "FUTURE|x\nBATCH|1\nDELETE|k|2\n");
+    history_replicate(history, SLICE("k"), SLICE("v"), 3, 1000, 0); /* this node has taken over */
+    assert_reads(history, 45, "CLOCK|1000\nREPLICATE|k|v|3\n");
+    history_append_lines(history, SLICE("CLOCK|1\n"), 1);
+    history_replicate(history, SLICE("k"), SLICE("v"), 4, 1000, 0);
+    assert_reads(history, 47, "CLOCK|1\nCLOCK|1000\nREPLICATE|k|v|4\n");
+    assert_true(history_open(history, &reader, 50));
+    history_skip(history, 3);
+    assert_true(is_lost(history, &reader));
+    assert_int_equal(history_index(history), 53);
+    assert_int_equal(history_first_index(history), 54);
+    history_close(history, &reader);
+    history_destroy(&history);
+}
+
 /* 0 is how the history says that its clock was not said: a plain line would get the reader's old clock. */
 static void test_the_time_0_is_said_in_the_line(void **state) {
     (void)state;
@@ -192,7 +220,7 @@ static void test_a_new_beginning_loses_every_reader_even_one_at_the_end(void **s
     history_replicate(history, SLICE("k"), SLICE("v"), 1, 1000, 0);
     assert_true(history_open(history, &at_end, 2));
     assert_true(history_at_end(history, &at_end));
-    history_restart(history, ID + 1);
+    history_restart(history, ID + 1, 0);
     assert_int_equal(history_id(history), ID + 1);
     assert_int_equal(history_index(history), 0);
     assert_int_equal(history_backlog_bytes(history), 0);
@@ -446,6 +474,7 @@ int main(void) {
         cmocka_unit_test(test_a_reader_that_takes_nothing_is_lost_within_the_limit_and_a_chunk),
         cmocka_unit_test(test_what_a_pinned_reader_has_not_read_stays),
         cmocka_unit_test(test_escaped_lines_do_not_outgrow_the_limit),
+        cmocka_unit_test(test_lines_of_somebody_else_are_kept_as_they_are),
         cmocka_unit_test(test_ids_sort_by_age),
         cmocka_unit_test(test_bounded_and_unbounded_history_say_the_same),
     };
