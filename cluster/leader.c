@@ -322,6 +322,7 @@ enum leader_verdict leader_link_line(struct leader_link *link, struct leader *le
     case LINE_SYNC:
         return on_sync(link, leader, &line, out);
     case LINE_ACK:
+        leader->acknowledgements++;
         link->last_ack_ms = now_ms;
         if (link->phase == LEADER_LINK_STREAM && line.index <= history_index(leader->history)) {
             link->acked_index = line.index;

@@ -113,7 +113,8 @@ struct leader {
     size_t failed_count;
     struct leader_link *taking; /* NULL: none */
     struct leader_link *links;
-    uint64_t full_syncs, partial_syncs, partial_refused, pulls, adopted, lines_unknown, lines_malformed;
+    uint64_t full_syncs, partial_syncs, partial_refused, pulls, adopted, acknowledgements, lines_unknown,
+        lines_malformed;
 };
 
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,

@@ -327,6 +327,10 @@ size_t replication_acknowledged(const struct replication *replication, uint64_t 
     return count;
 }
 
+uint64_t replication_acknowledgements(const struct replication *replication) {
+    return replication->leader.acknowledgements;
+}
+
 void replication_ask_followers(struct replication *replication) {
     for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
         if (outbound->connected) {

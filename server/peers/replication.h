@@ -66,6 +66,8 @@ bool replication_follower_at(const struct replication *replication, size_t i, st
 
 /* How many followers have said that they have applied all up to this line. */
 size_t replication_acknowledged(const struct replication *replication, uint64_t index);
+/* How often any has said so: as long as it does not change, nor does what they have acknowledged. */
+uint64_t replication_acknowledgements(const struct replication *replication);
 /* Every follower is asked to say so as soon as it has been sent what there is: not only at the next 100 ms. */
 void replication_ask_followers(struct replication *replication);
 

@@ -34,6 +34,7 @@ struct replication {
     enum replication_role role;
     uint64_t acknowledged; /* by the only follower */
     bool asked;
+    size_t counted; /* so often was it asked how far the follower is */
 };
 
 const char *replication_role_name(enum replication_role role) {
@@ -75,7 +76,12 @@ bool replication_follower_at(const struct replication *replication, size_t i,
 }
 
 size_t replication_acknowledged(const struct replication *replication, uint64_t index) {
+    ((struct replication *)replication)->counted++;
     return index <= replication->acknowledged ? 1 : 0;
+}
+
+uint64_t replication_acknowledgements(const struct replication *replication) {
+    return replication->acknowledged;
 }
 
 void replication_ask_followers(struct replication *replication) { replication->asked = true; }

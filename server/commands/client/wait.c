@@ -16,11 +16,20 @@ struct goal {
 
 struct wait {
     struct client *client; /* owns the wait */
-    const struct command_context *context;
     struct goal goal;
-    bool silent; /* the client does not want replies */
-    struct loop_hook look;
-    ev_timer deadline; /* not active: for ever */
+    bool silent;              /* the client does not want replies */
+    ev_timer deadline;        /* not active: for ever */
+    struct wait *next, *prev; /* in its queue */
+};
+
+/* By goal.index, which but for a new history only rises: a new wait comes last. */
+struct queue {
+    struct wait *first, *last;
+};
+
+struct waits {
+    struct queue queues[2];    /* by goal.on_disk: they wait for different numbers */
+    uint64_t acknowledgements; /* that had come when they were looked at last */
 };
 
 static int64_t count_followers(const struct command_context *context, const struct goal *goal) {
@@ -35,19 +44,41 @@ static void write_reply(struct resp_reply *reply, const struct goal *goal, int64
     resp_integer(reply, followers);
 }
 
+/* --- The queues --- */
+
+static struct queue *queue_of(const struct wait *wait) {
+    return &wait->client->clients->waits->queues[wait->goal.on_disk];
+}
+
+static void enqueue(struct wait *wait) {
+    struct queue *queue = queue_of(wait);
+    struct wait *before = queue->last;
+    while (before != NULL && before->goal.index > wait->goal.index) {
+        before = before->prev;
+    }
+    wait->prev = before;
+    wait->next = before == NULL ? queue->first : before->next;
+    *(wait->prev == NULL ? &queue->first : &wait->prev->next) = wait;
+    *(wait->next == NULL ? &queue->last : &wait->next->prev) = wait;
+}
+
+static void dequeue(struct wait *wait) {
+    struct queue *queue = queue_of(wait);
+    *(wait->prev == NULL ? &queue->first : &wait->prev->next) = wait->next;
+    *(wait->next == NULL ? &queue->last : &wait->next->prev) = wait->prev;
+}
+
 /* --- The end of a wait: one reply, then the client goes on --- */
 
 static void forget(struct client *client) {
     struct wait *wait = client->wait;
     if (wait != NULL) {
         client->wait = NULL;
-        loop_remove_hook(wait->context->loop, &wait->look);
-        ev_timer_stop(loop_ev(wait->context->loop), &wait->deadline);
+        dequeue(wait);
+        ev_timer_stop(loop_ev(client->clients->loop), &wait->deadline);
         free(wait);
     }
 }
-
-const struct feature feature_wait = {.end = forget};
 
 static void end(struct wait *wait, const char *error) {
     struct client *client = wait->client;
@@ -56,20 +87,47 @@ static void end(struct wait *wait, const char *error) {
         if (error != NULL) {
             resp_errorf(&reply, "%s", error);
         } else {
-            write_reply(&reply, &wait->goal, count_followers(wait->context, &wait->goal));
+            write_reply(&reply, &wait->goal, count_followers(client->clients->context, &wait->goal));
         }
     }
     forget(client);
     client_release(client, GATE_WAIT);
 }
 
-static void on_look(void *context) {
-    struct wait *wait = context;
-    if (!wait->context->routing->self_leader) {
-        end(wait,
-            "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)");
-    } else if (count_followers(wait->context, &wait->goal) >= wait->goal.followers) {
-        end(wait, NULL);
+static void end_all(struct queue *queue, const char *error) {
+    while (queue->first != NULL) {
+        end(queue->first, error);
+    }
+}
+
+/* Whom nobody has acknowledged is followed by others of whom that is true. */
+static void look_at(struct queue *queue, const struct command_context *context) {
+    for (struct wait *wait = queue->first, *next; wait != NULL; wait = next) {
+        int64_t followers = count_followers(context, &wait->goal);
+        if (followers == 0) {
+            return;
+        }
+        next = wait->next;
+        if (followers >= wait->goal.followers) {
+            end(wait, NULL);
+        }
+    }
+}
+
+static void look(struct clients *clients) {
+    struct waits *waits = clients->waits;
+    const struct command_context *context = clients->context;
+    uint64_t acknowledgements = replication_acknowledgements(context->replication);
+    bool leads = context->routing->self_leader, news = acknowledgements != waits->acknowledgements;
+    waits->acknowledgements = acknowledgements;
+    for (size_t i = 0; i < 2; i++) {
+        if (!leads) {
+            end_all(&waits->queues[i],
+                    "UNBLOCKED force unblock from blocking operation, instance state changed "
+                    "(master -> replica?)");
+        } else if (news) {
+            look_at(&waits->queues[i], context);
+        }
     }
 }
 
@@ -77,6 +135,18 @@ static void on_deadline(struct ev_loop *ev, ev_timer *timer, int events) {
     (void)ev, (void)events;
     end(timer->data, NULL);
 }
+
+static bool start_all(struct clients *clients) {
+    clients->waits = calloc(1, sizeof(struct waits));
+    return clients->waits != NULL;
+}
+
+static void stop_all(struct clients *clients) {
+    free(clients->waits);
+    clients->waits = NULL;
+}
+
+const struct feature feature_wait = {.end = forget, .start = start_all, .stop = stop_all, .flush = look};
 
 bool wait_unblock(struct client *client, bool error) {
     if (client->wait == NULL) {
@@ -97,17 +167,15 @@ static bool start(struct request *request, const struct goal *goal, int64_t time
     }
     *wait = (struct wait){
         .client = client,
-        .context = context,
         .goal = *goal,
         .silent = request->reply.out != conn_out(client->conn),
-        .look = {.run = on_look, .context = wait},
     };
     ev_timer_init(&wait->deadline, on_deadline, (double)timeout_ms / 1e3, 0.);
     wait->deadline.data = wait;
     if (timeout_ms > 0) {
         ev_timer_start(loop_ev(context->loop), &wait->deadline);
     }
-    loop_add_hook(context->loop, LOOP_COMMIT, &wait->look);
+    enqueue(wait);
     client->wait = wait;
     client_hold(client, GATE_WAIT);
     replication_ask_followers(context->replication);
@@ -141,7 +209,7 @@ void command_wait(struct request *request) {
 }
 
 void command_waitaof(struct request *request) {
-    struct goal goal = {.on_disk = true};
+    struct goal goal = {.index = history_index(request->context->history), .on_disk = true};
     int64_t local, timeout_ms;
     if (!request_integer(request, 1, &local)) {
         return;

@@ -1,10 +1,12 @@
 /* wait.h: a client whose command waits for followers: WAIT, WAITAOF.
  *
- *   wait_start --> WAITING (client held) --> enough followers have acknowledged | its time is over | UNBLOCK
- *                    |                         '--> replied, client released
- *                    '--> the client is gone: the feature ends
+ *   start --> WAITING (client held) --> enough followers have acknowledged | its time is over | UNBLOCK
+ *               |                         '--> replied, client released
+ *               '--> the client is gone: the feature ends
  *
- * The followers are asked at once; what they acknowledge is looked at once an iteration of the loop.
+ * The followers are asked at once. All who wait stand in a queue by the index that they wait for, which is
+ * looked at when a follower has acknowledged something, and only as far as that goes: those behind cost
+ * nothing.
  */
 #ifndef KVNODE_SERVER_COMMANDS_CLIENT_WAIT_H
 #define KVNODE_SERVER_COMMANDS_CLIENT_WAIT_H
