@@ -75,9 +75,7 @@ static void on_twin_probed(void *context, const char *node_id, const struct data
 }
 
 static void verify(struct discovery *discovery, const struct member *member) {
-    if (!probe_start(discovery->config.net, member, false, on_probed, discovery)) {
-        log_write(discovery->config.log, LOG_WARN, "cannot-dial", "node=%s host=%s port=%u", member->id,
-                  log_quote(member->host), member->port);
+    if (!probe_start(discovery->config.net, discovery->config.log, member, false, on_probed, discovery)) {
         membership_verify_failed(discovery->config.membership, member->id, now_of(discovery));
     }
 }
@@ -103,7 +101,8 @@ void discovery_run_actions(struct discovery *discovery) {
             verify(discovery, &action.member);
             break;
         case MEMBERSHIP_ASK_TWIN: /* who cannot be asked now is heard again */
-            probe_start(discovery->config.net, &action.member, true, on_twin_probed, discovery);
+            probe_start(discovery->config.net, discovery->config.log, &action.member, true, on_twin_probed,
+                        discovery);
             break;
         default:
             discovery->config.on_action(discovery->config.context, &action);

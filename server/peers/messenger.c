@@ -1,28 +1,22 @@
 #include "server/peers/messenger.h"
 
 #include "protocol/line.h"
+#include "server/peers/dialler.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     MOST_BYTES = 16 << 20, /* that wait for one node; what is longer is for the clients of this one alone */
     REDIAL_AFTER_MS = 1000,
-    CONNECT_WITHIN_MS = 5000,
     INPUT_BYTES = 4096,
     LINE_KEPT_BYTES = 64 << 10, /* a longer line's memory is given back */
 };
 
 struct wire {
-    struct messenger *messenger;
-    char node_id[LIMIT_NODE_ID_BYTES + 1];
-    char host[LIMIT_HOST_BYTES + 1]; /* where it was dialled */
-    uint16_t port;
+    struct dialler dialler;
     struct conn *conn; /* NULL: not dialled, or lost */
-    int64_t redial_at_ms;
     bool unsent;       /* something was appended to its output */
-    bool failure_told; /* that it cannot be dialled is in the log */
     struct wire *next;
 };
 
@@ -41,8 +35,7 @@ struct messenger {
 
 static void on_connected(struct conn *conn, void *session) {
     struct wire *wire = session;
-    conn_set_deadline(conn, 0);
-    wire->failure_told = false;
+    dialler_connected(&wire->dialler, conn);
 }
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
@@ -51,22 +44,11 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
     return in.len; /* an ERROR line at most; its close follows */
 }
 
-static void tell_failure(struct wire *wire, const char *why) {
-    if (!wire->failure_told) {
-        wire->failure_told = true;
-        log_write(wire->messenger->log, LOG_WARN, "cannot-dial", "node=%s reason=%s text=\"for messages\"",
-                  wire->node_id, log_quote(why));
-    }
-}
-
 static void on_close(struct conn *conn, void *session, enum close_reason reason) {
     (void)conn;
     struct wire *wire = session;
     wire->conn = NULL;
-    wire->redial_at_ms = loop_monotonic_ms(wire->messenger->loop) + REDIAL_AFTER_MS;
-    if (reason == CLOSE_CONNECT_FAILED || reason == CLOSE_TIMEOUT) {
-        tell_failure(wire, close_reason_text(reason));
-    }
+    dialler_closed(&wire->dialler, reason);
 }
 
 static const struct conn_handler wire_handler = {
@@ -76,7 +58,7 @@ static const struct conn_handler wire_handler = {
 
 static struct wire **find(struct messenger *messenger, const char *node_id) {
     struct wire **at = &messenger->wires;
-    while (*at != NULL && strcmp((*at)->node_id, node_id) != 0) {
+    while (*at != NULL && strcmp((*at)->dialler.node_id, node_id) != 0) {
         at = &(*at)->next;
     }
     return at;
@@ -95,39 +77,31 @@ static void remove_at(struct wire **at) {
 static struct wire *wire_to(struct messenger *messenger, const struct member *member) {
     struct wire **at = find(messenger, member->id);
     if (*at == NULL && (*at = calloc(1, sizeof(**at))) != NULL) {
-        (*at)->messenger = messenger;
-        memcpy((*at)->node_id, member->id, sizeof((*at)->node_id));
+        dialler_init(&(*at)->dialler, messenger->net, messenger->log, "messages", REDIAL_AFTER_MS,
+                     REDIAL_AFTER_MS);
     }
     return *at;
 }
 
-static void dial(struct wire *wire, const struct member *member) {
-    struct messenger *messenger = wire->messenger;
-    int64_t now_ms = loop_monotonic_ms(messenger->loop);
-    if (now_ms < wire->redial_at_ms) {
-        return;
+static void aim(struct messenger *messenger, struct wire *wire, const struct member *member) {
+    if (dialler_aim(&wire->dialler, member)) {
+        if (wire->conn != NULL) {
+            conn_close(wire->conn, CLOSE_SUPERSEDED);
+        }
+        dialler_soon(&wire->dialler);
     }
-    memcpy(wire->host, member->host, sizeof(wire->host));
-    wire->port = member->port;
-    wire->conn = conn_dial(messenger->net, member->host, member->port, &wire_handler, wire, INPUT_BYTES);
-    if (wire->conn != NULL) {
-        line_node(conn_out(wire->conn), membership_self(messenger->membership)->id);
-        conn_set_deadline(wire->conn, now_ms + CONNECT_WITHIN_MS);
-    } else {
-        wire->redial_at_ms = now_ms + REDIAL_AFTER_MS;
-        tell_failure(wire, strerror(errno));
+    if (wire->conn == NULL && dialler_due(&wire->dialler)) {
+        wire->conn = dialler_dial(&wire->dialler, &wire_handler, wire, INPUT_BYTES);
+        if (wire->conn != NULL) {
+            line_node(conn_out(wire->conn), membership_self(messenger->membership)->id);
+        }
     }
 }
 
 static void send_to(struct messenger *messenger, const struct member *member) {
     struct wire *wire = wire_to(messenger, member);
-    if (wire != NULL && wire->conn != NULL &&
-        (wire->port != member->port || strcmp(wire->host, member->host) != 0)) {
-        conn_close(wire->conn, CLOSE_SUPERSEDED);
-        wire->redial_at_ms = 0;
-    }
-    if (wire != NULL && wire->conn == NULL) {
-        dial(wire, member);
+    if (wire != NULL) {
+        aim(messenger, wire, member);
     }
     size_t n = buf_used(&messenger->line);
     if (wire == NULL || wire->conn == NULL || conn_closed(wire->conn) || buf_failed(&messenger->line) ||

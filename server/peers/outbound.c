@@ -7,7 +7,6 @@
 #include "server/peers/replication_internal.h"
 #include "server/store/keyspace.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,40 +17,10 @@ static int64_t now_of(const struct outbound *outbound) {
     return loop_monotonic_ms(outbound->replication->loop);
 }
 
-/* Said once, until it has been reached again. */
-static void tell_failure(struct outbound *outbound, const char *why) {
-    if (!outbound->failure_told) {
-        outbound->failure_told = true;
-        log_write(outbound->replication->config.log, LOG_WARN, "cannot-dial",
-                  "node=%s host=%s port=%u reason=%s", outbound->member.id, log_quote(outbound->member.host),
-                  outbound->member.port, log_quote(why));
-    }
-}
-
 static void dial(struct outbound *outbound) {
-    struct replication *replication = outbound->replication;
     outbound->scanned = 0;
     outbound->link.phase = LEADER_LINK_DIALLING;
-    outbound->conn = conn_dial(replication->config.net, outbound->member.host, outbound->member.port,
-                               &outbound_handler, outbound, LIMIT_LINE_BYTES);
-    if (outbound->conn != NULL) {
-        conn_set_deadline(outbound->conn, loop_monotonic_ms(replication->loop) + LINK_TIMEOUT_MS);
-    } else {
-        tell_failure(outbound, strerror(errno));
-    }
-}
-
-static void redial_later(struct outbound *outbound) {
-    outbound->redial_at_ms = now_of(outbound) + outbound->redial_after_ms;
-    outbound->redial_after_ms *= 2;
-    if (outbound->redial_after_ms > REPLICATION_REDIAL_MAX_MS) {
-        outbound->redial_after_ms = REPLICATION_REDIAL_MAX_MS;
-    }
-}
-
-static void redial_soon(struct outbound *outbound) {
-    outbound->redial_at_ms = 0;
-    outbound->redial_after_ms = REPLICATION_REDIAL_FIRST_MS;
+    outbound->conn = dialler_dial(&outbound->dialler, &outbound_handler, outbound, LIMIT_LINE_BYTES);
 }
 
 /* --- Sending --- */
@@ -130,9 +99,8 @@ static void follow_phase(struct outbound *outbound) {
 
 static void on_connected(struct conn *conn, void *session) {
     struct outbound *outbound = session;
-    conn_set_deadline(conn, 0);
+    dialler_connected(&outbound->dialler, conn);
     outbound->connected = true;
-    outbound->failure_told = false;
     leader_link_open(&outbound->link, &outbound->replication->leader, outbound->member.id,
                      outbound->knows_sync || outbound->member.has_endpoints, now_of(outbound), conn_out(conn));
     conn_flush(conn);
@@ -170,7 +138,7 @@ static bool on_line(void *context, struct slice bytes) {
         log_write(replication->config.log, LOG_INFO, "follower-link", "node=%s state=%s index=%llu",
                   outbound->member.id, leader_link_state(&outbound->link),
                   (unsigned long long)outbound->link.position.index);
-        redial_soon(outbound);
+        dialler_soon(&outbound->dialler);
     }
     if (verdict == LEADER_CLOSE) {
         conn_drain(outbound->conn, outbound->link.refusal[0] != '\0' ? CLOSE_REFUSED : CLOSE_PROTOCOL);
@@ -229,14 +197,12 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
         if (replication->leader.phase != before) {
             replication_leader_moved(replication);
         }
-    } else if (reason == CLOSE_CONNECT_FAILED || reason == CLOSE_TIMEOUT) {
-        tell_failure(outbound, close_reason_text(reason));
     }
     outbound->connected = false;
     outbound->conn = NULL;
     outbound->adopted = 0;
     outbound->link.phase = LEADER_LINK_DIALLING;
-    redial_later(outbound);
+    dialler_closed(&outbound->dialler, reason);
 }
 
 static const struct conn_handler outbound_handler = {
@@ -260,13 +226,13 @@ static struct outbound **find(struct replication *replication, const char *node_
 void outbound_add(struct replication *replication, const struct member *member) {
     struct outbound *outbound = *find(replication, member->id);
     if (outbound != NULL) {
-        bool moved = strcmp(outbound->member.host, member->host) != 0 || outbound->member.port != member->port;
+        bool moved = dialler_aim(&outbound->dialler, member);
         outbound->member = *member;
         outbound->link.knows_sync |= member->has_endpoints; /* it may be heard after LEAD was said */
         if (moved && outbound->conn != NULL) {
             conn_close(outbound->conn, CLOSE_SUPERSEDED);
         }
-        redial_soon(outbound);
+        dialler_soon(&outbound->dialler);
         return;
     }
     outbound = calloc(1, sizeof(*outbound));
@@ -275,10 +241,12 @@ void outbound_add(struct replication *replication, const struct member *member) 
     }
     outbound->replication = replication;
     outbound->member = *member;
+    dialler_init(&outbound->dialler, replication->config.net, replication->config.log, "replication",
+                 REPLICATION_REDIAL_FIRST_MS, REPLICATION_REDIAL_MAX_MS);
+    dialler_aim(&outbound->dialler, member);
     outbound->fill_task = (struct task){.step = fill_step, .context = outbound};
     outbound->next = replication->outbounds;
     replication->outbounds = outbound;
-    redial_soon(outbound);
     dial(outbound);
 }
 
@@ -322,11 +290,8 @@ static void tick_link(struct outbound *outbound, int64_t now_ms) {
 
 void outbound_tick(struct replication *replication, int64_t now_ms) {
     for (struct outbound *outbound = replication->outbounds; outbound != NULL; outbound = outbound->next) {
-        if (outbound->conn == NULL && !replication->stopping && now_ms >= outbound->redial_at_ms) {
+        if (outbound->conn == NULL && !replication->stopping && dialler_due(&outbound->dialler)) {
             dial(outbound);
-            if (outbound->conn == NULL) {
-                redial_later(outbound);
-            }
         } else if (outbound->connected && !conn_closed(outbound->conn)) {
             tick_link(outbound, now_ms);
         }

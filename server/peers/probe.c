@@ -1,12 +1,13 @@
 #include "server/peers/probe.h"
 
-#include <stdio.h>
+#include "server/peers/dialler.h"
+
 #include <stdlib.h>
 
 enum { PROBE_INPUT_BYTES = 4096 };
 
 struct probe {
-    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    struct dialler dialler;
     probe_answer *answer;
     void *context;
     bool with_uptime;
@@ -53,7 +54,7 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
     (void)conn;
     struct probe *probe = session;
     if (reason != CLOSE_SHUTDOWN) {
-        probe->answer(probe->context, probe->node_id, probe->answered ? &probe->announce : NULL);
+        probe->answer(probe->context, probe->dialler.node_id, probe->answered ? &probe->announce : NULL);
     }
     free(probe);
 }
@@ -61,15 +62,16 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
 static const struct conn_handler probe_handler = {
     .on_connected = on_connected, .on_input = on_input, .on_close = on_close};
 
-bool probe_start(struct net *net, const struct member *member, bool with_uptime, probe_answer *answer,
-                 void *context) {
+bool probe_start(struct net *net, const struct log *log, const struct member *member, bool with_uptime,
+                 probe_answer *answer, void *context) {
     struct probe *probe = calloc(1, sizeof(*probe));
     if (probe == NULL) {
         return false;
     }
     *probe = (struct probe){.answer = answer, .context = context, .with_uptime = with_uptime};
-    snprintf(probe->node_id, sizeof(probe->node_id), "%s", member->id);
-    struct conn *conn = conn_dial(net, member->host, member->port, &probe_handler, probe, PROBE_INPUT_BYTES);
+    dialler_init(&probe->dialler, net, log, "WHO", 0, 0);
+    dialler_aim(&probe->dialler, member);
+    struct conn *conn = dialler_dial(&probe->dialler, &probe_handler, probe, PROBE_INPUT_BYTES);
     if (conn == NULL) {
         free(probe);
         return false;

@@ -34,7 +34,8 @@ void proof_ask(struct replication *replication, const struct member *member) {
     if (waiting == NULL || !member->alive || member->self) {
         return;
     }
-    bool begun = under_way || probe_start(replication->config.net, member, false, on_answer, replication);
+    bool begun = under_way || probe_start(replication->config.net, replication->config.log, member, false,
+                                          on_answer, replication);
     for (; waiting != NULL; waiting = find(replication, member->id, false)) {
         waiting->asked = true;
     }

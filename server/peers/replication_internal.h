@@ -6,6 +6,7 @@
 #include "cluster/follower.h"
 #include "cluster/leader.h"
 #include "server/net/listener.h"
+#include "server/peers/dialler.h"
 #include "server/peers/replication.h"
 
 #include <ev.h>
@@ -26,15 +27,14 @@ enum {
 struct outbound {
     struct replication *replication;
     struct member member;
+    struct dialler dialler;
     struct conn *conn; /* NULL: waiting to be dialled */
     bool connected;    /* link is in use */
     bool knows_sync;   /* it has sent SYNC once: no spec-only peer */
-    bool failure_told; /* that it cannot be dialled is in the log */
     struct leader_link link;
     struct task fill_task;
     size_t scanned;   /* bytes of the input known to hold no LF */
     uint64_t adopted; /* keys it gave so far to a history that had begun without them */
-    int64_t redial_at_ms, redial_after_ms;
     struct outbound *next;
 };
 
