@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
 """The replication port takes commands from peers only: not from a web page, nor from a stray line (DESIGN.md 4)."""
-import time
 from typing import Union
 
 from harness import SANITIZE, Cluster, ClusterTestCase, LineConnection, Node, RespError, main, wait_until
@@ -126,7 +125,7 @@ class KnownNodes(ClusterTestCase):
             link.send(b"LEAD|late|0|%s|0\n" % mine.encode())
             fake = FakeNode(int(follower.flags["discovery_port"] or 0), "late", leader=True)
             self.addCleanup(fake.close)
-            time.sleep(0.3)
+            wait_until(lambda: follower.count("lines_received") == 1, what="the line has come")
             self.assertEqual((fake.asked, follower.info()["master_link_status"]), (0, "down"))
             fake.announce()
             self.assertEqual(link.read_line(), b"SYNC|f0110e4|-|0")

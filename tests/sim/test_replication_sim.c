@@ -775,7 +775,7 @@ static void a_stranger_leads(struct world *world, const char *state) {
     follower_link_deinit(&link, &leader->follower);
     buf_deinit(&answer);
     int64_t gone_ms = world->now_ms;
-    while (!is_serving(leader)) {
+    while (!is_serving(leader) && world->now_ms - gone_ms < 2 * FOLLOWER_LEADS_AGAIN_AFTER_MS) {
         world_step(world);
     }
     assert_in_range(world->now_ms - gone_ms, FOLLOWER_LEADS_AGAIN_AFTER_MS,
