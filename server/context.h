@@ -14,8 +14,6 @@
 #include "server/settings.h"
 #include "server/store/keyspace.h"
 
-#include <assert.h>
-
 /* Counted by the sessions and the drivers, shown by INFO and GET /cluster. */
 struct server_stats {
     int64_t started_ms; /* Unix ms */
@@ -52,20 +50,5 @@ struct command_context {
     void (*stop)(void *node);
     void *node;
 };
-
-/* What stands between a request for one key and the keyspace: the one rule of who answers (design, "Who
- * answers"). ERR_NONE: answer here. ERR_MOVED: answer->target says where. ERR_CLUSTERDOWN, ERR_LOADING. */
-static inline enum err context_route(const struct command_context *context, struct slice key, bool write,
-                                     struct routing_answer *answer) {
-    enum err err = replication_ready(context->replication);
-    if (err != ERR_NONE) {
-        return err;
-    }
-    *answer = routing_decide(context->routing, key, write);
-    assert(answer->verdict != ROUTING_MOVED || answer->target != NULL);
-    return answer->verdict == ROUTING_LOCAL   ? ERR_NONE
-           : answer->verdict == ROUTING_MOVED ? ERR_MOVED
-                                              : ERR_CLUSTERDOWN;
-}
 
 #endif

@@ -1,6 +1,7 @@
 #include "server/dispatch/dispatch.h"
 
 #include "server/clients/clients.h"
+#include "server/dispatch/admit.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/telemetry.h"
 #include "server/dispatch/walk.h"
@@ -47,62 +48,6 @@ static void reply_unknown(struct request *request) {
     }
 }
 
-/* May one node answer for all the keys? Only if one group owns all their slots. */
-static bool one_group_owns_all(const struct request *request) {
-    const struct routing *routing = request->context->routing;
-    if (routing->owns_all || routing->ring_empty || command_has_single_key(request->command)) {
-        return true;
-    }
-    size_t count = request_key_count(request);
-    uint16_t owner = routing->owners[slot_of_key(request_key_name(request, 0))];
-    for (size_t i = 1; i < count; i++) {
-        if (routing->owners[slot_of_key(request_key_name(request, i))] != owner) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* True: the keys are this node's to answer for. False: replied with where to go, or why not. */
-static bool route_keys(struct request *request) {
-    const struct command_context *context = request->context;
-    bool at_leader = (request->command->flags & (COMMAND_WRITE | COMMAND_AT_LEADER)) != 0;
-    struct routing_answer answer = {0};
-    enum err err = context_route(context, request_key_name(request, 0), at_leader, &answer);
-    if (err == ERR_LOADING) {
-        resp_error(&request->reply, err);
-        return false;
-    }
-    if (!one_group_owns_all(request)) {
-        resp_error(&request->reply, ERR_CROSSSLOT);
-        return false;
-    }
-    if (err == ERR_MOVED && answer.target != NULL) {
-        context->stats->redirects++;
-        resp_errorf(&request->reply, "MOVED %u %s:%u", answer.slot, answer.target->host,
-                    answer.target->redis_port);
-        return false;
-    }
-    if (err != ERR_NONE) {
-        resp_error(&request->reply, err);
-        return false;
-    }
-    return true;
-}
-
-/* The same for a command about all the data of this node. */
-static bool route_keyless(struct request *request) {
-    const struct command_context *context = request->context;
-    enum err err = replication_ready(context->replication);
-    if (err == ERR_NONE && (request->command->flags & COMMAND_WRITE) != 0 && !context->routing->self_leader) {
-        err = ERR_READONLY;
-    }
-    if (err != ERR_NONE) {
-        resp_error(&request->reply, err);
-    }
-    return err == ERR_NONE;
-}
-
 static bool is_well_formed(struct request *request) {
     const struct command *command = request->command;
     if (command == NULL) {
@@ -116,29 +61,36 @@ static bool is_well_formed(struct request *request) {
     return true;
 }
 
-static bool is_routed_here(struct request *request) {
+static struct demand demand_of(const struct request *request) {
     const struct command *command = request->command;
-    if (command->first_key > 0 && (size_t)command->first_key < request->arg_count) {
-        return route_keys(request);
-    }
-    return (command->flags & (COMMAND_READONLY | COMMAND_WRITE)) == 0 || route_keyless(request);
+    bool keyed = command->first_key > 0 && (size_t)command->first_key < request->arg_count;
+    return (struct demand){
+        .keys = keyed ? &request->args[command->first_key] : NULL,
+        .key_count = !keyed || command_has_single_key(command) ? 1 : request_key_count(request),
+        .step = (size_t)command->key_step,
+        .data = keyed || (command->flags & (COMMAND_READONLY | COMMAND_WRITE)) != 0,
+        .leader = (command->flags & (COMMAND_WRITE | COMMAND_AT_LEADER)) != 0,
+        .grows = (command->flags & COMMAND_DENYOOM) != 0 || request->is_kept,
+    };
 }
 
-static bool make_room(struct request *request) {
-    enum err err = keyspace_make_room(request->context->keyspace);
-    if (err != ERR_NONE) {
+bool dispatch_admits(struct request *request) {
+    const struct command_context *context = request->context;
+    const struct demand demand = demand_of(request);
+    struct routing_answer answer;
+    enum err err = admit(context, &demand, &answer);
+    if (__builtin_expect(err == ERR_NONE, 1)) {
+        return true;
+    }
+    if (err == ERR_MOVED) {
+        context->stats->redirects++;
+        resp_errorf(&request->reply, "MOVED %u %s:%u", answer.slot, answer.target->host,
+                    answer.target->redis_port);
+    } else {
         resp_error(&request->reply, err);
     }
-    return err == ERR_NONE;
+    return false;
 }
-
-/* What may take memory makes room for it first, or is refused. */
-static bool has_room(struct request *request) {
-    bool grows = (request->command->flags & COMMAND_DENYOOM) != 0 || request->is_kept;
-    return !grows || make_room(request);
-}
-
-bool dispatch_admits(struct request *request) { return is_routed_here(request) && has_room(request); }
 
 /* CLIENT NO-TOUCH: what the client reads is not used by that. */
 static void call(struct request *request) {

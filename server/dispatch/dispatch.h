@@ -1,8 +1,7 @@
 /* dispatch.h: from a parsed request to its reply: the checks that every command goes through, in Redis's order,
  * then its function. Acts on rows (struct command); names no command.
  *
- *   known? -> arity -> data there? (LOADING) -> whose keys? (CROSSSLOT, CLUSTERDOWN, MOVED) -> may write?
- * (READONLY) -> room? (OOM) -> run
+ *   known? -> arity -> admitted? (admit.h) -> run
  */
 #ifndef KVNODE_SERVER_DISPATCH_DISPATCH_H
 #define KVNODE_SERVER_DISPATCH_DISPATCH_H

@@ -5,6 +5,7 @@
 #include "protocol/line.h"
 #include "protocol/num.h"
 #include "protocol/set_body.h"
+#include "server/dispatch/admit.h"
 #include "server/dispatch/large_value.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
@@ -36,13 +37,13 @@ static bool read_key(struct exchange *exchange, struct slice *key) {
     return true;
 }
 
-/* False: somebody else answers for the key, or nobody does; that is written. */
-static bool is_answered_here(struct exchange *exchange, struct slice key, bool write) {
+/* False: somebody else answers for the key, or nobody does; that is written. A write may take memory, unless it
+ * only deletes. */
+static bool is_answered_here(struct exchange *exchange, struct slice key, bool write, bool grows) {
+    const struct demand demand = {
+        .keys = &key, .key_count = 1, .data = true, .leader = write, .grows = grows, .at_once = write};
     struct routing_answer route;
-    enum err err = context_route(exchange->context, key, write, &route);
-    if (err == ERR_NONE && write && keyspace_paused(exchange->context->keyspace)) {
-        err = ERR_PAUSED;
-    }
+    enum err err = admit(exchange->context, &demand, &route);
     if (err != ERR_NONE) {
         rest_problem_of_route(exchange, err, &route);
         return false;
@@ -52,10 +53,8 @@ static bool is_answered_here(struct exchange *exchange, struct slice key, bool w
 
 /* The same of a write of a key that is not known yet, as far as it goes. */
 static bool takes_writes(struct exchange *exchange) {
-    enum err err = replication_ready(exchange->context->replication);
-    if (err == ERR_NONE && keyspace_paused(exchange->context->keyspace)) {
-        err = ERR_PAUSED;
-    }
+    const struct demand demand = {.data = true, .grows = true, .at_once = true};
+    enum err err = admit(exchange->context, &demand, NULL);
     if (err != ERR_NONE) {
         rest_problem_of_route(exchange, err, NULL);
     }
@@ -161,7 +160,7 @@ static void reply_entry(struct exchange *exchange, struct slice name, const stru
 
 void rest_get(struct exchange *exchange) {
     struct slice name;
-    if (!read_key(exchange, &name) || !is_answered_here(exchange, name, false)) {
+    if (!read_key(exchange, &name) || !is_answered_here(exchange, name, false, false)) {
         return;
     }
     struct keyspace *keyspace = exchange->context->keyspace;
@@ -190,16 +189,8 @@ void rest_get(struct exchange *exchange) {
 
 /* --- POST /set --- */
 
-static bool has_room(struct exchange *exchange) {
-    enum err err = keyspace_make_room(exchange->context->keyspace);
-    if (err != ERR_NONE) {
-        rest_problem(exchange, err, NULL);
-    }
-    return err == ERR_NONE;
-}
-
 static void store(struct exchange *exchange, struct slice name, struct slice value, int64_t ttl_ms) {
-    if (!is_answered_here(exchange, name, true) || !has_room(exchange)) {
+    if (!is_answered_here(exchange, name, true, true)) {
         return;
     }
     struct keyspace *keyspace = exchange->context->keyspace;
@@ -326,9 +317,9 @@ bool rest_set_head(struct exchange *exchange) {
     }
     const struct http_param *name = &head.params[PARAM_KEY];
     if (!name->given) {
-        return takes_writes(exchange) && has_room(exchange);
+        return takes_writes(exchange);
     }
-    if (!is_answered_here(exchange, name->value, true) || !has_room(exchange)) {
+    if (!is_answered_here(exchange, name->value, true, true)) {
         return false;
     }
     struct key key = keyspace_key(exchange->context->keyspace, name->value);
@@ -341,7 +332,7 @@ bool rest_set_head(struct exchange *exchange) {
 
 void rest_delete(struct exchange *exchange) {
     struct slice name;
-    if (!read_key(exchange, &name) || !is_answered_here(exchange, name, true)) {
+    if (!read_key(exchange, &name) || !is_answered_here(exchange, name, true, false)) {
         return;
     }
     struct keyspace *keyspace = exchange->context->keyspace;

@@ -4,6 +4,7 @@
 #include "protocol/http_query.h"
 #include "protocol/json_text.h"
 #include "protocol/num.h"
+#include "server/dispatch/admit.h"
 #include "server/rest/body.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
@@ -285,7 +286,8 @@ void rest_list(struct exchange *exchange) {
         rest_problem(exchange, ERR_BAD_REQUEST, "cursor is not one that a page has given");
         return;
     }
-    enum err err = replication_ready(exchange->context->replication);
+    const struct demand demand = {.data = true};
+    enum err err = admit(exchange->context, &demand, NULL);
     if (err != ERR_NONE) {
         rest_problem_of_route(exchange, err, NULL);
         return;

@@ -15,7 +15,7 @@
 void rest_problem(struct exchange *exchange, enum err err, const char *detail);
 /* The same with more header lines, each with CR LF. */
 void rest_problem_with(struct exchange *exchange, enum err err, const char *detail, struct slice fields);
-/* A request for a key that this node does not answer: what context_route said. */
+/* A request for a key that this node does not answer: what admit said. */
 void rest_problem_of_route(struct exchange *exchange, enum err err, const struct routing_answer *answer);
 /* The parameters of the request's query; they live as long as the exchange. False: the problem is written. */
 bool rest_read_query(struct exchange *exchange, struct http_param *params, size_t n);

@@ -1,0 +1,27 @@
+/* admit.h: may a request be answered here and now? The one rule for both front-ends (DESIGN.md 7, "Who
+ * answers"):
+ *
+ *   data there? (LOADING) -> whose keys? (CROSSSLOT, CLUSTERDOWN, MOVED) | may this node write? (READONLY)
+ *   -> paused? (PAUSED) -> room? (OOM)
+ *
+ * What a front-end does with the answer is its own: MOVED or a Location, an error line or a problem document.
+ */
+#ifndef KVNODE_SERVER_DISPATCH_ADMIT_H
+#define KVNODE_SERVER_DISPATCH_ADMIT_H
+
+#include "server/context.h"
+
+struct demand {
+    const struct slice *keys; /* NULL: it is about none, or all, of them */
+    size_t key_count, step;   /* keys[0], keys[step], ... */
+    bool data;                /* it reads or writes data */
+    bool leader;              /* only the leader of the keys, or of this group, may answer */
+    bool grows;               /* it may take memory: room is made for it */
+    bool at_once;             /* it writes, and can't wait for the end of a pause */
+};
+
+/* ERR_NONE: answer here. ERR_MOVED: answer->target says where; answer is set by MOVED and CLUSTERDOWN alone. */
+enum err admit(const struct command_context *context, const struct demand *demand,
+               struct routing_answer *answer);
+
+#endif
