@@ -1,17 +1,35 @@
 #!/usr/bin/env python3
-"""check-layers.py: fails when an include looks up a layer, when includes go in a circle, or when a pure layer
-reaches for the outside world.
+"""check-layers.py: fails when an include looks up a layer or a floor, when includes go in a circle, or when a pure
+layer reaches for the outside world.
 
     tools/check-layers.py [ROOT]
 
-Layers: server -> cluster -> protocol (DESIGN.md, "Folders, and which way they may look"). Every quoted include is
-written from the root and must exist. protocol/ and cluster/ know no sockets, no clock, no libev and no log.
+Layers: server -> cluster -> protocol. Inside server/ the floors are below, lowest first; rooms of one floor do not
+include each other. Every quoted include is written from the root and must exist. protocol/ and cluster/ know no
+sockets, no clock, no libev and no log.
 """
 import re
 import sys
 from pathlib import Path
 
 LAYERS = {"protocol": 0, "cluster": 1, "server": 2}
+# Each room is a folder or a file (without its ending) of server/.
+FLOORS = (
+    ("log", "memory", "version", "notify_flags"),
+    ("net",),
+    ("store",),
+    ("settings",),
+    ("options", "password"),
+    ("peers",),
+    ("context",),
+    ("clients",),
+    ("dispatch",),
+    ("upkeep",),
+    ("commands", "rest", "resp"),
+    ("node",),
+    ("main",),
+)
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 OUTSIDE_WORLD = re.compile(
     r"^(ev\.h|ev\+\+\.h|libev/.*|time\.h|sys/time\.h|sys/timeb\.h|sys/timerfd\.h|sys/socket\.h|sys/un\.h|sys/select\.h"
     r"|sys/epoll\.h|sys/uio\.h|sys/ioctl\.h|poll\.h|netdb\.h|netinet/.*|arpa/.*|net/.*|ifaddrs\.h|unistd\.h|fcntl\.h"
@@ -38,6 +56,25 @@ def read_includes(root: Path) -> tuple[Graph, Graph]:
 
 def layer_of(name: str) -> int:
     return LAYERS[name.split("/", 1)[0]]
+
+
+def room_of(name: str) -> str:
+    """What of server/ a file belongs to; "" for one of another layer."""
+    parts = name.split("/")
+    return "" if parts[0] != "server" else parts[1].split(".", 1)[0]
+
+
+def looks_up(name: str, target: str) -> str:
+    """Why a file of server/ may not include another one; "" when it may."""
+    room, other = room_of(name), room_of(target)
+    if not room or not other or room == other:
+        return ""
+    for unknown in (room, other):
+        if unknown not in FLOOR_OF:
+            return f"server/{unknown} is on no floor"
+    if FLOOR_OF[other] < FLOOR_OF[room]:
+        return ""
+    return f"{target} is {'beside' if FLOOR_OF[other] == FLOOR_OF[room] else 'a floor above'} it"
 
 
 def find_cycle(graph: Graph) -> list[str]:
@@ -73,6 +110,8 @@ def violations(root: Path) -> list[str]:
                 found.append(f'{name}: "{target}" is no file of a layer (includes are written from the root)')
             elif layer_of(target) > layer_of(name):
                 found.append(f"{name}: {target} is a layer above it")
+            elif looks_up(name, target):
+                found.append(f"{name}: {looks_up(name, target)}")
     for name, targets in system.items():
         for target in targets:
             if layer_of(name) < LAYERS["server"] and OUTSIDE_WORLD.match(target):

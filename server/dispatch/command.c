@@ -87,3 +87,11 @@ void reply_value(struct request *request, const struct entry *entry, struct slic
     resp_bulk_header(&request->reply, value.len);
     large_value_write(client->conn, entry, value, SLICE("\r\n"));
 }
+
+/* "AUTH password", "AUTH user password", "HELLO 3 AUTH user password", "CONFIG SET requirepass password" */
+struct slice request_shown(const struct request *request, size_t i) {
+    bool secret = (i >= 1 && (request_word(request, i - 1, SLICE("auth")) ||
+                              request_word(request, i - 1, SLICE("requirepass")))) ||
+                  (i >= 2 && request_word(request, i - 2, SLICE("auth")));
+    return secret && (request->command->flags & COMMAND_SECRET) != 0 ? SLICE("(redacted)") : request->args[i];
+}

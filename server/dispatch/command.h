@@ -100,6 +100,9 @@ bool request_integer(struct request *request, size_t i, int64_t *out);
 /* Argument i as milliseconds from now, of which the end can be said; false: replied with an error. */
 bool request_timeout_ms(struct request *request, size_t i, int64_t *out);
 
+/* Argument i as logs and monitors may show it: not a password. */
+struct slice request_shown(const struct request *request, size_t i);
+
 /* "ERR wrong number of arguments for 'get' command", "ERR invalid expire time in 'set' command" */
 void reply_wrong_arity(struct request *request);
 void reply_invalid_expire(struct request *request);

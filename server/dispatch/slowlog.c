@@ -1,7 +1,5 @@
 #include "server/dispatch/slowlog.h"
 
-#include "server/dispatch/telemetry.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -50,7 +48,7 @@ static void write_arguments(struct slowlog_entry *entry, const struct request *r
     bool all = request->arg_count <= SHOWN_ARGUMENTS;
     size_t whole = all ? request->arg_count : SHOWN_ARGUMENTS - 1;
     for (size_t i = 0; i < whole; i++) {
-        write_argument(entry, telemetry_shown(request, i));
+        write_argument(entry, request_shown(request, i));
     }
     if (!all) {
         char note[NOTE_BYTES];

@@ -177,11 +177,3 @@ uint64_t command_stat_us(const struct command_stat *stat) {
     }
     return (uint64_t)((double)stat->timed_us * (double)stat->calls / (double)stat->timed_calls);
 }
-
-/* "AUTH password", "AUTH user password", "HELLO 3 AUTH user password", "CONFIG SET requirepass password" */
-struct slice telemetry_shown(const struct request *request, size_t i) {
-    bool secret = (i >= 1 && (request_word(request, i - 1, SLICE("auth")) ||
-                              request_word(request, i - 1, SLICE("requirepass")))) ||
-                  (i >= 2 && request_word(request, i - 2, SLICE("auth")));
-    return secret && (request->command->flags & COMMAND_SECRET) != 0 ? SLICE("(redacted)") : request->args[i];
-}

@@ -88,7 +88,4 @@ void telemetry_sample(const struct command_context *context);
 
 uint64_t command_stat_us(const struct command_stat *stat); /* of all calls, as far as it is known */
 
-/* Argument i as logs and monitors may show it: not a password. */
-struct slice telemetry_shown(const struct request *request, size_t i);
-
 #endif

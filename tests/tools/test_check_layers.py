@@ -36,6 +36,19 @@ class CheckLayers(unittest.TestCase):
         self.assertEqual(code, 1)
         self.assertIn("protocol/line.h: cluster/ring.h is a layer above it", output)
 
+    def test_a_look_up_a_floor_of_server_fails(self) -> None:
+        code, output = self.check(server__clients__a_h='#include "server/dispatch/b.h"\n', server__dispatch__b_h="")
+        self.assertEqual((code, output), (1, "server/clients/a.h: server/dispatch/b.h is a floor above it\n"))
+        self.assertEqual(self.check(server__dispatch__b_h='#include "server/clients/a.h"\n', server__clients__a_h="")[0], 0)
+
+    def test_rooms_of_one_floor_do_not_know_each_other(self) -> None:
+        code, output = self.check(server__rest__a_h='#include "server/commands/b.h"\n', server__commands__b_h="")
+        self.assertEqual((code, output), (1, "server/rest/a.h: server/commands/b.h is beside it\n"))
+
+    def test_a_new_room_has_to_be_given_a_floor(self) -> None:
+        code, output = self.check(server__attic__a_h='#include "server/net/b.h"\n', server__net__b_h="")
+        self.assertEqual((code, output), (1, "server/attic/a.h: server/attic is on no floor\n"))
+
     def test_a_circle_fails(self) -> None:
         code, output = self.check(cluster__a_h='#include "cluster/b.h"\n', cluster__b_h=' # include "cluster/a.h"\n')
         self.assertEqual(code, 1)

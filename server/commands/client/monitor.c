@@ -1,7 +1,6 @@
 /* monitor.c: MONITOR: every command of every client, once it has been run. */
 #include "server/commands/client/monitor.h"
 #include "server/commands/rows.h"
-#include "server/dispatch/telemetry.h"
 
 #include <ctype.h>
 
@@ -41,7 +40,7 @@ static void write_command(const struct request *request, struct buf *out) {
                conn_peer(request->client->conn));
     for (size_t i = 0; i < request->arg_count; i++) {
         buf_append_byte(out, ' ');
-        write_quoted(telemetry_shown(request, i), out);
+        write_quoted(request_shown(request, i), out);
     }
     buf_append_text(out, "\r\n");
 }

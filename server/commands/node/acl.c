@@ -4,6 +4,7 @@
 #include "protocol/sha256.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command_table.h"
+#include "server/dispatch/telemetry.h"
 #include "server/password.h"
 
 #include <stdio.h>
@@ -85,14 +86,15 @@ static bool is_shown_in(const struct command *command, struct slice category) {
 }
 
 static void reply_category(struct request *request, struct slice category) {
+    const struct command_rows *rows = request->context->telemetry->rows;
     size_t count = 0;
-    for (size_t i = 0; i < all_commands.count; i++) {
-        count += is_shown_in(&all_commands.items[i], category);
+    for (size_t i = 0; i < rows->count; i++) {
+        count += is_shown_in(&rows->items[i], category);
     }
     resp_array(&request->reply, count);
-    for (size_t i = 0; i < all_commands.count; i++) {
-        if (is_shown_in(&all_commands.items[i], category)) {
-            resp_bulk_text(&request->reply, all_commands.items[i].name);
+    for (size_t i = 0; i < rows->count; i++) {
+        if (is_shown_in(&rows->items[i], category)) {
+            resp_bulk_text(&request->reply, rows->items[i].name);
         }
     }
 }

@@ -5,6 +5,7 @@
 #include "server/commands/rows.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
+#include "server/dispatch/telemetry.h"
 
 #include <stdio.h>
 
@@ -123,33 +124,40 @@ static bool is_shown(const struct command *command) {
     return (command->flags & (COMMAND_SUBCOMMAND | COMMAND_HIDDEN)) == 0;
 }
 
-static size_t count_shown(void) {
+static const struct command_rows *rows_of(const struct request *request) {
+    return request->context->telemetry->rows;
+}
+
+static size_t count_shown(const struct command_rows *rows) {
     size_t count = 0;
-    for (size_t i = 0; i < all_commands.count; i++) {
-        count += is_shown(&all_commands.items[i]);
+    for (size_t i = 0; i < rows->count; i++) {
+        count += is_shown(&rows->items[i]);
     }
     return count;
 }
 
-static size_t count_subcommands(const struct command *container) {
+static size_t count_subcommands(const struct command_rows *rows, const struct command *container) {
     size_t count = 0;
-    for (size_t i = 0; i < all_commands.count; i++) {
-        count += command_is_subcommand_of(&all_commands.items[i], container);
+    for (size_t i = 0; i < rows->count; i++) {
+        count += command_is_subcommand_of(&rows->items[i], container);
     }
     return count;
 }
 
-typedef void reply_row(struct resp_reply *reply, const struct command *command);
+typedef void reply_row(struct resp_reply *reply, const struct command_rows *rows,
+                       const struct command *command);
 
-static void reply_subcommands(struct resp_reply *reply, const struct command *container, reply_row *row) {
-    for (size_t i = 0; i < all_commands.count; i++) {
-        if (command_is_subcommand_of(&all_commands.items[i], container)) {
-            row(reply, &all_commands.items[i]);
+static void reply_subcommands(struct resp_reply *reply, const struct command_rows *rows,
+                              const struct command *container, reply_row *row) {
+    for (size_t i = 0; i < rows->count; i++) {
+        if (command_is_subcommand_of(&rows->items[i], container)) {
+            row(reply, rows, &rows->items[i]);
         }
     }
 }
 
-static void reply_info(struct resp_reply *reply, const struct command *command) {
+static void reply_info(struct resp_reply *reply, const struct command_rows *rows,
+                       const struct command *command) {
     resp_array(reply, 10);
     resp_bulk_text(reply, command->name);
     resp_integer(reply, command->arity);
@@ -160,13 +168,13 @@ static void reply_info(struct resp_reply *reply, const struct command *command) 
     reply_words(reply, slice_from_text(command->categories), "@", true);
     reply_words(reply, slice_from_text(command->tips), "", false);
     reply_key_specs(reply, command);
-    size_t subcommands = count_subcommands(command);
+    size_t subcommands = count_subcommands(rows, command);
     if (subcommands > 0) { /* an empty set, but an array of some: as Redis */
         resp_array(reply, subcommands);
     } else {
         resp_set(reply, 0);
     }
-    reply_subcommands(reply, command, reply_info);
+    reply_subcommands(reply, rows, command, reply_info);
 }
 
 /* --- COMMAND DOCS */
@@ -196,8 +204,8 @@ struct docs {
     struct slice flags;
 };
 
-static struct docs docs_of(const struct command *command) {
-    struct docs docs = {.subcommands = count_subcommands(command),
+static struct docs docs_of(const struct command_rows *rows, const struct command *command) {
+    struct docs docs = {.subcommands = count_subcommands(rows, command),
                         .flags = slice_from_text((command->flags & COMMAND_SYSTEM) != 0 ? "syscmd" : "")};
     struct change change;
     for (struct slice rest = history_of(command); history_next(&rest, &change);) {
@@ -224,8 +232,9 @@ static void reply_history(struct resp_reply *reply, const struct command *comman
     }
 }
 
-static void reply_docs(struct resp_reply *reply, const struct command *command) {
-    struct docs docs = docs_of(command);
+static void reply_docs(struct resp_reply *reply, const struct command_rows *rows,
+                       const struct command *command) {
+    struct docs docs = docs_of(rows, command);
     bool has_syntax = command->syntax[0] != '\0';
     resp_bulk_text(reply, command->name);
     resp_map(reply, 3U + (command->complexity[0] != '\0') + (docs.flags.len > 0) +
@@ -251,20 +260,23 @@ static void reply_docs(struct resp_reply *reply, const struct command *command) 
     if (docs.subcommands > 0) {
         resp_bulk_text(reply, "subcommands");
         resp_map(reply, docs.subcommands);
-        reply_subcommands(reply, command, reply_docs);
+        reply_subcommands(reply, rows, command, reply_docs);
     }
 }
 
 void command_command(struct request *request) {
-    resp_array(&request->reply, count_shown());
-    for (size_t i = 0; i < all_commands.count; i++) {
-        if (is_shown(&all_commands.items[i])) {
-            reply_info(&request->reply, &all_commands.items[i]);
+    const struct command_rows *rows = rows_of(request);
+    resp_array(&request->reply, count_shown(rows));
+    for (size_t i = 0; i < rows->count; i++) {
+        if (is_shown(&rows->items[i])) {
+            reply_info(&request->reply, rows, &rows->items[i]);
         }
     }
 }
 
-void command_command_count(struct request *request) { resp_integer(&request->reply, (int64_t)count_shown()); }
+void command_command_count(struct request *request) {
+    resp_integer(&request->reply, (int64_t)count_shown(rows_of(request)));
+}
 
 static const struct command *find_shown(const struct request *request, size_t i) {
     const struct command *command = command_table_find(request->table, request->args[i]);
@@ -276,24 +288,26 @@ void command_command_info(struct request *request) {
         command_command(request);
         return;
     }
+    const struct command_rows *rows = rows_of(request);
     resp_array(&request->reply, request->arg_count - 2);
     for (size_t i = 2; i < request->arg_count; i++) {
         const struct command *command = find_shown(request, i);
         if (command == NULL) {
             resp_null(&request->reply);
         } else {
-            reply_info(&request->reply, command);
+            reply_info(&request->reply, rows, command);
         }
     }
 }
 
 void command_command_docs(struct request *request) {
+    const struct command_rows *rows = rows_of(request);
     struct resp_reply *reply = &request->reply;
     if (request->arg_count == 2) {
-        resp_map(reply, count_shown());
-        for (size_t i = 0; i < all_commands.count; i++) {
-            if (is_shown(&all_commands.items[i])) {
-                reply_docs(reply, &all_commands.items[i]);
+        resp_map(reply, count_shown(rows));
+        for (size_t i = 0; i < rows->count; i++) {
+            if (is_shown(&rows->items[i])) {
+                reply_docs(reply, rows, &rows->items[i]);
             }
         }
         return;
@@ -306,7 +320,7 @@ void command_command_docs(struct request *request) {
     for (size_t i = 2; i < request->arg_count; i++) {
         const struct command *command = find_shown(request, i);
         if (command != NULL) {
-            reply_docs(reply, command);
+            reply_docs(reply, rows, command);
         }
     }
 }
@@ -325,11 +339,12 @@ static bool is_like(const struct command *command, struct slice pattern) {
 }
 
 static void reply_list(struct request *request, filter_function *filter, struct slice what) {
+    const struct command_rows *rows = rows_of(request);
     struct resp_reply *reply = &request->reply;
     size_t count = 0;
     for (int write = 0; write <= 1; write++) {
-        for (size_t i = 0; i < all_commands.count; i++) {
-            const struct command *command = &all_commands.items[i];
+        for (size_t i = 0; i < rows->count; i++) {
+            const struct command *command = &rows->items[i];
             bool shown = (command->flags & COMMAND_HIDDEN) == 0 && (filter == NULL || filter(command, what));
             if (shown && write) {
                 resp_bulk_text(reply, command->name);

@@ -312,19 +312,20 @@ static bool histogram_is_asked(const struct request *request, const struct comma
 
 void command_latency_histogram(struct request *request) {
     const struct telemetry *telemetry = request->context->telemetry;
+    const struct command_rows *rows = telemetry->rows;
     bool write = false;
     size_t count = 0;
     do { /* once to count, once to write */
         if (write) {
             resp_map(&request->reply, count);
         }
-        for (size_t i = 0; i < all_commands.count; i++) {
+        for (size_t i = 0; i < rows->count; i++) {
             const struct command_stat *stat = &telemetry->commands[i];
-            if (stat->histogram == NULL || !histogram_is_asked(request, &all_commands.items[i])) {
+            if (stat->histogram == NULL || !histogram_is_asked(request, &rows->items[i])) {
                 continue;
             }
             if (write) {
-                reply_histogram(&request->reply, &all_commands.items[i], stat);
+                reply_histogram(&request->reply, &rows->items[i], stat);
             } else {
                 count++;
             }
