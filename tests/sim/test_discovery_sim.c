@@ -5,7 +5,7 @@
  * lost or come twice. The network keeps its own record of what was delivered; the expectations are checked
  * against that, not against what the deciders believe.
  *
- * Each story is told for many seeds; a failing one is told again by KVNODE_TEST_SEED=seed.
+ * Each story is told for many seeds; a failing one is told again by KVNODE_SEED=seed.
  */
 #include "cluster/membership.h"
 #include "cluster/routing.h"
@@ -376,7 +376,7 @@ static void expect_one_owner_of_each_key(struct world *world) {
 }
 
 static void for_each_seed(void (*story)(uint64_t seed)) {
-    const char *text = getenv("KVNODE_TEST_SEED");
+    const char *text = getenv("KVNODE_SEED");
     uint64_t first = text != NULL ? strtoull(text, NULL, 10) : 1, last = text != NULL ? first : SEEDS;
     print_message("seeds %" PRIu64 " to %" PRIu64 "\n", first, last);
     for (uint64_t seed = first; seed <= last; seed++) {

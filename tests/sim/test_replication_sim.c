@@ -1,4 +1,4 @@
-/* A group's life under faults, in virtual time. A failure names its seed; SEED=n repeats it. */
+/* A group's life under faults, in virtual time. A failure names its seed; KVNODE_SEED=n repeats it. */
 #define _GNU_SOURCE 1 /* memrchr */
 #include "tests/sim/replication_world.h"
 
@@ -43,7 +43,7 @@ static void key_of(char *to, const char *kind, size_t number) {
 
 static void fail_life(const struct life *life, const char *what, const char *which) {
     static const char *const kinds[] = {"links", "restarts", "two leaders"};
-    fail_msg("%s %s (%s, SEED=%llu, at %lld ms)", what, which, kinds[life->kind],
+    fail_msg("%s %s (%s, KVNODE_SEED=%llu, at %lld ms)", what, which, kinds[life->kind],
              (unsigned long long)life->seed, (long long)life->world.now_ms);
 }
 
@@ -485,7 +485,7 @@ static void run_life(struct life *life, enum kind kind, uint64_t seed) {
 static struct life *run_lives(enum kind kind) {
     struct life *life = calloc(1, sizeof(*life));
     assert_non_null(life);
-    const char *wanted = getenv("SEED");
+    const char *wanted = getenv("KVNODE_SEED");
     if (wanted != NULL) {
         run_life(life, kind, strtoull(wanted, NULL, 10));
         return life;
@@ -510,7 +510,7 @@ static void test_links_that_break_stall_and_fall_behind(void **state) {
 static void test_any_node_may_start_anew(void **state) {
     (void)state;
     struct life *life = run_lives(RESTARTS);
-    assert_true(getenv("SEED") != NULL ||
+    assert_true(getenv("KVNODE_SEED") != NULL ||
                 (life->leader_restarts > 0 && life->pulls > life->leader_restarts / 2 && life->adopted > 0 &&
                  life->bare_applied > 0 && life->bare_refused > 0));
     free(life);
@@ -519,7 +519,7 @@ static void test_any_node_may_start_anew(void **state) {
 static void test_two_leaders_become_one_and_no_key_is_lost(void **state) {
     (void)state;
     struct life *life = run_lives(TWO_LEADERS);
-    assert_true(getenv("SEED") != NULL || life->adopted > 0);
+    assert_true(getenv("KVNODE_SEED") != NULL || life->adopted > 0);
     free(life);
 }
 

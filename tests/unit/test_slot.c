@@ -30,7 +30,7 @@ static void crc16_of_the_check_string(void **state) {
 static void crc16_agrees_with_the_definition_at_every_length_and_alignment(void **state) {
     (void)state;
     enum { LONGEST = 67, ROUNDS = 40 };
-    const char *text = getenv("KVNODE_TEST_SEED");
+    const char *text = getenv("KVNODE_SEED");
     unsigned seed = text != NULL ? (unsigned)strtoul(text, NULL, 10) : 20261123;
     print_message("seed %u\n", seed);
     char bytes[8 + LONGEST];
