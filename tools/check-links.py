@@ -17,18 +17,17 @@ Graph = dict[str, set[str]]
 
 def read_graph(objects: list[str]) -> Graph:
     """Which objects each one needs, by their sources' names."""
+    names = {path: re.sub(r"^.*\.dir/(\./)?|\.o$", "", path) for path in objects}
     defined: dict[str, str] = {}
-    lacking: dict[str, set[str]] = {}
-    for path in objects:
-        name = re.sub(r"^.*\.dir/|\.o$", "", path)
-        lacking[name] = set()
-        symbols = subprocess.run(["nm", "--format=posix", path], capture_output=True, text=True, check=True).stdout
-        for line in symbols.splitlines():
-            symbol, kind = line.split()[:2]
-            if kind == "U":
-                lacking[name].add(symbol)
-            elif kind.isupper():
-                defined[symbol] = name
+    lacking: dict[str, set[str]] = {name: set() for name in names.values()}
+    command = ["nm", "--format=posix", "--print-file-name", *objects]
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
+        path, _, entry = line.partition(": ")
+        symbol, kind = entry.split()[:2]
+        if kind == "U":
+            lacking[names[path]].add(symbol)
+        elif kind.isupper():
+            defined[symbol] = names[path]
     return {name: {defined[s] for s in symbols if s in defined} - {name} for name, symbols in lacking.items()}
 
 

@@ -2,7 +2,7 @@
  * owns it while it lasts, takes no other request meanwhile, and knows nothing else of it.
  *
  * A body writes to the conn of its session in slices of a task of its own. When the output is full it asks for
- * room (conn_want_room) and waits. At its end it says rest_session_body_ended, and destroys itself.
+ * room (conn_want_room) and waits. At its end it says rest_body_ended, and destroys itself.
  */
 #ifndef KVNODE_SERVER_REST_BODY_H
 #define KVNODE_SERVER_REST_BODY_H
@@ -21,5 +21,13 @@ struct body_kind {
 struct body {
     const struct body_kind *kind;
 };
+
+struct exchange;
+struct rest_session;
+
+/* The head of the answer is written, and body follows; the session owns it. */
+void rest_send_body(struct exchange *exchange, struct body *body_owned);
+/* The body of the session has ended and is gone; the connection goes on. */
+void rest_body_ended(struct rest_session *session);
 
 #endif

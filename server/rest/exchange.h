@@ -24,7 +24,8 @@ struct rest_session {
     struct rest_server *server;
     struct conn *conn;
     struct rest_session *next, *prev;
-    struct body *body; /* a long answer that is being sent; owned; NULL: none */
+    struct body *body;                                 /* a long answer that is being sent; owned; NULL: none */
+    void (*on_body_end)(struct rest_session *session); /* the session goes on: session.c */
     struct http_parser parser;
     enum http_phase armed_for; /* what the deadline is about, unless for_output */
     bool for_output;           /* the deadline is about the client's reading */
@@ -43,7 +44,7 @@ struct exchange {
 };
 
 /* Answers the request: exactly one reply is on reply.out afterwards, or its body has begun
- * (rest_session_send_body). */
+ * (rest_send_body). */
 typedef void rest_handler(struct exchange *exchange);
 
 /* What a head decides, before there is a body. False: the answer is written. */
@@ -58,16 +59,11 @@ bool rest_takes_body(const struct http_request *request);
 /* To others a body may come along, and is passed over; but not a longer one. */
 enum { REST_USELESS_BODY_BYTES = 64 << 10 };
 
-/* session.c: the head of the answer is written, and body follows; the session owns it. */
-void rest_session_send_body(struct exchange *exchange, struct body *body_owned);
-/* The body of the session has ended and is gone; the connection goes on. */
-void rest_session_body_ended(struct rest_session *session);
-
 /* The time for a Date field. */
 struct slice rest_date(struct rest_server *server);
 
-/* A JSON reply of status 200 whose body is server->body; empties it. fields: more header lines, each with CR
- * LF. */
+/* reply.c: a JSON reply of status 200 whose body is server->body; empties it. fields: more header lines, each
+ * with CR LF. */
 void rest_reply_json(struct exchange *exchange, int status, struct slice fields);
 
 #endif

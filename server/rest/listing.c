@@ -228,7 +228,7 @@ static bool step(void *context) {
     if (!write_chunk(listing)) {
         http_chunk_last(&listing->reply);
         destroy(&listing->body);
-        rest_session_body_ended(session);
+        rest_body_ended(session);
         return false;
     }
     conn_flush(conn);
@@ -305,6 +305,6 @@ void rest_list(struct exchange *exchange) {
     http_reply_field(&exchange->reply, HTTP_FIELD("Content-Type: application/json"));
     http_reply_end_streamed(&exchange->reply);
     if (listing != NULL) {
-        rest_session_send_body(exchange, &listing->body);
+        rest_send_body(exchange, &listing->body);
     }
 }

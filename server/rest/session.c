@@ -283,21 +283,13 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     free(session);
 }
 
-void rest_session_send_body(struct exchange *exchange, struct body *body_owned) {
-    exchange->session->drain_after_body = !exchange->reply.keep_alive;
-    exchange->session->body = body_owned;
-    body_owned->kind->go_on(body_owned);
-}
-
-void rest_session_body_ended(struct rest_session *session) {
-    struct conn *conn = session->conn;
-    session->body = NULL;
+static void on_body_end(struct rest_session *session) {
     if (session->drain_after_body) {
-        conn_drain(conn, CLOSE_QUIT);
+        conn_drain(session->conn, CLOSE_QUIT);
         return;
     }
     arm_deadline(session);
-    conn_resume(conn);
+    conn_resume(session->conn);
 }
 
 static const struct conn_handler handler = {
@@ -342,6 +334,7 @@ void rest_server_accept(void *rest_server, int fd) {
         return;
     }
     session->server = server;
+    session->on_body_end = on_body_end;
     http_parser_init(&session->parser);
     session->conn = conn_adopt(server->context->net, fd, &handler, session, 2 * (size_t)CONN_SCRATCH_BYTES);
     if (session->conn == NULL) {
