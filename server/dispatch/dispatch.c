@@ -131,7 +131,8 @@ void dispatch(struct request *request) {
     }
 }
 
-void dispatch_run(struct request *request) {
+/* Runs what has been admitted; monitors and timing see it. */
+static void run_admitted(struct request *request) {
     struct client *client = request->client;
     struct clients *clients = client->clients;
     client->command = request->command;
@@ -141,19 +142,34 @@ void dispatch_run(struct request *request) {
     }
 }
 
+static enum feature_verdict arrive(struct request *request, uint32_t on) {
+    const struct clients *clients = request->client->clients;
+    enum feature_verdict verdict = FEATURE_GO;
+    request->flags = request->command->flags;
+    for (uint32_t bits = on & clients->with.arrive; bits != 0 && verdict == FEATURE_GO;) {
+        verdict = clients_next_feature(clients, &bits)->arrive(request);
+    }
+    return verdict;
+}
+
+void dispatch_queued(struct request *request) {
+    const struct client *client = request->client;
+    if (arrive(request, client->gates | client->clients->gates) == FEATURE_GO) {
+        run_admitted(request);
+    } else {
+        telemetry_rejected(request);
+    }
+}
+
 /* What is on, in the rows' order, and between them what every command has to pass. */
 static enum feature_verdict pass_features(struct request *request) {
     const struct client *client = request->client;
     const struct clients *clients = client->clients;
     uint32_t on = client->gates | clients->gates;
-    enum feature_verdict verdict = FEATURE_GO;
     if (!is_well_formed(request)) {
         return FEATURE_REFUSED;
     }
-    request->flags = request->command->flags;
-    for (uint32_t bits = on & clients->with.arrive; bits != 0 && verdict == FEATURE_GO;) {
-        verdict = clients_next_feature(clients, &bits)->arrive(request);
-    }
+    enum feature_verdict verdict = arrive(request, on);
     if (verdict == FEATURE_GO && !dispatch_admits(request)) {
         verdict = FEATURE_REFUSED;
     }
@@ -186,7 +202,7 @@ bool dispatch_gated(struct request *request) {
     if (verdict == FEATURE_REFUSED) {
         refuse(request, written_before);
     } else if (verdict == FEATURE_GO) {
-        dispatch_run(request);
+        run_admitted(request);
     }
     client_deliver(client);
     return true;

@@ -28,7 +28,9 @@ bool dispatch_gated(struct request *request);
 /* The checks that depend on where the data is, and on how much there is, alone: false: replied with an error.
  * Again at EXEC. */
 bool dispatch_admits(struct request *request);
-/* Runs what has been admitted; monitors and timing see it. */
-void dispatch_run(struct request *request);
+
+/* At EXEC, one command of the queue after dispatch_admits of all. What one before it has turned on may refuse
+ * it: behind a SELECT of another database nothing is written to this one. */
+void dispatch_queued(struct request *request);
 
 #endif

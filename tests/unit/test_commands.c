@@ -484,6 +484,11 @@ static void test_another_database(void **state) {
         }
         check("GET k", "$-1\r\n");
     }
+    check("MULTI\r\nSELECT 1\r\nSET k v\r\nSELECT 0\r\nGET k\r\nEXEC",
+          "+OK\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n+QUEUED\r\n"
+          "*4\r\n-ERR SELECT is not allowed in cluster mode\r\n" OTHER "+OK\r\n$-1\r\n");
+    check("MULTI\r\nSELECT 1\r\nEXEC\r\nSET k v",
+          "+OK\r\n+QUEUED\r\n*1\r\n-ERR SELECT is not allowed in cluster mode\r\n" OTHER);
 #undef OTHER
 }
 

@@ -336,7 +336,7 @@ static void run_all(struct request *exec, const struct queued *first, size_t cou
     keyspace_batch_begin(keyspace);
     for (const struct queued *queued = first; queued != NULL; queued = queued->next) {
         struct request request = request_of(exec, queued);
-        dispatch_run(&request);
+        dispatch_queued(&request);
         exec->reply.out = request.reply.out; /* CLIENT REPLY is about what follows it, here too */
         walk_finish_now(&client->walk);
     }
