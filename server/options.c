@@ -14,7 +14,6 @@
 enum {
     SPECIFIED_PORT = 8000, /* the first node of the specification; its RESP port is Redis's own */
     SPECIFIED_REDIS_PORT = 6379,
-    LINE_BYTES = 8192, /* of the config file */
     GENERATED_ID_DIGITS = 8,
     HELP_COLUMN = 30,
 };
@@ -143,7 +142,9 @@ static enum options_result set(const struct parse *parse, struct slice name, con
     const struct setting *setting = action == NULL ? settings_find_flag(name) : NULL;
     bool is_constant = setting != NULL && setting->kind == SETTING_KIND_CONSTANT;
     char reason[256];
-    if (value == NULL || (value[0] == '\0' && !is_constant)) {
+    bool says_empty =
+        is_constant || parse->file != NULL; /* on the command line it is a variable that is not set */
+    if (value == NULL || (value[0] == '\0' && !says_empty)) {
         return wrong(parse, "-%.*s wants a value: %s", (int)name.len, name.ptr,
                      action != NULL ? action->unit : setting->unit);
     }
@@ -203,25 +204,32 @@ static char *trim(char *line) {
     return line;
 }
 
+bool options_split_line(char *line, struct slice *name, const char **value) {
+    char *text = trim(line);
+    *name = slice_of(text, strcspn(text, " \t"));
+    const char *rest = text + name->len + strspn(text + name->len, " \t");
+    *value = *rest == '\0' ? NULL : strcmp(rest, "\"\"") == 0 ? "" : rest;
+    return name->len > 0;
+}
+
 /* One line: empty, or `name`, or `name value`. */
 static enum options_result read_line(const struct parse *parse, char *line) {
-    char *text = trim(line);
-    if (*text == '\0') {
+    struct slice name;
+    const char *value;
+    if (!options_split_line(line, &name, &value)) {
         return OPTIONS_RUN;
     }
-    struct slice name = slice_of(text, strcspn(text, " \t"));
     if (find_action(name) != NULL || settings_find_flag(name) == NULL) {
         return wrong(parse, "unknown option %.*s (see kvnode -help)", (int)name.len, name.ptr);
     }
-    const char *value = text + name.len + strspn(text + name.len, " \t");
-    return set(parse, name, *value != '\0' ? value : value_alone(name));
+    return set(parse, name, value != NULL ? value : value_alone(name));
 }
 
 /* Takes a line with its LF, or the beginning of a longer one. Returns its length, 0 at the end; fgets would not
  * tell it of one with a NUL. */
-static size_t take_line(FILE *file, char line[LINE_BYTES]) {
+static size_t take_line(FILE *file, char line[OPTIONS_LINE_BYTES]) {
     size_t n = 0;
-    for (int byte = 0; n < LINE_BYTES - 1 && byte != '\n' && (byte = getc(file)) != EOF;) {
+    for (int byte = 0; n < OPTIONS_LINE_BYTES - 1 && byte != '\n' && (byte = getc(file)) != EOF;) {
         line[n++] = (char)byte;
     }
     line[n] = '\0';
@@ -234,7 +242,7 @@ static enum options_result read_file(struct parse *parse, const char *path) {
         return wrong(parse, "-config: cannot read %s: %s", path, strerror(errno));
     }
     enum options_result result = OPTIONS_RUN;
-    char line[LINE_BYTES];
+    char line[OPTIONS_LINE_BYTES];
     size_t n;
     parse->file = path;
     for (parse->line = 1; result == OPTIONS_RUN && (n = take_line(file, line)) > 0; parse->line++) {

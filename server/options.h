@@ -10,7 +10,10 @@ struct options {
     char config_file[4096];   /* "" : none */
 };
 
-enum { OPTIONS_MESSAGE_BYTES = 16384 }; /* takes every message whole, -help among them */
+enum {
+    OPTIONS_MESSAGE_BYTES = 16384, /* takes every message whole, -help among them */
+    OPTIONS_LINE_BYTES = 8192,     /* of the config file, its LF and a NUL included */
+};
 
 enum options_result {
     OPTIONS_RUN,
@@ -21,5 +24,9 @@ enum options_result {
 /* message: a buffer that takes the text (cut to n). What is said later wins; the command line wins over the
  * file. */
 enum options_result options_parse(int argc, char **argv, struct options *out, char *message, size_t n);
+
+/* A line of the file, which is cut up for it. False: it is empty, or a comment. *value: "" if the line says "";
+ * NULL: the name stands alone. */
+bool options_split_line(char *line, struct slice *name, const char **value);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "server/clients/clients.h"
 
+#include <sys/stat.h>
+
 /* --- Who it is */
 
 #define HELLO_REPLY(proto, id)                                                                                 \
@@ -356,23 +358,46 @@ static void test_config_set_is_all_or_nothing(void **state) {
     check("CONFIG GET maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$1\r\n0\r\n");
 }
 
+static void write_config(const char *text) {
+    FILE *file = fopen(node.options.config_file, "w");
+    assert_true(fputs(text, file) >= 0);
+    fclose(file);
+}
+
+static void check_file(const char *expected) {
+    char text[1024] = "";
+    FILE *file = fopen(node.options.config_file, "r");
+    assert_true(fread(text, 1, sizeof(text) - 1, file) > 0);
+    fclose(file);
+    assert_string_equal(text, expected);
+}
+
 static void test_config_rewrite(void **state) {
     (void)state;
     check("CONFIG REWRITE", "-ERR The server is running without a config file\r\n");
-    int fd;
     strcpy(node.options.config_file, "/tmp/kvnode-test-XXXXXX");
-    fd = mkstemp(node.options.config_file);
-    static const char before[] = "# a comment\nport 8000\ntimeout 5 # old\nlog-level info";
-    assert_int_equal(write(fd, before, sizeof(before) - 1), sizeof(before) - 1);
-    close(fd);
+    close(mkstemp(node.options.config_file));
+    write_config("# a comment\nport 8000\ntimeout 5 # old\nlog-level info");
     check("CONFIG SET timeout 7 loglevel debug maxmemory 1mb requirepass \"a b\"", "+OK\r\n");
     check("CONFIG REWRITE", "+OK\r\n");
-    char after[1024] = "";
-    FILE *file = fopen(node.options.config_file, "r");
-    assert_true(fread(after, 1, sizeof(after) - 1, file) > 0);
-    fclose(file);
-    assert_string_equal(
-        after, "# a comment\nport 8000\ntimeout 7\nlog-level debug\nmaxmemory 1048576\nrequirepass a b\n");
+    check_file("# a comment\nport 8000\ntimeout 7\nlog-level debug\nmaxmemory 1048576\nrequirepass a b\n");
+    struct stat status; /* it has the password */
+    assert_int_equal(stat(node.options.config_file, &status), 0);
+    assert_int_equal(status.st_mode & 0777, 0600);
+    /* What is as it was at the start is written, too, where the file has said something else since; of a
+     * parameter with several lines each that still holds stays. */
+    check("CONFIG SET timeout 0 maxmemory 0 requirepass \"\" latency-tracking-info-percentiles \"\"",
+          "+OK\r\n");
+    check("CONFIG REWRITE", "+OK\r\n");
+    check_file("# a comment\nport 8000\ntimeout 0\nlog-level debug\nmaxmemory 0\nrequirepass \"\"\n"
+               "latency-tracking-info-percentiles \"\"\n");
+    write_config("client-output-buffer-limit slave 1 2 3 # a\nclient-output-buffer-limit pubsub 4 5 6\n");
+    check("CONFIG SET client-output-buffer-limit \"slave 1 2 3 pubsub 4 5 7\" loglevel notice "
+          "latency-tracking-info-percentiles \"50 99 99.9\"",
+          "+OK\r\n");
+    check("CONFIG REWRITE", "+OK\r\n");
+    check_file("client-output-buffer-limit slave 1 2 3 # a\n"
+               "client-output-buffer-limit normal 0 0 0 slave 1 2 3 pubsub 4 5 7\n");
     check("CONFIG SET requirepass \"a #b\"", "+OK\r\n");
     check("CONFIG REWRITE", "-ERR Rewriting config file: a value can't be written on a line of its own\r\n");
     unlink(node.options.config_file);

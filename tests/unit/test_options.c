@@ -265,6 +265,10 @@ static void test_file(void **state) {
     assert_string_equal(options.settings.id, "n1");
     assert_int_equal(options.settings.maxmemory_bytes, 1 << 30);
     assert_string_equal(options.config_file, path);
+    assert_int_equal(parse_with_file("latency-tracking-info-percentiles \"\"\nrequirepass \"\" # none", ""),
+                     OPTIONS_RUN);
+    assert_int_equal(options.settings.percentiles.count, 0);
+    assert_int_equal(options.settings.requirepass.length, 0);
 }
 
 static void test_command_line_wins_over_file(void **state) {

@@ -9,16 +9,17 @@
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/net/socket.h"
+#include "server/options.h"
 #include "server/password.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
     REASON_BYTES = 512,
-    FILE_LINE_BYTES = 8192,
     TIMED_BELOW_US = 1000, /* a threshold so low is about single commands: each of them is timed */
 };
 
@@ -253,9 +254,17 @@ void command_config_set(struct request *request) {
 }
 
 /* --- CONFIG REWRITE: every line stays, but that of a parameter that has another value now; what the file does
- * not have is appended */
+ * not say is appended, if it has been changed */
 
-/* Can a line of the file say it? A blank at an end is cut off there, and a # begins a comment. */
+struct rewrite {
+    const struct command_context *context;
+    struct settings kept; /* what the lines that stay say, over the defaults */
+    bool *written;        /* by settings_at: anew */
+    struct buf *out;
+};
+
+/* Can a line of the file say it? A blank at an end is cut off there, a # begins a comment, and "" is nothing.
+ */
 static bool line_can_hold(struct slice value) {
     for (size_t i = 0; i < value.len; i++) {
         char byte = value.ptr[i];
@@ -265,75 +274,98 @@ static bool line_can_hold(struct slice value) {
             return false;
         }
     }
-    return true;
+    return !slice_equals(value, SLICE("\"\""));
 }
 
 /* False: the file can't say it. */
-static bool write_line(const struct command_context *context, const struct setting *setting, struct buf *out) {
-    struct buf value;
+static bool write_line(const struct rewrite *rewrite, const struct setting *setting) {
+    struct buf value, *out = rewrite->out;
     buf_init(&value, SIZE_MAX);
-    setting_write(setting, context->settings, &value);
+    setting_write(setting, rewrite->context->settings, &value);
     bool can = !buf_failed(&value) && line_can_hold(buf_slice(&value));
     buf_fail_if(out, buf_failed(&value)); /* empty for want of memory is not empty */
-    if (can && buf_used(&value) > 0) {
+    if (can) {
         buf_printf(out, "%s ", setting_flag(setting));
-        buf_append_slice(out, buf_slice(&value));
+        buf_append_slice(out, buf_used(&value) == 0 ? SLICE("\"\"") : buf_slice(&value));
         buf_append_byte(out, '\n');
     }
     buf_deinit(&value);
     return can;
 }
 
-/* The parameter that a line of the file sets; NULL: none. */
-static const struct setting *setting_of_line(const char *line) {
-    line += strspn(line, " \t");
-    return settings_find_flag(slice_of(line, strcspn(line, " \t\r\n")));
+/* Is it so what the line says, or none of CONFIG SET's business? */
+static bool line_stays(struct rewrite *rewrite, const char *line, const struct setting **setting) {
+    char copy[OPTIONS_LINE_BYTES], reason[REASON_BYTES];
+    struct slice name;
+    const char *value;
+    memcpy(copy, line, strlen(line) + 1);
+    *setting = options_split_line(copy, &name, &value) ? settings_find_flag(name) : NULL;
+    if (*setting == NULL || (*setting)->effect == SETTING_AT_START ||
+        (*setting)->kind == SETTING_KIND_CONSTANT) {
+        return true;
+    }
+    const struct settings *now = rewrite->context->settings;
+    struct settings said = *now;
+    struct slice text = slice_from_text(value == NULL ? "" : value);
+    return setting_parse(*setting, text, &said, reason, sizeof(reason)) &&
+           setting_equal(*setting, &said, now) &&
+           setting_parse(*setting, text, &rewrite->kept, reason, sizeof(reason));
 }
 
-static bool is_changed(const struct command_context *context, const struct setting *setting) {
-    return !setting_equal(setting, context->settings, &context->options->settings);
+static bool rewrite_line(struct rewrite *rewrite, const char *line) {
+    const struct setting *setting;
+    if (line_stays(rewrite, line, &setting)) {
+        buf_append_text(rewrite->out, line);
+        return true;
+    }
+    bool ok = true;
+    for (size_t i = 0; i < settings_count(); i++) {
+        if (settings_at(i) == setting && !rewrite->written[i]) {
+            rewrite->written[i] = true;
+            ok = write_line(rewrite, setting);
+        }
+    }
+    return ok;
+}
+
+static bool is_to_be_added(const struct rewrite *rewrite, size_t i) {
+    const struct setting *setting = settings_at(i);
+    const struct settings *now = rewrite->context->settings;
+    return !rewrite->written[i] && !setting_equal(setting, now, &rewrite->context->options->settings) &&
+           !setting_equal(setting, now, &rewrite->kept);
 }
 
 /* The new text of the file; false: a value can't be said in it, or out has failed. */
 static bool rewrite_text(const struct command_context *context, FILE *file, struct buf *out) {
-    char line[FILE_LINE_BYTES];
-    bool *written = calloc(settings_count(), sizeof(*written));
-    bool ok = written != NULL;
+    char line[OPTIONS_LINE_BYTES];
+    struct rewrite rewrite = {
+        .context = context, .written = calloc(settings_count(), sizeof(*rewrite.written)), .out = out};
+    bool ok = rewrite.written != NULL;
     buf_fail_if(out, !ok);
+    settings_init(&rewrite.kept);
     while (ok && fgets(line, sizeof(line), file) != NULL) {
-        const struct setting *setting = setting_of_line(line);
-        if (setting == NULL || !is_changed(context, setting)) {
-            buf_append_text(out, line);
-            continue;
-        }
-        for (size_t i = 0; i < settings_count(); i++) {
-            if (settings_at(i) == setting && !written[i]) {
-                written[i] = true;
-                ok = write_line(context, setting, out);
-            }
-        }
+        ok = rewrite_line(&rewrite, line);
     }
     if (buf_used(out) > 0 && out->data[out->end - 1] != '\n') {
         buf_append_byte(out, '\n');
     }
     for (size_t i = 0; ok && i < settings_count(); i++) {
-        if (!written[i] && is_changed(context, settings_at(i))) {
-            ok = write_line(context, settings_at(i), out);
-        }
+        ok = !is_to_be_added(&rewrite, i) || write_line(&rewrite, settings_at(i));
     }
-    free(written);
+    free(rewrite.written);
     return ok && !buf_failed(out);
 }
 
-/* Whole or not at all: a file beside it takes its name. */
-static bool replace_file(const char *path, struct slice text) {
+/* Whole or not at all: a file beside it takes its name, and who may read it stays: it may hold the password. */
+static bool replace_file(const char *path, mode_t mode, struct slice text) {
     char beside[sizeof(((struct options *)0)->config_file) + 16];
     snprintf(beside, sizeof(beside), "%s.%ld.tmp", path, (long)getpid());
     FILE *file = fopen(beside, "we");
     if (file == NULL) {
         return false;
     }
-    bool ok = fwrite(text.ptr, 1, text.len, file) == text.len && fflush(file) == 0 && fsync(fileno(file)) == 0;
+    bool ok = fchmod(fileno(file), mode) == 0 && fwrite(text.ptr, 1, text.len, file) == text.len &&
+              fflush(file) == 0 && fsync(fileno(file)) == 0;
     ok = fclose(file) == 0 && ok && rename(beside, path) == 0;
     int error = errno;
     if (!ok) {
@@ -351,8 +383,12 @@ void command_config_rewrite(struct request *request) {
         return;
     }
     FILE *file = fopen(path, "re");
-    if (file == NULL) {
+    struct stat status;
+    if (file == NULL || fstat(fileno(file), &status) != 0) {
         resp_errorf(&request->reply, "ERR Rewriting config file: %s", strerror(errno));
+        if (file != NULL) {
+            fclose(file);
+        }
         return;
     }
     struct buf text;
@@ -364,7 +400,7 @@ void command_config_rewrite(struct request *request) {
     } else if (!ok) {
         resp_errorf(&request->reply,
                     "ERR Rewriting config file: a value can't be written on a line of its own");
-    } else if (!replace_file(path, buf_slice(&text))) {
+    } else if (!replace_file(path, status.st_mode & 0777, buf_slice(&text))) {
         resp_errorf(&request->reply, "ERR Rewriting config file: %s", strerror(errno));
     } else {
         reply_ok(request);
