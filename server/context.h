@@ -3,31 +3,20 @@
 #ifndef KVNODE_SERVER_CONTEXT_H
 #define KVNODE_SERVER_CONTEXT_H
 
-#include "cluster/membership.h"
-#include "cluster/routing.h"
-#include "server/log.h"
-#include "server/net/conn.h"
-#include "server/options.h"
-#include "server/peers/discovery.h"
-#include "server/peers/messenger.h"
-#include "server/peers/replication.h"
-#include "server/settings.h"
-#include "server/store/keyspace.h"
-
-/* Counted by the sessions and the drivers, shown by INFO and GET /cluster. */
-struct server_stats {
-    int64_t started_ms; /* Unix ms */
-    int64_t started_monotonic_ms;
-    uint64_t resp_connections, http_connections; /* accepted since the start */
-    size_t clients; /* RESP and HTTP connections open now: what -max-clients is about */
-    size_t resp_clients, http_clients;
-    uint64_t evicted_clients; /* closed for maxmemory-clients */
-    uint64_t http_requests;
-    uint64_t protocol_errors;
-    uint64_t redirects; /* MOVED and 307 */
-};
-
 struct clients;
+struct discovery_stats;
+struct history;
+struct keyspace;
+struct log;
+struct loop;
+struct membership;
+struct messenger;
+struct net;
+struct options;
+struct replication;
+struct routing;
+struct server_stats;
+struct settings;
 struct telemetry;
 
 struct command_context {
@@ -42,7 +31,7 @@ struct command_context {
     const struct history *history;
     const struct options *options; /* as it was started */
     struct log *log;
-    struct server_stats *stats;
+    struct server_stats *stats;    /* server/stats.h */
     struct settings *settings;     /* in force; changed by CONFIG SET alone */
     struct telemetry *telemetry;   /* server/dispatch/telemetry.h */
     const struct clients *clients; /* server/clients/clients.h; NULL until RESP is served */

@@ -1,10 +1,15 @@
 #define _GNU_SOURCE /* RUSAGE_THREAD */
 #include "server/metrics.h"
 
+#include "cluster/history.h"
+#include "cluster/routing.h"
 #include "server/clients/clients.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/client/tracking.h"
 #include "server/dispatch/telemetry.h"
+#include "server/options.h"
+#include "server/peers/discovery.h"
+#include "server/settings.h"
 
 #include <unistd.h>
 

@@ -9,6 +9,10 @@
 
 #include "server/context.h"
 #include "server/memory/allocator.h"
+#include "server/peers/messenger.h"
+#include "server/peers/replication.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
 
 #include <sys/resource.h>
 

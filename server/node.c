@@ -3,6 +3,8 @@
  */
 #include "server/node.h"
 
+#include "cluster/history.h"
+#include "cluster/routing.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
@@ -11,8 +13,12 @@
 #include "server/net/listener.h"
 #include "server/net/socket.h"
 #include "server/peers/discovery.h"
+#include "server/peers/messenger.h"
+#include "server/peers/replication.h"
 #include "server/resp/session.h"
 #include "server/rest/session.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
 #include "server/version.h"
 
 #include <ev.h>

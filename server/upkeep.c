@@ -3,6 +3,7 @@
 #include "server/clients/clients.h"
 #include "server/dispatch/telemetry.h"
 #include "server/memory/huge_pages.h"
+#include "server/store/keyspace.h"
 
 #include <ev.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@ from pathlib import Path
 LAYERS = {"protocol": 0, "cluster": 1, "server": 2}
 # Each room is a folder or a file (without its ending) of server/.
 FLOORS = (
-    ("log", "memory", "version", "notify_flags"),
+    ("log", "memory", "version", "notify_flags", "stats"),
     ("net",),
     ("store",),
     ("settings",),

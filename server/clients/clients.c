@@ -1,5 +1,7 @@
 #include "server/clients/clients.h"
 
+#include "server/settings.h"
+
 #include <assert.h>
 #include <stdlib.h>
 

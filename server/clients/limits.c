@@ -1,5 +1,10 @@
 #include "server/clients/limits.h"
 
+#include "server/log.h"
+#include "server/settings.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
+
 #include <stdlib.h>
 
 enum {

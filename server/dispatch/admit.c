@@ -1,5 +1,10 @@
 #include "server/dispatch/admit.h"
 
+#include "cluster/routing.h"
+#include "cluster/slot.h"
+#include "server/peers/replication.h"
+#include "server/store/keyspace.h"
+
 #include <assert.h>
 
 /* May one node answer for all the keys? Only if one group owns all their slots. */

@@ -9,6 +9,9 @@
 #ifndef KVNODE_SERVER_DISPATCH_ADMIT_H
 #define KVNODE_SERVER_DISPATCH_ADMIT_H
 
+#include "cluster/routing.h"
+#include "protocol/err.h"
+#include "protocol/slice.h"
 #include "server/context.h"
 
 struct demand {

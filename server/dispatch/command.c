@@ -1,6 +1,7 @@
 #include "server/dispatch/command.h"
 
 #include "server/dispatch/large_value.h"
+#include "server/store/keyspace.h"
 
 #include "protocol/num.h"
 

@@ -6,6 +6,8 @@
 #include "protocol/resp_reply.h"
 #include "server/clients/client.h"
 #include "server/context.h"
+#include "server/net/loop.h"
+#include "server/store/keyspace.h"
 
 /* The first ones are Redis's own and are told to clients by COMMAND, in this order. */
 enum command_flag {

@@ -1,10 +1,13 @@
 #include "server/dispatch/dispatch.h"
 
+#include "cluster/routing.h"
 #include "server/clients/clients.h"
 #include "server/dispatch/admit.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/telemetry.h"
 #include "server/dispatch/walk.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
 
 #include <stdio.h>
 

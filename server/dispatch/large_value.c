@@ -1,5 +1,7 @@
 #include "server/dispatch/large_value.h"
 
+#include "server/store/keyspace.h"
+
 static void lend(void *entry) { entry_lend(entry); }
 
 static void give_back(void *entry) { entry_give_back(entry); }

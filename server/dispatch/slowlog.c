@@ -1,5 +1,7 @@
 #include "server/dispatch/slowlog.h"
 
+#include "server/store/keyspace.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -2,6 +2,8 @@
 
 #include "server/dispatch/dispatch.h"
 #include "server/memory/allocator.h"
+#include "server/settings.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,7 @@
 #include "server/dispatch/walk.h"
 
 #include "server/dispatch/telemetry.h"
+#include "server/store/keyspace.h"
 
 #include <assert.h>
 #include <stdlib.h>

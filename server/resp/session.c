@@ -7,6 +7,9 @@
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
 #include "server/net/socket.h"
+#include "server/settings.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
 #include "server/upkeep.h"
 
 #include <stdlib.h>

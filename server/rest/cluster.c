@@ -1,9 +1,14 @@
 /* cluster.c: GET /cluster: the cluster as this node sees it. Not on a hot path: a cJSON tree. */
+#include "cluster/membership.h"
 #include "cluster/ring.h"
+#include "cluster/routing.h"
 #include "protocol/num.h"
 #include "server/metrics.h"
+#include "server/net/loop.h"
+#include "server/peers/replication.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
+#include "server/stats.h"
 #include "server/version.h"
 
 #include <cjson/cJSON.h>

@@ -11,7 +11,10 @@
  * says so.
  */
 #include "protocol/json_text.h"
+#include "server/peers/replication.h"
 #include "server/rest/handlers.h"
+#include "server/settings.h"
+#include "server/store/keyspace.h"
 
 struct health {
     int http_status;

@@ -1,4 +1,5 @@
 /* keys.c: GET /get, POST /set, DELETE /delete: one key each. */
+#include "cluster/routing.h"
 #include "protocol/http_fields.h"
 #include "protocol/http_query.h"
 #include "protocol/json_text.h"
@@ -9,6 +10,7 @@
 #include "server/dispatch/large_value.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
+#include "server/store/keyspace.h"
 
 static const struct slice json_type = {"Content-Type: application/json\r\n", 32};
 static const struct slice octets_type = {"Content-Type: application/octet-stream\r\n", 40};

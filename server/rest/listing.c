@@ -5,9 +5,12 @@
 #include "protocol/json_text.h"
 #include "protocol/num.h"
 #include "server/dispatch/admit.h"
+#include "server/net/conn.h"
+#include "server/net/loop.h"
 #include "server/rest/body.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,9 @@
 #include "server/rest/problem.h"
 
+#include "cluster/membership.h"
+#include "cluster/routing.h"
 #include "protocol/json_text.h"
+#include "server/stats.h"
 
 #include <stdio.h>
 

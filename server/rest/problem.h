@@ -8,6 +8,7 @@
 #ifndef KVNODE_SERVER_REST_PROBLEM_H
 #define KVNODE_SERVER_REST_PROBLEM_H
 
+#include "cluster/routing.h"
 #include "protocol/http_query.h"
 #include "server/rest/exchange.h"
 

@@ -3,6 +3,7 @@
 #include "server/rest/handlers.h"
 #include "server/rest/origin.h"
 #include "server/rest/problem.h"
+#include "server/settings.h"
 
 struct route {
     struct slice path;

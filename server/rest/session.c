@@ -1,8 +1,12 @@
 #include "server/rest/session.h"
 
+#include "server/net/conn.h"
+#include "server/net/loop.h"
 #include "server/rest/body.h"
 #include "server/rest/exchange.h"
 #include "server/rest/problem.h"
+#include "server/settings.h"
+#include "server/stats.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -12,12 +12,19 @@
 
 #include <cmocka.h>
 
+#include "cluster/routing.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/telemetry.h"
+#include "server/log.h"
+#include "server/options.h"
+#include "server/peers/discovery.h"
+#include "server/peers/replication.h"
 #include "server/resp/session.h"
+#include "server/settings.h"
+#include "server/stats.h"
 
 #include <errno.h>
 #include <ev.h>

@@ -1,5 +1,7 @@
 /* The time limits of an HTTP connection: time passes by moving what the connection remembers of it. */
 #include "server/rest/session.h"
+#include "server/settings.h"
+#include "server/stats.h"
 
 #include "server/net/conn_internal.h"
 #include "server/rest/exchange.h"

@@ -7,6 +7,7 @@
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
 #include "server/password.h"
+#include "server/peers/replication.h"
 #include "server/version.h"
 
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/store/keyspace.h"
 
 #include <ev.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "protocol/glob.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/peers/messenger.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -2,6 +2,8 @@
 
 #include "server/commands/client/changes.h"
 #include "server/dispatch/command.h"
+#include "server/settings.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -4,6 +4,7 @@
 #include "server/commands/rows.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -1,8 +1,11 @@
 #include "server/commands/client/wait.h"
 
+#include "cluster/history.h"
+#include "cluster/routing.h"
 #include "server/clients/clients.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/peers/replication.h"
 
 #include <ev.h>
 #include <stdlib.h>

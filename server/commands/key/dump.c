@@ -3,6 +3,8 @@
 #include "server/commands/key/expiry.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/options.h"
+#include "server/store/keyspace.h"
 
 void command_dump(struct request *request) {
     const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);

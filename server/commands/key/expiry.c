@@ -2,6 +2,7 @@
 #include "server/commands/key/expiry.h"
 
 #include "server/commands/rows.h"
+#include "server/store/keyspace.h"
 
 static bool to_deadline(struct request *request, int64_t time, struct expiry_form form, int64_t *deadline_ms) {
     int64_t deadline = time;

@@ -1,6 +1,7 @@
 /* generic.c: commands about keys whatever they hold, and about the whole of the data at once. */
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/store/keyspace.h"
 
 static void count_deleted(struct request *request, const struct key *key, void *context) {
     int64_t *count = context;

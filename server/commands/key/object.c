@@ -2,6 +2,7 @@
 #include "protocol/num.h"
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
+#include "server/store/keyspace.h"
 
 enum {
     INTEGER_MAX_TEXT = 20, /* what Redis tries to read as a number */

@@ -3,6 +3,7 @@
 #include "protocol/num.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/walk.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 

@@ -4,6 +4,7 @@
 #include "server/commands/client/client_command.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 

@@ -1,8 +1,14 @@
 /* cluster.c: the cluster as Redis Cluster clients see it: groups are shards, leaders are masters. Told from the
  * owner table (routing) and the members (membership). */
+#include "cluster/membership.h"
+#include "cluster/routing.h"
+#include "cluster/slot.h"
 #include "protocol/num.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/walk.h"
+#include "server/peers/discovery.h"
+#include "server/peers/replication.h"
+#include "server/store/keyspace.h"
 
 #include <stdio.h>
 #include <stdlib.h>

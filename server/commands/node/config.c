@@ -11,6 +11,8 @@
 #include "server/net/socket.h"
 #include "server/options.h"
 #include "server/password.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
 
 #include <errno.h>
 #include <stdio.h>

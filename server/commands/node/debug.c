@@ -4,6 +4,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 #include "server/dispatch/walk.h"
+#include "server/store/keyspace.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* host.c: what a server says of itself in a word: TIME, LASTSAVE, LOLWUT. */
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/stats.h"
 #include "server/version.h"
 
 #include <time.h>

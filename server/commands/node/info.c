@@ -4,6 +4,11 @@
 #include "server/dispatch/telemetry.h"
 #include "server/memory/allocator.h"
 #include "server/metrics.h"
+#include "server/options.h"
+#include "server/peers/replication.h"
+#include "server/settings.h"
+#include "server/stats.h"
+#include "server/store/keyspace.h"
 #include "server/version.h"
 
 #include <limits.h>

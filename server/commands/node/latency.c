@@ -1,5 +1,6 @@
 /* latency.c: LATENCY: what has taken long, as numbers, as a picture, as advice. */
 #include "server/dispatch/latency.h"
+#include "server/settings.h"
 
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"

@@ -3,6 +3,7 @@
 #include "server/dispatch/command.h"
 #include "server/memory/allocator.h"
 #include "server/metrics.h"
+#include "server/store/keyspace.h"
 
 enum {
     TABLE_BYTES_A_KEY = 8, /* of the table's buckets: a place and a tag */

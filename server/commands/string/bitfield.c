@@ -5,6 +5,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/string/bits.h"
 #include "server/commands/string/values.h"
+#include "server/store/keyspace.h"
 
 #include <stdlib.h>
 

@@ -4,6 +4,7 @@
 #include "protocol/num.h"
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
+#include "server/store/keyspace.h"
 
 #include <assert.h>
 #include <stdlib.h>

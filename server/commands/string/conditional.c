@@ -3,6 +3,7 @@
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 #include "server/commands/string/write_options.h"
+#include "server/store/keyspace.h"
 
 #include "protocol/num.h"
 

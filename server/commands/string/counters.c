@@ -1,6 +1,7 @@
 /* counters.c: values that are numbers: INCR and its relatives. The value stored is the text of the result. */
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
+#include "server/store/keyspace.h"
 
 #include "protocol/num.h"
 

@@ -2,6 +2,8 @@
  * HyperLogLog. PFCOUNT only reads: Redis notes what it has counted in the value, which would be a write, with a
  * version, of a follower too. */
 #include "protocol/hyperloglog.h"
+#include "server/settings.h"
+#include "server/store/keyspace.h"
 
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"

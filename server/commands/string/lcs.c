@@ -13,6 +13,8 @@
  * So the largest table that Redis allows, 512 MB and a second there, takes 700 KB and milliseconds. */
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
+#include "server/options.h"
+#include "server/store/keyspace.h"
 
 #include <assert.h>
 #include <stdlib.h>

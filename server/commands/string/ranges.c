@@ -1,6 +1,7 @@
 /* ranges.c: parts of values: APPEND, SETRANGE, GETRANGE and its old name SUBSTR. */
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
+#include "server/store/keyspace.h"
 
 void command_append(struct request *request) {
     const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);

@@ -3,6 +3,8 @@
 #include "server/commands/rows.h"
 #include "server/commands/string/values.h"
 #include "server/commands/string/write_options.h"
+#include "server/options.h"
+#include "server/store/keyspace.h"
 
 #include "protocol/limits.h"
 

@@ -1,5 +1,8 @@
 #include "server/commands/string/values.h"
 
+#include "server/settings.h"
+#include "server/store/keyspace.h"
+
 size_t value_limit(const struct request *request) {
     size_t limit = (size_t)request->context->settings->proto_max_bulk_bytes;
     return limit < LIMIT_VALUE_BYTES ? limit : LIMIT_VALUE_BYTES;

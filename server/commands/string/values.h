@@ -3,6 +3,7 @@
 #define KVNODE_SERVER_COMMANDS_STRING_VALUES_H
 
 #include "server/dispatch/command.h"
+#include "server/store/keyspace.h"
 
 /* A missing key is an empty string. */
 static inline struct slice value_or_empty(const struct entry *entry) {

@@ -1,5 +1,8 @@
 #include "server/commands/string/write_options.h"
 
+#include "server/options.h"
+#include "server/store/keyspace.h"
+
 /* Each option once a row: the word, what it does, and what it can't be said with. EX may be repeated, as in
  * Redis; the last one counts. */
 static const struct write_word {
