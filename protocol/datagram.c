@@ -3,6 +3,7 @@
 #include "protocol/field.h"
 #include "protocol/num.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 
 enum field {
@@ -14,6 +15,8 @@ enum field {
     FIELD_LEADER,
     FIELD_API,
     FIELD_REDIS,
+    FIELD_HAS_STATE,
+    FIELD_INDEX,
     FIELD_UPTIME
 };
 
@@ -27,11 +30,17 @@ static const struct row {
     enum field fields[MOST_FIELDS + 1];
 } rows[] = {
     {"ANNOUNCE", DATAGRAM_ANNOUNCE, false, {FIELD_NODE_ID, FIELD_HOST, FIELD_PORT, FIELD_GROUP, FIELD_LEADER}},
-    {"ENDPOINTS", DATAGRAM_ENDPOINTS, true, {FIELD_NODE_ID, FIELD_API, FIELD_REDIS}},
+    {"ENDPOINTS",
+     DATAGRAM_ENDPOINTS,
+     false,
+     {FIELD_NODE_ID, FIELD_API, FIELD_REDIS, FIELD_HAS_STATE, FIELD_INDEX}},
     {"WHO", DATAGRAM_WHO, true, {FIELD_NONE}},
     {"LEAVE", DATAGRAM_LEAVE, true, {FIELD_NODE_ID}},
     {"UPTIME", DATAGRAM_UPTIME, true, {FIELD_NODE_ID, FIELD_UPTIME}},
 };
+
+/* ENDPOINTS may end before it. */
+static const enum field first_optional = FIELD_HAS_STATE;
 
 static bool is_letter_or_digit(char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -51,7 +60,34 @@ static bool is_made_of(struct slice text, size_t most_bytes, const char *besides
 
 bool datagram_valid_node_id(struct slice id) { return is_made_of(id, LIMIT_NODE_ID_BYTES, "_-"); }
 
-bool datagram_valid_host(struct slice host) { return is_made_of(host, LIMIT_HOST_BYTES, ".-_:"); }
+/* Nobody is there: "this host", multicast and what is reserved, broadcast (RFC 1122, 3.2.1.3; RFC 1112, 4). */
+static bool is_of_one_host_v4(struct in_addr address) {
+    uint32_t first_byte = ntohl(address.s_addr) >> 24;
+    return first_byte != 0 && first_byte < 224;
+}
+
+static bool is_of_one_host_v6(const struct in6_addr *address) {
+    if (IN6_IS_ADDR_V4MAPPED(address)) {
+        struct in_addr v4;
+        memcpy(&v4, address->s6_addr + sizeof(*address) - sizeof(v4), sizeof(v4));
+        return is_of_one_host_v4(v4);
+    }
+    return !IN6_IS_ADDR_UNSPECIFIED(address) && !IN6_IS_ADDR_MULTICAST(address);
+}
+
+bool datagram_valid_host(struct slice host) {
+    char text[LIMIT_HOST_BYTES + 1];
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (host.len == 0 || host.len > LIMIT_HOST_BYTES || memchr(host.ptr, '\0', host.len) != NULL) {
+        return false;
+    }
+    memcpy(text, host.ptr, host.len);
+    text[host.len] = '\0';
+    return inet_pton(AF_INET, text, &v4) == 1    ? is_of_one_host_v4(v4)
+           : inet_pton(AF_INET6, text, &v6) == 1 ? is_of_one_host_v6(&v6)
+                                                 : false;
+}
 
 static bool read_text(struct slice text, bool valid, char *to) {
     if (valid) {
@@ -100,6 +136,11 @@ static bool read_field(enum field field, struct slice text, struct datagram *out
         return read_number(text, 1, UINT16_MAX, &out->api_port);
     case FIELD_REDIS:
         return read_number(text, 1, UINT16_MAX, &out->redis_port);
+    case FIELD_HAS_STATE:
+        return read_truth(text, &out->has_state);
+    case FIELD_INDEX:
+        out->tells_position = true;
+        return num_parse_u64(text, &out->index);
     case FIELD_UPTIME:
         return read_duration(text, &out->uptime_ms);
     case FIELD_NONE:
@@ -128,6 +169,19 @@ static struct slice without_line_end(struct slice text) {
     return text;
 }
 
+static bool read_fields(const struct row *row, struct slice rest, struct datagram *out) {
+    for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
+        struct slice content;
+        if (*field == first_optional && rest.len == 0) {
+            return true;
+        }
+        if (!field_next(&rest, &content) || !read_field(*field, content, out)) {
+            return false;
+        }
+    }
+    return rest.len == 0 || row->may_grow;
+}
+
 enum datagram_result datagram_decode(struct slice bytes, struct datagram *out) {
     if (bytes.len > LIMIT_DATAGRAM_BYTES) {
         return DATAGRAM_MALFORMED;
@@ -142,13 +196,7 @@ enum datagram_result datagram_decode(struct slice bytes, struct datagram *out) {
             continue;
         }
         *out = (struct datagram){.verb = rows[r].verb};
-        for (const enum field *field = rows[r].fields; *field != FIELD_NONE; field++) {
-            struct slice content;
-            if (!field_next(&rest, &content) || !read_field(*field, content, out)) {
-                return DATAGRAM_MALFORMED;
-            }
-        }
-        return rest.len == 0 || rows[r].may_grow ? DATAGRAM_OK : DATAGRAM_MALFORMED;
+        return read_fields(&rows[r], rest, out) ? DATAGRAM_OK : DATAGRAM_MALFORMED;
     }
     return DATAGRAM_UNKNOWN;
 }
@@ -175,6 +223,10 @@ static char *put_field(char *to, enum field field, const struct datagram *datagr
         return to + num_write_u64(to, datagram->api_port);
     case FIELD_REDIS:
         return to + num_write_u64(to, datagram->redis_port);
+    case FIELD_HAS_STATE:
+        return put_text(to, datagram->has_state ? "true" : "false");
+    case FIELD_INDEX:
+        return to + num_write_u64(to, datagram->index);
     case FIELD_UPTIME:
         return to + num_write_u64(to, (uint64_t)datagram->uptime_ms);
     case FIELD_NONE:
@@ -188,6 +240,9 @@ size_t datagram_encode(const struct datagram *datagram, char *to) {
     assert(row->verb == datagram->verb);
     char *at = put_text(to, row->name);
     for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
+        if (*field == first_optional && !datagram->tells_position) {
+            break;
+        }
         *at++ = '|';
         at = put_field(at, *field, datagram);
     }

@@ -1,9 +1,12 @@
 /* datagram.h: the discovery protocol's datagrams (specification, "Discovery Protocol"). Pure codec.
  *
  *   ANNOUNCE|nodeID|host|port|groupID|isLeader      as specified, byte for byte
- *   ENDPOINTS|nodeID|api port|redis port
+ *   ENDPOINTS|nodeID|api port|redis port|has state|index
  *   WHO
  *   LEAVE|nodeID
+ *
+ * The last two fields of ENDPOINTS say whether the node has its group's state, and how far; an older node says
+ * neither.
  *
  * The same texts travel as lines on the TCP port in answer to WHO, and only there, behind them:
  *
@@ -30,6 +33,9 @@ struct datagram {
     uint16_t group;                        /* ANNOUNCE: 0 to LIMIT_GROUP */
     bool leader;                           /* ANNOUNCE: "true" or "false" */
     uint16_t api_port, redis_port;         /* ENDPOINTS; never 0 */
+    bool tells_position;                   /* ENDPOINTS: the two that follow are there */
+    bool has_state;
+    uint64_t index; /* of the newest line of the history that the node has */
     int64_t uptime_ms;                     /* UPTIME: how long the node has been there */
 };
 
@@ -39,9 +45,8 @@ enum datagram_result {
     DATAGRAM_MALFORMED, /* to be ignored and counted */
 };
 
-/* Reads one datagram. Malformed: too long, missing fields, too many in ANNOUNCE, an id, host (letters, digits,
- * '.', '-', '_',
- * ':'), port, group or truth value out of its domain, a NUL or control character anywhere. */
+/* Reads one datagram. Malformed: too long, missing fields, too many in ANNOUNCE, an id, host, port, group, truth
+ * value or index out of its domain, a NUL or control character anywhere. */
 enum datagram_result datagram_decode(struct slice bytes, struct datagram *out);
 
 /* Writes the text without LF; to has room for LIMIT_DATAGRAM_BYTES. Returns its length. */
@@ -49,6 +54,8 @@ size_t datagram_encode(const struct datagram *datagram, char *to);
 
 /* 1 to 40 of [A-Za-z0-9_-]. */
 bool datagram_valid_node_id(struct slice id);
+/* The address of one host, IPv4 or IPv6: what a peer can dial. Neither a name nor an address of many or of
+ * none. */
 bool datagram_valid_host(struct slice host);
 
 #endif

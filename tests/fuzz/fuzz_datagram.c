@@ -1,5 +1,6 @@
 /* fuzz_datagram.c: no datagram makes the decoder read past its end, and one that was understood is written as
- * it came (but for a line end) and read again as the same. */
+ * it came (but for a line end, and for what is behind the known fields of kvnode's own) and read again as the
+ * same. */
 #include "protocol/datagram.h"
 
 #include <stdlib.h>
@@ -29,5 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     require(strcmp(datagram.node_id, again.node_id) == 0 && strcmp(datagram.host, again.host) == 0);
     require(datagram.port == again.port && datagram.group == again.group && datagram.leader == again.leader);
     require(datagram.api_port == again.api_port && datagram.redis_port == again.redis_port);
+    require(datagram.tells_position == again.tells_position && datagram.has_state == again.has_state &&
+            datagram.index == again.index);
     return 0;
 }

@@ -193,6 +193,17 @@ class Membership(ClusterTestCase):
             twins = rf"level=warn event=duplicate-id node=twin address=127\.0\.0\.1:{one.port} group=0 "
             wait_until(lambda: re.search(twins, leader.log()), what="the leader has heard each twin again")
 
+    def test_an_announcement_of_no_address_is_malformed(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        leader = cluster.leader()
+        before = leader.known_nodes()
+        nobody = ["8.8.8.8x", "999.1.2.3", "0.0.0.0", "255.255.255.255", "224.0.0.1", "ff02::1", "", " ", "localhost"]
+        with cluster.discovery() as peer:
+            for i, host in enumerate(nobody):
+                peer.send(f"ANNOUNCE|x{i}|{host}|8100|0|true")
+        wait_until(lambda: leader.count("datagrams_malformed") == len(nobody), 2, "each is counted")
+        self.assertEqual(leader.known_nodes(), before)
+
     def test_a_flood_of_strangers_keeps_nobody_out(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)
         leader, follower = cluster.leader().start().wait_healthy(), cluster.followers()[0]
