@@ -27,6 +27,7 @@ void follower_follow(struct follower *follower) {
     follower->clock_ms = 0;
     follower->own_history = false;
     follower->overlaid_by = 0;
+    follower->has_state = true;
 }
 
 void follower_lead(struct follower *follower) {
@@ -200,6 +201,7 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
         /* The data is no longer what any leader's history says: it is a history of its own from here on. (Its
          * lines are not kept: what was applied may have another version than the line.) */
         if (!follower->own_history) {
+            follower->has_state |= history_id(follower->history) == 0;
             begin_own_history(follower, history_id(follower->history) == 0 ? OLDEST_HISTORY_MS : unix_ms);
         }
         history_skip(follower->history, 1);
@@ -324,6 +326,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
     link->phase = FOLLOWER_STREAM;
     link->history_id = line->history_id;
     follower->gave_way = 0;
+    follower->has_state = true;
     follower->partial_syncs++;
     return FOLLOWER_GO_ON;
 }
@@ -358,6 +361,7 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
     follower->own_history = false;
     follower->overlaid_by = 0;
     follower->gave_way = 0;
+    follower->has_state = true;
     follower->full_syncs++;
     link->phase = FOLLOWER_STREAM;
     link->leader_index = line->index;

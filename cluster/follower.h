@@ -103,6 +103,8 @@ struct follower {
                              state on top of nothing */
     uint64_t overlaid_by;   /* 0, or the history whose state began and did not end: it lies over the data of
                                position (or lines were lost): good enough to be taken, not to be continued */
+    bool has_state;         /* it has had its group's state, whole, since the start: a leader's, its own when it
+                               led, or what a peer that says no LEAD gave to a node that had nothing */
     struct follower_link *leader_link; /* NULL: none stands */
     uint64_t gave_way;      /* 0, or the history that it led: the leader that it gave way to has not brought its
                                state yet */

@@ -20,6 +20,7 @@ struct membership *membership_create(const struct member *self, uint64_t seed) {
     member->self = true;
     member->alive = true;
     member->verified = self->leader;
+    member->tells_index = true;
     member->has_endpoints = self->api_port != 0 && self->redis_port != 0;
     members_insert(m, member);
     m->self = member;
@@ -91,16 +92,32 @@ void membership_start(struct membership *m, int64_t now_ms) {
     say_what_is_due(m, now_ms);
 }
 
-void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
+/* "at once on any change of the node's own facts" */
+static void announce_change(struct membership *m, int64_t now_ms) {
     m->now_ms = now_ms;
-    if (m->self->leader == leader) {
-        return;
-    }
-    m->self->leader = m->self->verified = leader;
     if (m->announce_due_ms != NEVER) {
         m->answer_due_ms = now_ms;
         say_what_is_due(m, now_ms);
     }
+}
+
+void membership_set_state(struct membership *m, bool has_state, int64_t now_ms) {
+    if (m->self->has_state == has_state) {
+        return;
+    }
+    m->self->has_state = has_state;
+    announce_change(m, now_ms);
+    if (has_state && membership_reserve(m, 1)) {
+        membership_join(m, m->self);
+    }
+}
+
+void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
+    if (m->self->leader == leader) {
+        return;
+    }
+    m->self->leader = m->self->verified = leader;
+    announce_change(m, now_ms);
     for (size_t i = 0; leader && i < m->count; i++) {
         const struct member *other = m->members[i];
         if (other->alive && other->leader && !other->self && other->group == m->self->group) {
@@ -175,7 +192,7 @@ static void hear_change(struct membership *m, struct member *member, const struc
         hear_move(m, member, announce, now_ms);
         /* Where clients reach it is not known before it says so: its old ports at a new host are somebody
          * else's. */
-        member->has_endpoints = false;
+        member->has_endpoints = member->has_state = member->tells_index = false;
         member->api_port = member->redis_port = 0;
     }
     members_take_facts(member, announce);
@@ -220,17 +237,27 @@ static void hear_announce(struct membership *m, const struct datagram *announce,
     }
 }
 
-static void hear_endpoints(struct membership *m, const struct datagram *endpoints) {
-    struct member *member = members_find(m, endpoints->node_id);
-    if (member == NULL || member->self ||
-        (member->has_endpoints && member->api_port == endpoints->api_port &&
-         member->redis_port == endpoints->redis_port)) {
-        return;
-    }
+void membership_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints) {
+    bool has_state = !endpoints->tells_position || endpoints->has_state;
+    bool changed = !member->has_endpoints || member->api_port != endpoints->api_port ||
+                   member->redis_port != endpoints->redis_port || member->has_state != has_state;
     member->has_endpoints = true;
     member->api_port = endpoints->api_port;
     member->redis_port = endpoints->redis_port;
-    membership_push(m, MEMBERSHIP_MEMBER_CHANGED, member);
+    member->has_state = has_state;
+    member->tells_index = endpoints->tells_position;
+    member->index = endpoints->index;
+    if (changed) {
+        membership_push(m, MEMBERSHIP_MEMBER_CHANGED, member);
+    }
+}
+
+static void hear_endpoints(struct membership *m, const struct datagram *endpoints, int64_t now_ms) {
+    struct member *member = members_find(m, endpoints->node_id);
+    if (member != NULL && !member->self) {
+        membership_take_endpoints(m, member, endpoints);
+        membership_weigh_state(m, member, now_ms);
+    }
 }
 
 static void hear_leave(struct membership *m, const struct datagram *leave) {
@@ -251,7 +278,7 @@ void membership_hear(struct membership *m, const struct datagram *datagram, int6
         hear_announce(m, datagram, now_ms);
         break;
     case DATAGRAM_ENDPOINTS:
-        hear_endpoints(m, datagram);
+        hear_endpoints(m, datagram, now_ms);
         break;
     case DATAGRAM_WHO:
         answer_soon(m, now_ms);

@@ -2,17 +2,22 @@
  * no clock.
  *
  * Nodes are alive, dead (not heard for 30 s: specification, "Failure detection") or gone (LEAVE). Nodes alive
- * or dead are for routing; groups are for the ring: a group joins the ring when a node of it, leader or
- * follower, is heard and has answered WHO on its TCP port with the same facts (action VERIFY, event
- * membership_verified), and never leaves it by a time-out.
+ * or dead are for routing; groups are for the ring: a group joins the ring when a node of it is heard and has
+ * answered WHO on its TCP port with the same facts (action VERIFY, event membership_verified), and never leaves
+ * it by a time-out. Such a node is its leader, or a follower that has had its group's state, as its answer
+ * says.
  *
  * A follower counts because the ring is in memory only: who starts while the leader of a group is down learns
- * of the group from its followers, or would take its slots over and serve them. Whether the group has ever had
- * a leader cannot be told from outside, and a slot that nobody serves for a while is the smaller evil. So each
+ * of the group from its followers, or would take its slots over and serve them. One that never had its group's
+ * state does not: that it is there is all that is known of its group, which may be a slip of the pen. So each
  * node that hears the same nodes has the same ring, whenever it was started. Leaders are asked at once; a
  * follower of a group that is not in the ring 300 ms after it was heard, within which its leader, should it
  * live, answers the same WHO: well before a leader that starts has listened for its 1 s and serves. For the
- * same reason self's own group joins with the first other one, whatever self is.
+ * same reason the own group of a leader joins with the first other one, and that of a follower when it gets its
+ * group's state.
+ *
+ * A group that was in the ring and has never been seen to serve can be taken out when no node of it lives:
+ * membership_forget_group.
  *
  *            ANNOUNCE                 30 s unheard               24 h unheard
  *   (new) --------------> ALIVE ------------------------> DEAD ---------------> (forgotten)
@@ -72,12 +77,16 @@ struct member {
     bool leader;
     bool self;
     bool alive;
-    bool has_endpoints;  /* it is no spec-only peer, and clients can be redirected to it */
-    bool answered;       /* WHO, with these facts */
-    bool verified;       /* it answered, and it is a leader */
-    bool verifying;      /* asked, no answer yet */
+    bool has_endpoints; /* it is no spec-only peer, and clients can be redirected to it */
+    bool has_state;   /* it can answer reads: it leads and serves, or it has had its group's state; true for one
+                         that has endpoints and does not say */
+    bool tells_index; /* index is known */
+    bool answered;    /* WHO, with these facts */
+    bool verified;    /* it answered, and it is a leader */
+    bool verifying;   /* asked, no answer yet */
     bool stale_question; /* its facts have changed since it was asked */
     bool waits;          /* to be asked, as soon as it is time and fewer are being asked */
+    uint64_t index;      /* of the newest line of its group's history that it has, as it said last */
     int64_t first_heard_ms, last_heard_ms, verify_after_ms;
     int64_t verified_ms;                    /* since when it is a verified leader that lives */
     char former_host[LIMIT_HOST_BYTES + 1]; /* and former_port: where it was before moved_ms; port 0: nowhere */
@@ -96,6 +105,7 @@ enum membership_action_type {
     MEMBERSHIP_MEMBER_DEAD,
     MEMBERSHIP_MEMBER_GONE,  /* LEAVE, or replaced, or forgotten; the member in the action is the last of it */
     MEMBERSHIP_GROUP_JOINED, /* member.group did, the ring has to be built anew: membership_groups */
+    MEMBERSHIP_GROUP_FORGOTTEN,      /* likewise */
     MEMBERSHIP_GROUP_WITHOUT_LEADER, /* after GROUP_JOINED: on the word of member, which is a follower */
     MEMBERSHIP_OTHER_LEADER, /* member announces itself (each time) as the leader of the group that self leads
                               */
@@ -123,9 +133,11 @@ void membership_destroy(struct membership **membership);
  * time. */
 void membership_start(struct membership *membership, int64_t now_ms); /* SEND_FACTS and SEND_WHO at once */
 void membership_hear(struct membership *membership, const struct datagram *datagram, int64_t now_ms);
-/* The ANNOUNCE with which the member that was asked has answered. Its facts are compared with those heard by
- * broadcast. An answer with another node id than the member's is membership_verify_failed. */
-void membership_verified(struct membership *membership, const struct datagram *announce, int64_t now_ms);
+/* The ANNOUNCE, and the ENDPOINTS (NULL: none), with which the member that was asked has answered. Its facts
+ * are compared with those heard by broadcast. An answer with another node id than the member's is
+ * membership_verify_failed. */
+void membership_verified(struct membership *membership, const struct datagram *announce,
+                         const struct datagram *endpoints, int64_t now_ms);
 void membership_verify_failed(struct membership *membership, const char *node_id, int64_t now_ms);
 /* What a node of self's id, asked at another host or port, has answered; with its uptime, -1 if it told none.
  */
@@ -133,14 +145,28 @@ void membership_twin_answered(struct membership *membership, const struct datagr
 void membership_tick(struct membership *membership, int64_t now_ms); /* call every 50 ms or so */
 void membership_set_leader(struct membership *membership, bool leader,
                            int64_t now_ms); /* self's role: announced at once */
+/* Whether self can answer reads (see has_state): announced at once. */
+void membership_set_state(struct membership *membership, bool has_state, int64_t now_ms);
 /* The group of self has a leader that is known to be one (self started to serve, or a leader link stands). */
 void membership_join_group(struct membership *membership, uint16_t group);
+
+enum membership_forget {
+    MEMBERSHIP_FORGOTTEN, /* out of the ring, until a node of it is heard again; its dead nodes are gone */
+    MEMBERSHIP_NO_SUCH_GROUP,
+    MEMBERSHIP_OWN_GROUP,
+    MEMBERSHIP_GROUP_LIVES,  /* a node of it is alive */
+    MEMBERSHIP_GROUP_SERVED, /* it may hold data: nodes of it have been seen that had the group's state */
+    MEMBERSHIP_FORGET_NO_MEMORY,
+};
+/* An operator's word: only he knows that a group was never meant to be. */
+enum membership_forget membership_forget_group(struct membership *membership, uint16_t group);
 
 bool membership_next(struct membership *membership, struct membership_action *out);
 
 int64_t membership_uptime_ms(const struct membership *membership,
                              int64_t now_ms); /* of self, since the start */
-/* The facts of a member as its ANNOUNCE, ENDPOINTS and LEAVE datagrams carry them; the caller sets the verb. */
+/* The facts of a member as its ANNOUNCE, ENDPOINTS and LEAVE datagrams carry them; the caller sets the verb.
+ * Self's index is the driver's to know: it sets that, too. */
 void membership_describe(const struct member *member, struct datagram *out);
 
 /* Views; pointers die with the next event. */

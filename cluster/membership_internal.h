@@ -33,6 +33,7 @@ struct membership {
     int64_t now_ms;    /* of the last event */
     size_t n_groups;
     uint16_t groups[LIMIT_GROUP + 1]; /* in the ring, ascending */
+    bool served[LIMIT_GROUP + 1];     /* by group: a node of it that can answer reads has proved itself */
 };
 
 /* membership_table.c */
@@ -49,7 +50,14 @@ void members_let_go(struct membership *m, struct member *member);       /* there
 /* A node that is not known by its id. NULL: no room for it. */
 struct member *members_admit(struct membership *m, const struct datagram *announce, int64_t now_ms);
 
+/* membership.c */
+/* What a node says of itself besides its ANNOUNCE; there is room in the queue. */
+void membership_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints);
+
 /* membership_ring.c */
+void membership_join(struct membership *m, const struct member *member); /* there is room in the queue */
+/* What it says of its state is new: it may be asked about it, and its group may have served. */
+void membership_weigh_state(struct membership *m, struct member *member, int64_t now_ms);
 /* Its facts are new: it is asked about them as soon as a leader may be, or a follower. */
 void membership_doubt(struct membership *m, struct member *member, int64_t now_ms);
 /* It is asked, if it is in question, one question at a time. There is room in the queue. */

@@ -1,7 +1,7 @@
 /* The groups in the ring, and the questions by which a group gets there. */
 #include "cluster/membership_internal.h"
 
-enum { QUEUE_ROOM_FOR_VERIFIED = 3 }; /* GROUP_JOINED twice, GROUP_WITHOUT_LEADER */
+enum { QUEUE_ROOM_FOR_VERIFIED = 4 }; /* MEMBER_CHANGED, GROUP_JOINED twice, GROUP_WITHOUT_LEADER */
 
 /* ---- the groups in the ring ---- */
 
@@ -24,8 +24,7 @@ static bool is_in_ring(const struct membership *m, uint16_t group) {
     return i < m->n_groups && m->groups[i] == group;
 }
 
-/* There is room in the queue. */
-static void join(struct membership *m, const struct member *member) {
+void membership_join(struct membership *m, const struct member *member) {
     if (is_in_ring(m, member->group)) {
         return;
     }
@@ -46,10 +45,14 @@ static void wait_until(struct membership *m, struct member *member, int64_t time
     }
 }
 
-/* A leader that has not yet answered, and a follower that is news of a group. */
+/* A leader that has not yet answered, and a follower that is news of a group: not of the one that self brings
+ * into the ring. */
 static bool is_in_question(const struct membership *m, const struct member *member) {
-    return member->leader ? !member->verified
-                          : member->group != m->self->group && !is_in_ring(m, member->group);
+    if (member->leader) {
+        return !member->verified;
+    }
+    bool is_of_own_group = member->group == m->self->group && m->self->leader;
+    return member->has_state && !is_of_own_group && !is_in_ring(m, member->group);
 }
 
 /* It is asked, if it is in question, one question at a time. There is room in the queue. */
@@ -123,7 +126,17 @@ void membership_verify_failed(struct membership *m, const char *node_id, int64_t
     }
 }
 
-void membership_verified(struct membership *m, const struct datagram *announce, int64_t now_ms) {
+void membership_weigh_state(struct membership *m, struct member *member, int64_t now_ms) {
+    if (member->answered && member->has_state) {
+        m->served[member->group] = true;
+    }
+    if (!member->verifying && !member->waits && is_in_question(m, member)) {
+        wait_until(m, member, now_ms > member->verify_after_ms ? now_ms : member->verify_after_ms);
+    }
+}
+
+void membership_verified(struct membership *m, const struct datagram *announce,
+                         const struct datagram *endpoints, int64_t now_ms) {
     question_over(m, now_ms);
     struct member *member = members_find(m, announce->node_id);
     if (member == NULL || member->self || !membership_reserve(m, QUEUE_ROOM_FOR_VERIFIED)) {
@@ -139,10 +152,20 @@ void membership_verified(struct membership *m, const struct datagram *announce, 
         member->verified = true;
         member->verified_ms = now_ms;
     }
+    if (endpoints != NULL) {
+        membership_take_endpoints(m, member, endpoints);
+    }
+    /* A leader that says nothing of its state may have served for long. */
+    m->served[member->group] |= member->has_state || (member->leader && endpoints == NULL);
     bool is_news = !is_in_ring(m, member->group);
-    join(m, m->self);
-    join(m, member);
-    if (is_news && !member->leader && member->group != m->self->group) {
+    if (!member->leader && !member->has_state) {
+        return;
+    }
+    if (m->self->leader) {
+        membership_join(m, m->self);
+    }
+    membership_join(m, member);
+    if (is_news && !member->leader) {
         membership_push(m, MEMBERSHIP_GROUP_WITHOUT_LEADER, member);
     }
 }
@@ -151,8 +174,51 @@ void membership_join_group(struct membership *m, uint16_t group) {
     const struct member *leader = membership_leader(m, group);
     struct member unknown = {.group = group};
     if (membership_reserve(m, 1)) {
-        join(m, leader != NULL ? leader : &unknown);
+        membership_join(m, leader != NULL ? leader : &unknown);
     }
+}
+
+/* ---- groups that are taken out ---- */
+
+static bool is_dead_in(const struct member *member, uint16_t group) {
+    return member->group == group && !member->alive;
+}
+
+static bool lives(const struct membership *m, uint16_t group) {
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->members[i]->group == group && m->members[i]->alive) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum membership_forget membership_forget_group(struct membership *m, uint16_t group) {
+    if (group == m->self->group) {
+        return MEMBERSHIP_OWN_GROUP;
+    }
+    if (!is_in_ring(m, group)) {
+        return MEMBERSHIP_NO_SUCH_GROUP;
+    }
+    if (lives(m, group)) {
+        return MEMBERSHIP_GROUP_LIVES;
+    }
+    if (m->served[group]) {
+        return MEMBERSHIP_GROUP_SERVED;
+    }
+    if (!membership_reserve(m, m->count + 1)) {
+        return MEMBERSHIP_FORGET_NO_MEMORY;
+    }
+    for (size_t i = m->count; i > 0; i--) {
+        if (is_dead_in(m->members[i - 1], group)) {
+            members_let_go(m, m->members[i - 1]);
+        }
+    }
+    size_t i = place_of(m, group);
+    m->n_groups--;
+    memmove(m->groups + i, m->groups + i + 1, (m->n_groups - i) * sizeof m->groups[0]);
+    membership_push(m, MEMBERSHIP_GROUP_FORGOTTEN, &(struct member){.group = group});
+    return MEMBERSHIP_FORGOTTEN;
 }
 
 /* ---- who leads ---- */

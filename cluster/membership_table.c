@@ -13,6 +13,9 @@ bool membership_reserve(struct membership *m, size_t n) {
         return true;
     }
     size_t capacity = queue->capacity == 0 ? QUEUE_FIRST_CAPACITY : queue->capacity * 2;
+    while (capacity - queue->count < n) {
+        capacity *= 2;
+    }
     struct membership_action *slots = malloc(capacity * sizeof *slots);
     if (slots == NULL) {
         return false;
@@ -195,4 +198,7 @@ void membership_describe(const struct member *member, struct datagram *out) {
     out->leader = member->leader;
     out->api_port = member->api_port;
     out->redis_port = member->redis_port;
+    out->tells_position = member->tells_index;
+    out->has_state = member->has_state;
+    out->index = member->index;
 }

@@ -6,6 +6,7 @@ void routing_init(struct routing *routing, const struct membership *membership) 
     *routing = (struct routing){
         .membership = membership,
         .self_group = membership_self(membership)->group,
+        .self_has_state = membership_self(membership)->has_state,
         .ring_empty = true,
     };
 }
@@ -31,13 +32,15 @@ void routing_set_self_leader(struct routing *routing, bool takes_writes) {
     routing->self_leader = takes_writes;
 }
 
+void routing_set_self_state(struct routing *routing, bool has_state) { routing->self_has_state = has_state; }
+
 /* A follower that clients can read from: the one heard last, which is the likeliest to be there. */
 static const struct member *find_follower(const struct membership *membership, uint16_t group) {
     const struct member *best = NULL;
     for (size_t i = 0; i < membership_count(membership); i++) {
         const struct member *member = membership_at(membership, i);
-        if (member->alive && !member->leader && member->has_endpoints && member->group == group &&
-            (best == NULL || member->last_heard_ms > best->last_heard_ms)) {
+        if (member->alive && !member->leader && member->has_endpoints && member->has_state && !member->self &&
+            member->group == group && (best == NULL || member->last_heard_ms > best->last_heard_ms)) {
             best = member;
         }
     }
@@ -58,12 +61,46 @@ struct routing_answer routing_decide_slow(const struct routing *routing, struct 
     struct routing_answer answer = {.verdict = ROUTING_LOCAL, .slot = slot_of_key(key)};
     /* Before there is a ring everything is asked of the node's own group, which "answers from what it has". */
     uint16_t owner = routing->ring_empty ? routing->self_group : routing->owners[answer.slot];
-    if (owner == routing->self_group && (routing->self_leader || !write)) {
+    bool is_own = owner == routing->self_group;
+    if (is_own && (write ? routing->self_leader : routing->self_has_state)) {
+        return answer;
+    }
+    if (is_own && !write) {
+        answer.verdict = ROUTING_LOADING;
         return answer;
     }
     answer.target = find_target(routing, owner, write);
-    answer.verdict = answer.target != NULL ? ROUTING_MOVED : ROUTING_DOWN;
+    bool starts_to_lead = is_own && membership_self(routing->membership)->leader && !routing->self_has_state;
+    answer.verdict = answer.target != NULL ? ROUTING_MOVED : starts_to_lead ? ROUTING_LOADING : ROUTING_DOWN;
     return answer;
+}
+
+enum routing_service routing_service(const struct routing *routing, uint16_t group) {
+    bool is_own = group == routing->self_group;
+    const struct member *leader = membership_leader(routing->membership, group);
+    if (leader != NULL && (leader->self || leader->has_endpoints) && leader->has_state) {
+        return ROUTING_SERVED;
+    }
+    return (is_own && routing->self_has_state) || find_follower(routing->membership, group) != NULL
+               ? ROUTING_READ_ONLY
+               : ROUTING_UNSERVED;
+}
+
+struct routing_gaps routing_gaps(const struct routing *routing) {
+    struct routing_gaps gaps = {0};
+    const uint16_t *groups;
+    size_t n = membership_groups(routing->membership, &groups);
+    for (size_t i = 0; i < n; i++) {
+        enum routing_service service = routing_service(routing, groups[i]);
+        size_t slots = service == ROUTING_SERVED ? 0 : routing_owned_slots(routing, groups[i]);
+        gaps.read_only += service == ROUTING_READ_ONLY ? slots : 0;
+        gaps.unserved += service == ROUTING_UNSERVED ? slots : 0;
+        if (service > gaps.worst) {
+            gaps.worst = service;
+            gaps.group = groups[i];
+        }
+    }
+    return gaps;
 }
 
 void routing_ranges(const struct routing *routing, routing_visit *visit, void *context) {

@@ -11,9 +11,10 @@
 #include "cluster/slot.h"
 
 enum routing_verdict {
-    ROUTING_LOCAL, /* answer it here */
-    ROUTING_MOVED, /* answer with MOVED / 307 to target */
-    ROUTING_DOWN,  /* no live leader (with endpoints) to name: CLUSTERDOWN / 503 */
+    ROUTING_LOCAL,   /* answer it here */
+    ROUTING_MOVED,   /* answer with MOVED / 307 to target */
+    ROUTING_DOWN,    /* no live leader (with endpoints) to name: CLUSTERDOWN / 503 */
+    ROUTING_LOADING, /* it is for this node, which has not got its group's state yet: LOADING / 503 */
 };
 
 struct routing_answer {
@@ -27,10 +28,11 @@ struct routing_answer {
 struct routing {
     const struct membership *membership;
     uint16_t self_group;
-    bool self_leader; /* takes writes */
-    bool ring_empty;  /* no group has joined: reads are answered from what is here */
-    bool owns_all;    /* the ring is self's group alone */
-    uint32_t epoch;   /* counts rebuilds of the owner table */
+    bool self_leader;    /* takes writes */
+    bool self_has_state; /* takes reads */
+    bool ring_empty;     /* no group has joined: reads are answered from what is here */
+    bool owns_all;       /* the ring is self's group alone */
+    uint32_t epoch;      /* counts rebuilds of the owner table */
     uint16_t owners[SLOT_COUNT];
 };
 
@@ -38,13 +40,14 @@ void routing_init(struct routing *routing, const struct membership *membership);
 /* The groups of membership have changed: fills the owner table anew. False: out of memory (nothing changed). */
 bool routing_rebuild(struct routing *routing);
 void routing_set_self_leader(struct routing *routing, bool takes_writes);
+void routing_set_self_state(struct routing *routing, bool has_state);
 
 struct routing_answer routing_decide_slow(const struct routing *routing, struct slice key, bool write);
 
 /* The verdict for one key. */
 static inline struct routing_answer routing_decide(const struct routing *routing, struct slice key,
                                                    bool write) {
-    if (routing->owns_all && (routing->self_leader || !write)) {
+    if (routing->owns_all && (write ? routing->self_leader : routing->self_has_state)) {
         return (struct routing_answer){.verdict = ROUTING_LOCAL};
     }
     return routing_decide_slow(routing, key, write);
@@ -55,5 +58,21 @@ static inline struct routing_answer routing_decide(const struct routing *routing
 typedef void routing_visit(void *context, uint16_t first, uint16_t last, uint16_t group);
 void routing_ranges(const struct routing *routing, routing_visit *visit, void *context);
 size_t routing_owned_slots(const struct routing *routing, uint16_t group);
+
+/* Whether anybody serves what a group owns, as far as this node knows. */
+enum routing_service {
+    ROUTING_SERVED,
+    ROUTING_READ_ONLY, /* it has no live leader: its followers answer reads */
+    ROUTING_UNSERVED,
+};
+enum routing_service routing_service(const struct routing *routing, uint16_t group);
+
+/* How many slots are not fully served. */
+struct routing_gaps {
+    size_t read_only, unserved;
+    enum routing_service worst;
+    uint16_t group; /* that is served worst, of several the first */
+};
+struct routing_gaps routing_gaps(const struct routing *routing);
 
 #endif

@@ -37,6 +37,8 @@ struct command_context {
     const struct clients *clients; /* server/clients/clients.h; NULL until RESP is served */
     /* The node stops, as at SIGTERM. */
     void (*stop)(void *node);
+    /* A group is taken out of this node's ring: see membership_forget_group. */
+    enum membership_forget (*forget_group)(void *node, uint16_t group);
     void *node;
 };
 

@@ -54,6 +54,7 @@ void metrics_read(const struct command_context *context, struct metrics *out) {
     replication_status(context->replication, &out->replication);
     allocator_read(&out->heap);
     getrusage(RUSAGE_SELF, &out->usage);
+    out->gaps = routing_gaps(context->routing);
     getrusage(RUSAGE_THREAD, &out->thread_usage);
 }
 

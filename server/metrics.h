@@ -79,6 +79,7 @@ struct metrics {
     struct keyspace_deadlines deadlines;
     struct allocator_stats heap;
     struct loop_stalls stalls;
+    struct routing_gaps gaps;
     struct rusage usage, thread_usage;
     size_t used_bytes, backlog_bytes;
     int64_t uptime_ms, exceeded_ms;

@@ -82,7 +82,11 @@ static void rebuild_ring(struct node *node) {
     }
     log_write(&node->log, LOG_INFO, "ring", "groups=%zu epoch=%u own_slots=%zu", n, node->routing.epoch,
               routing_owned_slots(&node->routing, node->settings.group));
-    if (n > 1 && keyspace_count(node->keyspace) > 0) {
+}
+
+static void warn_of_keys_out_of_reach(struct node *node) {
+    const uint16_t *groups;
+    if (membership_groups(node->membership, &groups) > 1 && keyspace_count(node->keyspace) > 0) {
         log_write(&node->log, LOG_WARN, "keys-out-of-reach",
                   "text=\"a group joined after keys were stored: keys whose slots it owns now are not moved to "
                   "it and cannot "
@@ -139,6 +143,12 @@ static void on_membership_action(void *context, const struct membership_action *
     if (action->type == MEMBERSHIP_GROUP_JOINED) { /* which of its nodes made it join may not be known */
         log_write(&node->log, LOG_INFO, "group-joined", "group=%u", member->group);
         rebuild_ring(node);
+        warn_of_keys_out_of_reach(node);
+        return;
+    }
+    if (action->type == MEMBERSHIP_GROUP_FORGOTTEN) {
+        log_write(&node->log, LOG_WARN, "group-forgotten", "group=%u", member->group);
+        rebuild_ring(node);
         return;
     }
     log_write(&node->log, events[action->type].level, events[action->type].name,
@@ -178,6 +188,25 @@ static void on_role(void *context, enum replication_role role) {
         membership_join_group(node->membership, node->settings.group);
     }
     discovery_run_actions(node->discovery);
+}
+
+static void on_state(void *context, bool has_state) {
+    struct node *node = context;
+    routing_set_self_state(&node->routing, has_state);
+    membership_set_state(node->membership, has_state, loop_monotonic_ms(node->loop));
+    discovery_run_actions(node->discovery);
+}
+
+static uint64_t index_of(void *context) {
+    const struct node *node = context;
+    return replication_index(node->replication);
+}
+
+static enum membership_forget forget_group(void *context, uint16_t group) {
+    struct node *node = context;
+    enum membership_forget answer = membership_forget_group(node->membership, group);
+    discovery_run_actions(node->discovery);
+    return answer;
 }
 
 static void on_message(void *context, struct slice channel, struct slice text) {
@@ -295,6 +324,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .max_accepted = node->max_accepted_peers,
         .context = node,
         .on_role = on_role,
+        .on_state = on_state,
         .on_leader = on_leader,
         .on_message = on_message,
         .on_fatal = on_fatal,
@@ -307,6 +337,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .port = node->settings.discovery_port,
         .context = node,
         .on_action = on_membership_action,
+        .index = index_of,
     };
     node->replication = replication_create(&replication, reason);
     node->discovery = node->replication == NULL ? NULL : discovery_create(&discovery, reason);
@@ -354,6 +385,7 @@ static bool create_servers(struct node *node, const char **reason) {
         .settings = &node->settings,
         .telemetry = node->telemetry,
         .stop = on_stop_asked,
+        .forget_group = forget_group,
         .node = node,
     };
     node->stats.started_ms = loop_now_ms(node->loop);

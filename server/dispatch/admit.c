@@ -28,17 +28,23 @@ static enum err route(const struct command_context *context, const struct demand
     }
     *answer = routing_decide(context->routing, demand->keys[0], demand->leader);
     assert(answer->verdict != ROUTING_MOVED || answer->target != NULL);
-    return answer->verdict == ROUTING_LOCAL   ? ERR_NONE
-           : answer->verdict == ROUTING_MOVED ? ERR_MOVED
-                                              : ERR_CLUSTERDOWN;
+    static const enum err errors[] = {
+        [ROUTING_LOCAL] = ERR_NONE,
+        [ROUTING_MOVED] = ERR_MOVED,
+        [ROUTING_DOWN] = ERR_CLUSTERDOWN,
+        [ROUTING_LOADING] = ERR_LOADING,
+    };
+    return errors[answer->verdict];
 }
 
 enum err admit(const struct command_context *context, const struct demand *demand,
                struct routing_answer *answer) {
-    enum err err = demand->data ? replication_ready(context->replication) : ERR_NONE;
-    if (err == ERR_NONE && demand->keys != NULL) {
+    enum err err = ERR_NONE;
+    if (demand->keys != NULL) {
         err = route(context, demand, answer);
-    } else if (err == ERR_NONE && demand->leader && !context->routing->self_leader) {
+    } else if (demand->data && replication_ready(context->replication) != ERR_NONE) {
+        err = ERR_LOADING;
+    } else if (demand->leader && !context->routing->self_leader) {
         err = ERR_READONLY;
     }
     if (err == ERR_NONE && demand->at_once && keyspace_paused(context->keyspace)) {

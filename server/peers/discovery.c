@@ -50,23 +50,26 @@ static void send_facts(struct discovery *discovery) {
     membership_describe(membership_self(discovery->config.membership), &datagram);
     send_datagram(discovery, &datagram);
     datagram.verb = DATAGRAM_ENDPOINTS;
+    datagram.index = discovery->config.index(discovery->config.context);
     send_datagram(discovery, &datagram);
 }
 
 /* --- Actions --- */
 
-static void on_probed(void *context, const char *node_id, const struct datagram *announce) {
+static void on_probed(void *context, const char *node_id, const struct datagram *announce,
+                      const struct datagram *endpoints) {
     struct discovery *discovery = context;
     if (announce != NULL && strcmp(announce->node_id, node_id) == 0) {
-        membership_verified(discovery->config.membership, announce, now_of(discovery));
+        membership_verified(discovery->config.membership, announce, endpoints, now_of(discovery));
     } else {
         membership_verify_failed(discovery->config.membership, node_id, now_of(discovery));
     }
     discovery_run_actions(discovery);
 }
 
-static void on_twin_probed(void *context, const char *node_id, const struct datagram *announce) {
-    (void)node_id;
+static void on_twin_probed(void *context, const char *node_id, const struct datagram *announce,
+                           const struct datagram *endpoints) {
+    (void)node_id, (void)endpoints;
     struct discovery *discovery = context;
     if (announce != NULL) {
         membership_twin_answered(discovery->config.membership, announce);
@@ -75,7 +78,8 @@ static void on_twin_probed(void *context, const char *node_id, const struct data
 }
 
 static void verify(struct discovery *discovery, const struct member *member) {
-    if (!probe_start(discovery->config.net, discovery->config.log, member, false, on_probed, discovery)) {
+    if (!probe_start(discovery->config.net, discovery->config.log, member, PROBE_TO_ENDPOINTS, on_probed,
+                     discovery)) {
         membership_verify_failed(discovery->config.membership, member->id, now_of(discovery));
     }
 }
@@ -101,8 +105,8 @@ void discovery_run_actions(struct discovery *discovery) {
             verify(discovery, &action.member);
             break;
         case MEMBERSHIP_ASK_TWIN: /* who cannot be asked now is heard again */
-            probe_start(discovery->config.net, discovery->config.log, &action.member, true, on_twin_probed,
-                        discovery);
+            probe_start(discovery->config.net, discovery->config.log, &action.member, PROBE_TO_UPTIME,
+                        on_twin_probed, discovery);
             break;
         default:
             discovery->config.on_action(discovery->config.context, &action);

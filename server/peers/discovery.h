@@ -25,6 +25,8 @@ struct discovery_config {
     void *context;
     /* Every action of membership but the ones that discovery carries out itself (SEND_*, VERIFY, ASK_TWIN). */
     void (*on_action)(void *context, const struct membership_action *action);
+    /* The index of the newest line that this node has: said in ENDPOINTS. */
+    uint64_t (*index)(void *context);
 };
 
 /* Binds. NULL: *reason is one line. */

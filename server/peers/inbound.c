@@ -23,6 +23,7 @@ static void send_facts(struct inbound *inbound) {
     struct buf *out = conn_out(inbound->conn);
     char text[LIMIT_DATAGRAM_BYTES];
     membership_describe(self, &datagram);
+    datagram.index = replication_index(inbound->replication);
     datagram.uptime_ms = membership_uptime_ms(inbound->replication->config.membership, now_of(inbound));
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         datagram.verb = verbs[i];
@@ -215,6 +216,7 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
     if (follows) {
         follower_link_keep(&inbound->link, &inbound->replication->follower);
     }
+    replication_state_moved(inbound->replication);
     if (!conn_closed(conn) && consumed < in.len) {
         take_part(inbound, slice_skip(in, consumed));
     }

@@ -19,7 +19,9 @@ static struct inbound *find(const struct replication *replication, const char *n
 }
 
 /* Each may close another, or itself. */
-static void on_answer(void *context, const char *node_id, const struct datagram *announce) {
+static void on_answer(void *context, const char *node_id, const struct datagram *announce,
+                      const struct datagram *endpoints) {
+    (void)endpoints;
     struct replication *replication = context;
     struct inbound *inbound;
     while ((inbound = find(replication, node_id, true)) != NULL) {
@@ -34,12 +36,12 @@ void proof_ask(struct replication *replication, const struct member *member) {
     if (waiting == NULL || !member->alive || member->self) {
         return;
     }
-    bool begun = under_way || probe_start(replication->config.net, replication->config.log, member, false,
-                                          on_answer, replication);
+    bool begun = under_way || probe_start(replication->config.net, replication->config.log, member,
+                                          PROBE_TO_ANNOUNCE, on_answer, replication);
     for (; waiting != NULL; waiting = find(replication, member->id, false)) {
         waiting->asked = true;
     }
     if (!begun) {
-        on_answer(replication, member->id, NULL);
+        on_answer(replication, member->id, NULL, NULL);
     }
 }

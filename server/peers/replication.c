@@ -52,6 +52,16 @@ void replication_set_role(struct replication *replication, enum replication_role
               (unsigned long long)history_index(replication->config.history),
               keyspace_count(replication->config.keyspace));
     replication->config.on_role(replication->config.context, role);
+    replication_state_moved(replication);
+}
+
+void replication_state_moved(struct replication *replication) {
+    bool has_state = replication_leads(replication) ? replication->role == REPLICATION_LEADER
+                                                    : replication->follower.has_state;
+    if (has_state != replication->has_state) {
+        replication->has_state = has_state;
+        replication->config.on_state(replication->config.context, has_state);
+    }
 }
 
 void replication_note_conflict(struct replication *replication, const char *format, ...) {
@@ -270,7 +280,11 @@ void replication_other_leader(struct replication *replication, const struct memb
 /* --- Status --- */
 
 enum err replication_ready(const struct replication *replication) {
-    return __builtin_expect(replication->role == REPLICATION_STARTING, 0) ? ERR_LOADING : ERR_NONE;
+    return __builtin_expect(!replication->has_state, 0) ? ERR_LOADING : ERR_NONE;
+}
+
+uint64_t replication_index(const struct replication *replication) {
+    return history_index(replication->config.history);
 }
 
 static int64_t lag_ms(const struct replication *replication, uint64_t acked_index) {
@@ -386,6 +400,7 @@ void replication_status(const struct replication *replication, struct replicatio
     const struct history *history = replication->config.history;
     *out = (struct replication_status){
         .role = replication->role,
+        .has_state = replication->has_state,
         .history_id = history_id(history),
         .index = history_index(history),
         .first_index = history_first_index(history),

@@ -49,9 +49,10 @@ struct replication_status {
     char leader_id[LIMIT_NODE_ID_BYTES + 1]; /* "": none. A leader names itself. */
     char leader_host[LIMIT_HOST_BYTES + 1];
     uint16_t leader_port, leader_redis_port, leader_api_port;
-    bool link_up;               /* a leader's link stands */
-    bool synced;                /* it has had a leader's state, or gone on with it, since it began to follow */
-    bool full_in_progress;      /* a state is being received */
+    bool link_up;          /* a leader's link stands */
+    bool has_state;        /* it can answer reads: it serves, or has had its group's state since the start */
+    bool synced;           /* it has had a leader's state, or gone on with it, since it began to follow */
+    bool full_in_progress; /* a state is being received */
     int64_t link_down_since_ms; /* monotonic; 0: up, or never was */
     int64_t last_line_age_ms;   /* -1: never */
     uint64_t leader_index;      /* the newest index the leader told */
@@ -71,7 +72,11 @@ uint64_t replication_acknowledgements(const struct replication *replication);
 /* Every follower is asked to say so as soon as it has been sent what there is: not only at the next 100 ms. */
 void replication_ask_followers(struct replication *replication);
 
-/* May this node answer clients? ERR_NONE, or ERR_LOADING while it is REPLICATION_STARTING. */
+/* Of the newest line written, or applied. */
+uint64_t replication_index(const struct replication *replication);
+
+/* May this node answer from its data? ERR_NONE; or ERR_LOADING while it is REPLICATION_STARTING, and for a
+ * follower that has never had its group's state. */
 enum err replication_ready(const struct replication *replication);
 
 /* --- For the composition root --- */
@@ -88,6 +93,8 @@ struct replication_config {
     void *context;
     /* The role is another than before. */
     void (*on_role)(void *context, enum replication_role role);
+    /* Whether this node may answer from its data is another than before. */
+    void (*on_state)(void *context, bool has_state);
     /* A leader's link stands: the group has a leader that is known to be one. */
     void (*on_leader)(void *context);
     /* A client of another node has published a message. */

@@ -62,6 +62,7 @@ struct replication {
     struct replication_config config;
     struct loop *loop;
     enum replication_role role;
+    bool has_state; /* as on_state has been told */
     bool stopping;
     struct leader leader; /* STARTING, LEADER */
     struct follower follower;
@@ -93,6 +94,8 @@ void replication_set_role(struct replication *replication, enum replication_role
 void replication_step_down(struct replication *replication, const char *node_id, const char *peer);
 void replication_note_conflict(struct replication *replication, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* It may have got its group's state. */
+void replication_state_moved(struct replication *replication);
 /* The leader's phase may have changed: role, and every link's next step. */
 void replication_leader_moved(struct replication *replication);
 /* Splits the input of a conn into lines, without their LF: calls line for each until it returns false, or until

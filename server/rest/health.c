@@ -8,7 +8,8 @@
  *   - empty: a follower that has not received its first state
  *
  * 200 is for the rest, and of these "degraded" for a follower whose leader is away: it serves what it has, and
- * says so.
+ * says so; and for a node that does its part while slots of another group are not served: no other node would
+ * answer better.
  */
 #include "protocol/json_text.h"
 #include "server/peers/replication.h"
@@ -16,15 +17,17 @@
 #include "server/settings.h"
 #include "server/store/keyspace.h"
 
+#include <stdio.h>
+
 struct health {
     int http_status;
     const char *status, *why; /* why NULL: nothing is wrong */
 };
 
+enum { WHY_MAX_BYTES = 160 };
+
 static struct health judge(const struct replication_status *status) {
     const char *conflict = status->conflict[0] != '\0' ? status->conflict : NULL;
-    bool has_state = status->full_in_progress ? status->full_syncs > 0
-                                              : status->history_id != 0 || status->lines_received > 0;
     switch (status->role) {
     case REPLICATION_STARTING:
         return (struct health){503, "starting", "it looks for the data of its group before it serves"};
@@ -39,7 +42,7 @@ static struct health judge(const struct replication_status *status) {
     case REPLICATION_FOLLOWER:
         break;
     }
-    if (!has_state) {
+    if (!status->has_state) {
         return (struct health){503, "empty", "it has not received the state of its group yet"};
     }
     if (!status->link_up) {
@@ -48,10 +51,28 @@ static struct health judge(const struct replication_status *status) {
     return (struct health){200, "ok", conflict};
 }
 
+/* A node with nothing wrong of its own tells of slots that others should serve. */
+static struct health judge_cluster(struct health health, const struct routing_gaps *gaps,
+                                   char why[WHY_MAX_BYTES]) {
+    if (health.http_status != 200 || health.why != NULL || gaps->worst == ROUTING_SERVED) {
+        return health;
+    }
+    if (gaps->worst == ROUTING_UNSERVED) {
+        snprintf(why, WHY_MAX_BYTES, "nobody serves %zu slots: no node of group %u is there that has its data",
+                 gaps->unserved, gaps->group);
+    } else {
+        snprintf(why, WHY_MAX_BYTES, "%zu slots take no writes: group %u has no leader", gaps->read_only,
+                 gaps->group);
+    }
+    return (struct health){200, "degraded", why};
+}
+
 void rest_health(struct exchange *exchange) {
     struct replication_status status;
     replication_status(exchange->context->replication, &status);
-    struct health health = judge(&status);
+    struct routing_gaps gaps = routing_gaps(exchange->context->routing);
+    char why[WHY_MAX_BYTES];
+    struct health health = judge_cluster(judge(&status), &gaps, why);
     const struct settings *settings = exchange->context->settings;
 
     struct buf *body = &exchange->server->body;
@@ -67,6 +88,10 @@ void rest_health(struct exchange *exchange) {
     buf_append_u64(body, status.index);
     buf_append_text(body, ",\"keys\":");
     buf_append_u64(body, keyspace_count(exchange->context->keyspace));
+    if (gaps.worst != ROUTING_SERVED) {
+        buf_printf(body, ",\"slots_without_leader\":%zu,\"slots_unserved\":%zu", gaps.read_only + gaps.unserved,
+                   gaps.unserved);
+    }
     if (health.why != NULL) {
         buf_append_text(body, ",\"why\":");
         json_text_write(body, slice_from_text(health.why));

@@ -66,8 +66,7 @@ void rest_problem_of_route(struct exchange *exchange, enum err err, const struct
         redirect(exchange, answer);
         return;
     }
-    rest_problem(exchange, err,
-                 err == ERR_LOADING ? "this node is starting: it looks for the data of its group" : NULL);
+    rest_problem(exchange, err, err == ERR_LOADING ? "this node has not got the data of its group yet" : NULL);
 }
 
 bool rest_read_query(struct exchange *exchange, struct http_param *params, size_t n) {

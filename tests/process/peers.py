@@ -111,6 +111,35 @@ class FakeNode:
                 continue  # nobody, or one who does not ask
 
 
+class FakeStarter:
+    """The leader of a group that starts, and never gets so far that it serves: it answers WHO."""
+
+    def __init__(self, cluster: Cluster, group: int):
+        self.port = free_port()
+        self._said = [f"ANNOUNCE|starter|{HOST}|{self.port}|{group}|true", "ENDPOINTS|starter|1|1|false|0"]
+        self._server = LineServer(self.port)
+        self._discovery = cluster.discovery()
+
+    def __enter__(self) -> "FakeStarter":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+        self._discovery.close()
+
+    def announce(self) -> None:
+        """Says who it is, and answers the node that asks."""
+        for datagram in self._said:
+            self._discovery.send(datagram)
+        with self._server.accept(10) as link:
+            assert link.read_line() == b"WHO"
+            for line in self._said:
+                link.send_line(line)
+
+    def leave(self) -> None:
+        self._discovery.send("LEAVE|starter")
+
+
 def lead(
     node: Node, history: str, index: int = 0, node_id: str = "fakelead", group: int = 0, known: bool = True
 ) -> tuple[LineConnection, bytes]:

@@ -4,10 +4,11 @@
 import shutil
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from harness import SANITIZE, Cluster, ClusterTestCase, Node, RespClient, RespError, main, wait_until
-from peers import SLOTS, key_slot, keys_of_all_slots, pipeline_all, ring_owners, slot_map
+from peers import SLOTS, FakeStarter, key_slot, keys_of_all_slots, pipeline_all, ring_owners, slot_map
 
 PATIENCE_S = 90 if SANITIZE else 30
 KEYS = 20_000 if SANITIZE else 100_000
@@ -194,18 +195,84 @@ class Routing(ClusterTestCase):
         self.assertEqual(cluster.leader(1).get(key), "truth")
         wait_until(lambda: cluster.leader(0).http("GET", f"/get?key={key}").status == 307, what="served again")
 
-    def test_followers_that_start_before_any_leader_are_part_of_the_ring(self) -> None:
+    def test_followers_that_start_before_any_leader_wait_for_one(self) -> None:
         cluster = self.make_cluster(groups=2, followers=1)
-        for group in (1, 0):
-            cluster.followers(group)[0].start().wait_listening()
-        for node in cluster.followers(0) + cluster.followers(1):
-            wait_until(lambda: node.info()["groups_in_ring"] == "2", what=f"{node.name} has both groups")
+        followers = [cluster.followers(group)[0] for group in (1, 0)]
+        for node in followers:
+            node.start().wait_listening()
+        for node in followers:
+            wait_until(lambda: len(node.known_nodes()) == 2, what=f"{node.name} knows the other")
+            with self.assertRaises(RespError) as error:
+                node.execute("GET", "a")
+            self.assertRegex(str(error.exception), "^LOADING ")
+            self.assertEqual(node.info()["groups_in_ring"], "0", "neither has anything of its group")
         for group in (1, 0):
             cluster.leader(group).start().wait_healthy()
         wait_ring(cluster, 2)
         key = self.foreign_key("late")
         self.assertEqual(cluster.leader(0).http("POST", "/set", {"key": key, "value": "1"}).status, 307)
         self.assertEqual(cluster.leader(1).set(key, "1")["version"], 1)
+
+    def test_a_follower_started_in_a_wrong_group_takes_no_slots(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=1)
+        leader = cluster.leader()
+        keys = [f"key{i}" for i in range(1000)]
+        with leader.resp() as client:
+            pipeline_all(client, [("SET", key, "v") for key in keys])
+        stray = cluster.add_node(group=1).start().wait_listening()
+        wait_until(lambda: stray.port in leader.known_nodes(), what="the stray is known")
+        wait_until(lambda: stray.info()["groups_in_ring"] == "1", what="the stray knows the group that there is")
+        # Within that time it would have been asked, and have joined.
+        asked = time.monotonic() + 1
+        while time.monotonic() < asked:
+            with leader.resp() as client:
+                self.assertEqual(set(client.pipeline(("GET", key) for key in keys)), {b"v"})
+        for node in (leader, cluster.followers()[0], stray):
+            self.assertEqual(node.info()["groups_in_ring"], "1", node)
+        with self.assertRaises(RespError) as error:
+            stray.execute("GET", "key1")
+        self.assertEqual(str(error.exception), f"MOVED {key_slot('key1')} 127.0.0.1:{leader.redis}")
+        self.assertEqual(leader.http("GET", "/health").json()["status"], "ok")
+        stray.stop()
+        leader.set("key1", "w")
+
+    def test_a_group_that_never_served_is_told_of_and_can_be_forgotten(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        leader = cluster.leader()
+        leader.set("key1", "v")
+        owned = ring_owners([0, 1]).count(1)
+        with FakeStarter(cluster, group=1) as fake:
+            fake.announce()
+            wait_until(lambda: leader.info()["groups_in_ring"] == "2", what="its group is in the ring")
+            health = leader.http("GET", "/health")
+            self.assertEqual((health.status, health.json()["status"]), (200, "degraded"))
+            self.assertEqual(health.json()["slots_unserved"], owned)
+            self.assertIn(f"nobody serves {owned} slots: no node of group 1 ", health.json()["why"])
+            self.assertEqual(leader.info()["slots_unserved"], str(owned))
+            self.assert_refused(leader, 1, "ERR That group has live nodes: stop them first")
+            fake.leave()
+        wait_until(lambda: len(leader.known_nodes()) == 1, what="it is gone")
+        self.assert_refused(leader, 0, "ERR That is this node's own group")
+        self.assert_refused(leader, 2, "ERR No such group: it is not in the ring")
+        self.assert_refused(leader, 16384, "ERR A group is a number from 0 to 16383")
+        self.assertEqual(leader.execute("KVNODE", "GROUP", "FORGET", 1), "OK")
+        self.assertEqual(leader.info()["groups_in_ring"], "1")
+        self.assertEqual(leader.http("GET", "/health").json()["status"], "ok")
+        self.assertEqual(leader.set("key1", "w")["version"], 2)
+        self.assertIn("event=group-forgotten group=1", leader.log())
+
+    def test_a_group_that_served_is_not_forgotten(self) -> None:
+        cluster = self.two_groups()
+        cluster.leader(1).stop()
+        leader = cluster.leader(0)
+        wait_until(lambda: 1 not in leader.known_leaders(), what="it is gone")
+        self.assert_refused(leader, 1, "ERR That group has served: its keys would be lost when it comes back")
+        self.assertEqual(leader.info()["slots_unserved"], str(ring_owners([0, 1]).count(1)))
+
+    def assert_refused(self, node: Node, group: int, why: str) -> None:
+        with self.assertRaises(RespError) as error:
+            node.execute("KVNODE", "GROUP", "FORGET", group)
+        self.assertEqual(str(error.exception), why)
 
     def test_a_group_that_joins_late_is_warned_about(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)

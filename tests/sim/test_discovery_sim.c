@@ -110,9 +110,8 @@ static struct datagram announce_of(const struct member *member) {
 }
 
 static struct datagram endpoints_of(const struct member *member) {
-    struct datagram datagram = {.verb = DATAGRAM_ENDPOINTS, .api_port = member->api_port};
-    datagram.redis_port = member->redis_port;
-    memcpy(datagram.node_id, member->id, sizeof datagram.node_id);
+    struct datagram datagram = {.verb = DATAGRAM_ENDPOINTS};
+    membership_describe(member, &datagram);
     return datagram;
 }
 
@@ -160,6 +159,7 @@ static void obey(struct world *world, size_t i) {
             node->gone[other]++;
             break;
         case MEMBERSHIP_GROUP_JOINED:
+        case MEMBERSHIP_GROUP_FORGOTTEN:
             assert_true(routing_rebuild(&node->routing));
             break;
         case MEMBERSHIP_MEMBER_CHANGED:
@@ -196,8 +196,8 @@ static void call(struct world *world, const struct event *event) {
         const struct member *self = membership_self(node->membership);
         if (node->up && !node->cut_off && !caller->cut_off && self->port == called->port &&
             strcmp(self->id, called->id) == 0) {
-            struct datagram announce = announce_of(self);
-            membership_verified(caller->membership, &announce, world->now_ms);
+            struct datagram announce = announce_of(self), endpoints = endpoints_of(self);
+            membership_verified(caller->membership, &announce, &endpoints, world->now_ms);
             return;
         }
     }
@@ -213,6 +213,19 @@ static int64_t next_moment(const struct world *world, int64_t end_ms) {
         }
     }
     return next_ms;
+}
+
+/* A follower has its group's state as soon as a leader of it is there to give it. */
+static void get_state(struct world *world, size_t i) {
+    const struct member *self = membership_self(world->nodes[i].membership);
+    for (size_t other = 0; other < world->n; other++) {
+        const struct member *leader = membership_self(world->nodes[other].membership);
+        if (world->nodes[other].up && !world->nodes[other].cut_off && !world->nodes[i].cut_off &&
+            leader->leader && leader->group == self->group) {
+            membership_set_state(world->nodes[i].membership, true, world->now_ms);
+            routing_set_self_state(&world->nodes[i].routing, true);
+        }
+    }
 }
 
 static void run(struct world *world, int64_t ms) {
@@ -232,6 +245,7 @@ static void run(struct world *world, int64_t ms) {
             if (node->up && world->now_ms >= node->tick_ms) {
                 node->tick_ms = world->now_ms + TICK_MS;
                 membership_tick(node->membership, world->now_ms);
+                get_state(world, i);
                 obey(world, i);
             }
         }
@@ -577,6 +591,29 @@ static void a_node_restarted_while_a_leader_is_down_has_the_ring_of_all_the_othe
     for_each_seed(restart_without_a_leader);
 }
 
+/* A follower of a group that nobody leads is started by mistake, once before and once after the others. */
+static void type_the_wrong_group(uint64_t seed) {
+    struct world *world = begin(seed, 0);
+    size_t early = start(world, 7, false);
+    start_groups(world, 2, 1);
+    size_t late = start(world, 8, false);
+    run_until_all_see_all(world, 1000);
+    run(world, 1000 + (int64_t)random_below(world, 20000));
+    expect_one_ring(world, 2); /* of their own, too */
+    expect_one_owner_of_each_key(world);
+    kill_node(world, early);
+    leave(world, late);
+    run(world, MEMBERSHIP_DEAD_AFTER_MS + 1000);
+    expect_one_ring(world, 2);
+    expect_one_owner_of_each_key(world);
+    end(world);
+}
+
+static void a_follower_started_in_a_wrong_group_moves_no_slot(void **state) {
+    (void)state;
+    for_each_seed(type_the_wrong_group);
+}
+
 static void change_leader(uint64_t seed) {
     struct world *world = begin(seed, 0);
     start_groups(world, 2, 2);
@@ -634,6 +671,7 @@ int main(void) {
         cmocka_unit_test(a_node_that_leaves_is_gone_at_once),
         cmocka_unit_test(a_restart_under_a_new_id_takes_the_place_of_the_former_node),
         cmocka_unit_test(a_node_restarted_while_a_leader_is_down_has_the_ring_of_all_the_others),
+        cmocka_unit_test(a_follower_started_in_a_wrong_group_moves_no_slot),
         cmocka_unit_test(a_new_leader_is_known_and_proven_at_once),
         cmocka_unit_test(a_network_that_heals_brings_everybody_back),
     };

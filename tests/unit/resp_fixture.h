@@ -57,6 +57,7 @@ void replication_status(const struct replication *replication, struct replicatio
         .leader_host = "10.0.0.1",
         .leader_redis_port = 6379,
         .link_up = true,
+        .has_state = true,
         .last_line_age_ms = 1500,
         .follower_count = 1,
         .online_count = 1,
@@ -128,6 +129,11 @@ static inline void connect_client(void) {
     resp_server_accept(node.server, ends[1]);
 }
 
+static inline enum membership_forget forget_group(void *context, uint16_t group) {
+    assert_ptr_equal(context, &node);
+    return membership_forget_group(node.membership, group);
+}
+
 static inline void on_stop(void *context) {
     assert_ptr_equal(context, &node);
     node.stopped = true;
@@ -157,6 +163,7 @@ static inline int set_up(void **state) {
     routing_init(&node.routing, node.membership);
     assert_true(routing_rebuild(&node.routing));
     routing_set_self_leader(&node.routing, true);
+    routing_set_self_state(&node.routing, true);
     node.replication.role = REPLICATION_LEADER;
     settings_init(&node.settings);
     node.settings.redis_port = self.redis_port;
@@ -179,6 +186,7 @@ static inline int set_up(void **state) {
                                             .settings = &node.settings,
                                             .telemetry = node.telemetry,
                                             .stop = on_stop,
+                                            .forget_group = forget_group,
                                             .node = &node};
     node.server = resp_server_create(&node.context, &all_commands, &all_features);
     node.context.clients = resp_server_clients(node.server);

@@ -335,6 +335,8 @@ static void test_every_command_is_found_in_any_case(void **state) {
 static void test_a_node_that_starts(void **state) {
     (void)state;
     node.replication.role = REPLICATION_STARTING;
+    routing_set_self_leader(&node.routing, false);
+    routing_set_self_state(&node.routing, false);
     static const char *const data[] = {"GET a",  "SET a b",  "KEYS *",  "SCAN 0",
                                        "DBSIZE", "FLUSHALL", "DEL a b", "TTL a"};
     for (size_t i = 0; i < sizeof(data) / sizeof(data[0]); i++) {
@@ -350,7 +352,7 @@ static void hear(const char *text) {
     assert_int_equal(datagram_decode(slice_from_text(text), &datagram), DATAGRAM_OK);
     membership_hear(node.membership, &datagram, loop_now_ms(node.loop));
     if (datagram.verb == DATAGRAM_ANNOUNCE && datagram.leader) {
-        membership_verified(node.membership, &datagram, loop_now_ms(node.loop));
+        membership_verified(node.membership, &datagram, NULL, loop_now_ms(node.loop));
     }
     struct membership_action action;
     while (membership_next(node.membership, &action)) {
@@ -409,6 +411,22 @@ static void test_two_groups(void **state) {
     check(line, "-CLUSTERDOWN Hash slot not served\r\n");
     check_contains("CLUSTER INFO", "cluster_state:fail\r\n");
     check_contains("CLUSTER NODES", "other001 10.0.0.9:6390@8000 master,fail - 0 ");
+}
+
+static void test_a_group_is_forgotten(void **state) {
+    (void)state;
+    check("KVNODE GROUP FORGET 1", "-ERR No such group: it is not in the ring\r\n");
+    check("KVNODE GROUP FORGET 0", "-ERR That is this node's own group\r\n");
+    check("KVNODE GROUP FORGET 16384", "-ERR A group is a number from 0 to 16383\r\n");
+    check("KVNODE GROUP FORGET -1", "-ERR A group is a number from 0 to 16383\r\n");
+    check("KVNODE GROUP FORGET", "-ERR wrong number of arguments for 'kvnode|group' command\r\n");
+    check("KVNODE GROUP REMEMBER 1", "-ERR Unknown action on a group. Try KVNODE HELP.\r\n");
+    check("KVNODE MOVE", "-ERR unknown subcommand 'MOVE'. Try KVNODE HELP.\r\n");
+    check_contains("KVNODE HELP", "+GROUP FORGET <group>\r\n");
+    hear("ANNOUNCE|other001|10.0.0.9|8000|1|true");
+    check("KVNODE GROUP FORGET 1", "-ERR That group has live nodes: stop them first\r\n");
+    hear("LEAVE|other001"); /* it has answered WHO without a word of its state: it may have served */
+    check("kvnode group forget 1", "-ERR That group has served: its keys would be lost when it comes back\r\n");
 }
 
 static void test_a_follower(void **state) {
@@ -681,6 +699,7 @@ int main(void) {
         test(test_every_command_is_found_in_any_case),
         test(test_a_node_that_starts),
         test(test_two_groups),
+        test(test_a_group_is_forgotten),
         test(test_a_follower),
         test(test_connection),
         test(test_another_database),

@@ -37,7 +37,7 @@ static void hear_leader(struct scene *scene, const char *id, unsigned port, unsi
     hear(scene, text);
     struct datagram datagram;
     datagram_decode(slice_from_text(text), &datagram);
-    membership_verified(scene->membership, &datagram, NOW_MS);
+    membership_verified(scene->membership, &datagram, NULL, NOW_MS);
     drain(scene);
     assert_true(routing_rebuild(&scene->routing));
 }
@@ -52,6 +52,7 @@ static struct scene *create(bool leader, uint16_t group) {
     membership_start(scene.membership, NOW_MS);
     drain(&scene);
     routing_init(&scene.routing, scene.membership);
+    routing_set_self_state(&scene.routing, true);
     return &scene;
 }
 
@@ -118,7 +119,7 @@ static void an_empty_ring_is_asked_of_the_own_group(void **state) {
     hear(scene, "ANNOUNCE|l|10.0.0.2|8001|7|true");
     struct datagram announce;
     datagram_decode(SLICE("ANNOUNCE|l|10.0.0.2|8001|7|true"), &announce);
-    membership_verified(scene->membership, &announce, NOW_MS);
+    membership_verified(scene->membership, &announce, NULL, NOW_MS);
     drain(scene);                   /* but the ring is not built yet */
     assert_down(scene, key, WRITE); /* no endpoints */
     hear(scene, "ENDPOINTS|l|9001|6380");
@@ -210,6 +211,7 @@ static void a_group_without_a_leader_is_read_from_a_follower(void **state) {
 static void a_follower_without_a_leader_keeps_its_group_in_the_ring(void **state) {
     (void)state;
     struct scene *scene = create_follower();
+    membership_set_state(scene->membership, true, NOW_MS);
     hear_leader(scene, "l5", 8001, 5);
     hear(scene, "ENDPOINTS|l5|9001|6380");
     assert_false(scene->routing.owns_all);
@@ -231,7 +233,7 @@ static void a_group_known_by_its_follower_alone_keeps_its_slots(void **state) {
     assert_true(scene->routing.owns_all);
     struct datagram announce;
     datagram_decode(SLICE("ANNOUNCE|f5|10.0.0.3|8001|5|false"), &announce);
-    membership_verified(scene->membership, &announce, NOW_MS);
+    membership_verified(scene->membership, &announce, NULL, NOW_MS);
     drain(scene);
     assert_true(routing_rebuild(&scene->routing));
     assert_false(scene->routing.owns_all);
@@ -239,6 +241,85 @@ static void a_group_known_by_its_follower_alone_keeps_its_slots(void **state) {
     assert_moved(scene, theirs, READ, "f5");
     assert_down(scene, theirs, WRITE);
     assert_local(scene, key_of(scene, 0), WRITE);
+    end(scene);
+}
+
+static void a_follower_that_never_had_its_groups_state_has_no_slots_and_answers_no_reads(void **state) {
+    (void)state;
+    struct slice key = SLICE("user1");
+    struct scene *scene = create(false, 7);
+    routing_set_self_state(&scene->routing, false);
+    assert_int_equal(routing_decide(&scene->routing, key, READ).verdict, ROUTING_LOADING);
+    assert_down(scene, key, WRITE);
+    hear_leader(scene, "l5", 8001, 5); /* there is a cluster, to which its group does not belong */
+    hear(scene, "ENDPOINTS|l5|9001|6380");
+    assert_moved(scene, key, READ, "l5");
+    assert_moved(scene, key, WRITE, "l5");
+
+    hear_leader(scene, "l7", 8002, 7);
+    hear(scene, "ENDPOINTS|l7|9002|6381");
+    struct slice ours = key_of(scene, 7);
+    assert_int_equal(routing_decide(&scene->routing, ours, READ).verdict, ROUTING_LOADING);
+    assert_moved(scene, ours, WRITE, "l7"); /* for that it needs no data */
+    routing_set_self_state(&scene->routing, true);
+    assert_local(scene, ours, READ);
+    end(scene);
+}
+
+static void a_leader_that_starts_is_loading(void **state) {
+    (void)state;
+    struct scene *scene = create(true, 0);
+    routing_set_self_state(&scene->routing, false);
+    assert_int_equal(routing_decide(&scene->routing, SLICE("user1"), READ).verdict, ROUTING_LOADING);
+    assert_int_equal(routing_decide(&scene->routing, SLICE("user1"), WRITE).verdict, ROUTING_LOADING);
+    end(scene);
+}
+
+static void nobody_is_sent_to_a_follower_that_has_nothing(void **state) {
+    (void)state;
+    struct scene *scene = create_leader();
+    join_own_group(scene);
+    hear_leader(scene, "l5", 8001, 5);
+    struct slice theirs = key_of(scene, 5);
+    hear(scene, "LEAVE|l5");
+    hear(scene, "ANNOUNCE|f5|10.0.0.3|8001|5|false");
+    hear(scene, "ENDPOINTS|f5|9001|6380|false|0");
+    assert_down(scene, theirs, READ);
+    hear(scene, "ENDPOINTS|f5|9001|6380|true|7");
+    assert_moved(scene, theirs, READ, "f5");
+    end(scene);
+}
+
+static void it_is_known_which_slots_nobody_serves(void **state) {
+    (void)state;
+    struct scene *scene = create_leader();
+    join_own_group(scene);
+    membership_set_state(scene->membership, true, NOW_MS);
+    assert_int_equal(routing_gaps(&scene->routing).worst, ROUTING_SERVED);
+    hear_leader(scene, "l5", 8001, 5);
+    hear_leader(scene, "l6", 8002, 6);
+    hear(scene, "ENDPOINTS|l5|9001|6380|true|0");
+    hear(scene, "ENDPOINTS|l6|9002|6381|true|0");
+    assert_int_equal(routing_gaps(&scene->routing).worst, ROUTING_SERVED);
+
+    hear(scene, "ANNOUNCE|f5|10.0.0.3|8001|5|false");
+    hear(scene, "ENDPOINTS|f5|9001|6380|true|0");
+    hear(scene, "LEAVE|l5");
+    struct routing_gaps gaps = routing_gaps(&scene->routing);
+    assert_int_equal(gaps.worst, ROUTING_READ_ONLY);
+    assert_int_equal(gaps.group, 5);
+    assert_int_equal(gaps.read_only, routing_owned_slots(&scene->routing, 5));
+    assert_int_equal(gaps.unserved, 0);
+
+    hear(scene, "LEAVE|l6");
+    gaps = routing_gaps(&scene->routing);
+    assert_int_equal(gaps.worst, ROUTING_UNSERVED);
+    assert_int_equal(gaps.group, 6);
+    assert_int_equal(gaps.unserved, routing_owned_slots(&scene->routing, 6));
+    hear(scene, "ENDPOINTS|f5|9001|6380|false|0");
+    gaps = routing_gaps(&scene->routing);
+    assert_int_equal(gaps.unserved,
+                     routing_owned_slots(&scene->routing, 5) + routing_owned_slots(&scene->routing, 6));
     end(scene);
 }
 
@@ -312,6 +393,10 @@ int main(void) {
         cmocka_unit_test(a_group_without_a_leader_is_read_from_a_follower),
         cmocka_unit_test(a_follower_without_a_leader_keeps_its_group_in_the_ring),
         cmocka_unit_test(a_group_known_by_its_follower_alone_keeps_its_slots),
+        cmocka_unit_test(a_follower_that_never_had_its_groups_state_has_no_slots_and_answers_no_reads),
+        cmocka_unit_test(a_leader_that_starts_is_loading),
+        cmocka_unit_test(nobody_is_sent_to_a_follower_that_has_nothing),
+        cmocka_unit_test(it_is_known_which_slots_nobody_serves),
         cmocka_unit_test(keys_of_one_hash_tag_go_one_way),
         cmocka_unit_test(ranges_cover_every_slot_once),
     };

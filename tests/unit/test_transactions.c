@@ -217,7 +217,7 @@ static void hear(const char *text) {
     assert_int_equal(datagram_decode(slice_from_text(text), &datagram), DATAGRAM_OK);
     membership_hear(node.membership, &datagram, loop_now_ms(node.loop));
     if (datagram.verb == DATAGRAM_ANNOUNCE && datagram.leader) {
-        membership_verified(node.membership, &datagram, loop_now_ms(node.loop));
+        membership_verified(node.membership, &datagram, NULL, loop_now_ms(node.loop));
     }
     struct membership_action action;
     while (membership_next(node.membership, &action)) {

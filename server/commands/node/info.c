@@ -76,6 +76,7 @@ static void stall_text(const struct request *request, struct buf *out) {
 static void info_leader_link(const struct command_context *context, const struct replication_status *status,
                              struct buf *out) {
     int64_t now_ms = loop_monotonic_ms(context->loop);
+    bool is_connected = status->link_up && !status->full_in_progress && status->has_state;
     buf_printf(out,
                "master_host:%s\r\n"
                "master_port:%u\r\n"
@@ -84,10 +85,10 @@ static void info_leader_link(const struct command_context *context, const struct
                "master_sync_in_progress:%d\r\n"
                "slave_read_repl_offset:%llu\r\n"
                "slave_repl_offset:%llu\r\n",
-               status->leader_host, status->leader_redis_port, status->link_up ? "up" : "down",
+               status->leader_host, status->leader_redis_port, is_connected ? "up" : "down",
                status->last_line_age_ms < 0 ? -1LL : (long long)status->last_line_age_ms / 1000,
                status->full_in_progress, (unsigned long long)status->index, (unsigned long long)status->index);
-    if (!status->link_up) {
+    if (!is_connected) {
         int64_t since_ms = status->link_down_since_ms;
         buf_printf(out, "master_link_down_since_seconds:%lld\r\n",
                    since_ms == 0 ? -1LL : (long long)(now_ms - since_ms) / 1000);
