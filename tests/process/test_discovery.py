@@ -32,7 +32,7 @@ class Announcements(ClusterTestCase):
         cluster, ear = self.one_leader()
         node = cluster.leader()
         announce = b"ANNOUNCE|a1b2c3d4|127.0.0.1|%d|0|true" % node.port
-        endpoints = b"ENDPOINTS|a1b2c3d4|%d|%d" % (node.api, node.redis)
+        endpoints = b"ENDPOINTS|a1b2c3d4|%d|%d|true|0" % (node.api, node.redis)
 
         # A node that has just started asks WHO a few times more, and is answered by itself too: first that is over.
         heard = [ear.wait_for(b"", 6)]

@@ -534,7 +534,7 @@ class BadLines(ClusterTestCase):
                     node_id = str(node.flags["id"]).encode()
                     announce = b"ANNOUNCE|%s|127.0.0.1|%d|0|%s" % (node_id, node.port, is_leader)
                     self.assertEqual(peer.read_line(), announce)
-                    self.assertEqual(peer.read_line(), b"ENDPOINTS|%s|%d|%d" % (node_id, node.api, node.redis))
+                    self.assertEqual(peer.read_line(), b"ENDPOINTS|%s|%d|%d|true|0" % (node_id, node.api, node.redis))
                     self.assertRegex(peer.read_line(), rb"^UPTIME\|%s\|\d+$" % node_id)
 
 
