@@ -178,6 +178,8 @@ const struct member *membership_find(const struct membership *membership, const 
 /* The live verified leader of a group, of several the one that stands as told above (self if it leads the
  * group); NULL: none. */
 const struct member *membership_leader(const struct membership *membership, uint16_t group);
+/* The same, or else the dead one that was heard last: whose place nobody has taken. */
+const struct member *membership_last_leader(const struct membership *membership, uint16_t group);
 /* Datagrams ignored because there was no room for one more member, and members that had to make room for one.
  */
 uint64_t membership_ignored(const struct membership *membership);

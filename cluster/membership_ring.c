@@ -256,6 +256,18 @@ const struct member *membership_leader(const struct membership *m, uint16_t grou
     return first;
 }
 
+const struct member *membership_last_leader(const struct membership *m, uint16_t group) {
+    const struct member *leader = membership_leader(m, group), *last = NULL;
+    for (size_t i = 0; leader == NULL && i < m->count; i++) {
+        const struct member *member = m->members[i];
+        if (member->leader && member->verified && !member->alive && member->group == group &&
+            (last == NULL || member->last_heard_ms > last->last_heard_ms)) {
+            last = member;
+        }
+    }
+    return leader != NULL ? leader : last;
+}
+
 size_t membership_groups(const struct membership *m, const uint16_t **groups) {
     *groups = m->groups;
     return m->n_groups;

@@ -78,7 +78,8 @@ struct routing_answer routing_decide_slow(const struct routing *routing, struct 
 enum routing_service routing_service(const struct routing *routing, uint16_t group) {
     bool is_own = group == routing->self_group;
     const struct member *leader = membership_leader(routing->membership, group);
-    if (leader != NULL && (leader->self || leader->has_endpoints) && leader->has_state) {
+    if (leader != NULL &&
+        (leader->self ? routing->self_has_state : leader->has_endpoints && leader->has_state)) {
         return ROUTING_SERVED;
     }
     return (is_own && routing->self_has_state) || find_follower(routing->membership, group) != NULL

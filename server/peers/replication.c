@@ -287,6 +287,31 @@ uint64_t replication_index(const struct replication *replication) {
     return history_index(replication->config.history);
 }
 
+static const struct leader_link *link_to(const struct replication *replication, const char *node_id) {
+    const struct outbound *outbound = replication->outbounds;
+    while (outbound != NULL && strcmp(outbound->member.id, node_id) != 0) {
+        outbound = outbound->next;
+    }
+    return outbound != NULL && outbound->connected ? &outbound->link : NULL;
+}
+
+bool replication_index_of(const struct replication *replication, const struct member *member, uint64_t *out) {
+    const struct leader_link *link = link_to(replication, member->id);
+    const struct follower_link *from =
+        replication_leads(replication) ? NULL : replication->follower.leader_link;
+    if (member->self) {
+        *out = replication_index(replication);
+    } else if (link != NULL && link->phase == LEADER_LINK_STREAM && link->last_ack_ms >= 0) {
+        *out = link->acked_index;
+    } else if (from != NULL && strcmp(from->peer_id, member->id) == 0) {
+        *out = from->leader_index;
+    } else {
+        *out = member->index;
+        return member->tells_index;
+    }
+    return true;
+}
+
 static int64_t lag_ms(const struct replication *replication, uint64_t acked_index) {
     size_t count = replication->mark_next < REPLICATION_MARKS ? replication->mark_next : REPLICATION_MARKS;
     for (size_t i = count; i > 0; i--) {

@@ -74,6 +74,9 @@ void replication_ask_followers(struct replication *replication);
 
 /* Of the newest line written, or applied. */
 uint64_t replication_index(const struct replication *replication);
+/* The same of a node of the cluster, by its link where there is one, else as it announced last. False: unknown.
+ */
+bool replication_index_of(const struct replication *replication, const struct member *member, uint64_t *out);
 
 /* May this node answer from its data? ERR_NONE; or ERR_LOADING while it is REPLICATION_STARTING, and for a
  * follower that has never had its group's state. */

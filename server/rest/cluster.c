@@ -128,7 +128,6 @@ static void add_link(cJSON *object, const struct replication *replication, const
             continue;
         }
         cJSON_AddStringToObject(object, "link", follower.state);
-        add_u64(object, "position", follower.acked_index);
         add_u64(object, "lag_lines", follower.lag_lines);
         add_i64(object, "lag_ms", follower.lag_ms);
         add_i64(object, "ack_age_ms", follower.ack_age_ms);
@@ -136,8 +135,7 @@ static void add_link(cJSON *object, const struct replication *replication, const
     }
 }
 
-static void add_nodes(cJSON *root, const struct command_context *context,
-                      const struct replication_status *status) {
+static void add_nodes(cJSON *root, const struct command_context *context) {
     cJSON *array = cJSON_AddArrayToObject(root, "nodes");
     int64_t now_ms = loop_monotonic_ms(context->loop);
     for (size_t i = 0; i < membership_count(context->membership); i++) {
@@ -152,13 +150,13 @@ static void add_nodes(cJSON *root, const struct command_context *context,
         int64_t heard_ms = member->self ? now_ms : member->last_heard_ms;
         add_time(object, "last_seen", loop_unix_ms_of(context->loop, heard_ms));
         add_i64(object, "last_seen_ms", now_ms - heard_ms);
-        if (member->self) {
-            add_u64(object, "position", status->index);
-        } else if (status->link_up && strcmp(member->id, status->leader_id) == 0) {
-            add_u64(object, "position", status->leader_index);
-        } else {
-            add_link(object, context->replication, member->id);
+        cJSON_AddBoolToObject(object, "has_state",
+                              member->self ? context->routing->self_has_state : member->has_state);
+        uint64_t index;
+        if (replication_index_of(context->replication, member, &index)) {
+            add_u64(object, "position", index);
         }
+        add_link(object, context->replication, member->id);
         add_item(array, object);
     }
 }
@@ -229,7 +227,7 @@ void rest_cluster(struct exchange *exchange) {
     cJSON *root = cJSON_CreateObject();
     add_self(root, context, &status);
     add_groups(root, context);
-    add_nodes(root, context, &status);
+    add_nodes(root, context);
     add_history(root, &status);
     add_u64(root, "slots_owned",
             routing_owned_slots(context->routing, membership_self(context->membership)->group));

@@ -94,6 +94,12 @@ uint64_t replication_acknowledgements(const struct replication *replication) {
 
 void replication_ask_followers(struct replication *replication) { replication->asked = true; }
 
+bool replication_index_of(const struct replication *replication, const struct member *member, uint64_t *out) {
+    (void)replication;
+    *out = member->self ? 42 : member->index;
+    return member->self || member->tells_index;
+}
+
 enum err replication_ready(const struct replication *replication) {
     return replication->role == REPLICATION_STARTING ? ERR_LOADING : ERR_NONE;
 }
@@ -284,8 +290,7 @@ static inline void check_bytes(const char *line, struct slice expected) {
 
 static inline void expect_closed(void) { assert_false(receive_bytes(SIZE_MAX)); }
 
-/* The reply has this in it. */
-static inline void check_contains(const char *line, const char *part) {
+static inline void check_part(const char *line, const char *part, bool wanted) {
     send_bytes(slice_from_text(line));
     send_bytes(SLICE("\r\nECHO end-of-reply\r\n"));
     static const char end[] = "$12\r\nend-of-reply\r\n";
@@ -295,10 +300,14 @@ static inline void check_contains(const char *line, const char *part) {
         buf_append_byte(&node.received, '\0');
         buf_truncate(&node.received, buf_used(&node.received) - 1);
     } while (strstr(buf_slice(&node.received).ptr, end) == NULL && now_ms() < until_ms);
-    if (strstr(buf_slice(&node.received).ptr, part) == NULL) {
-        fail_msg("%s: no \"%s\" in \"%s\"", line, part, buf_slice(&node.received).ptr);
+    if ((strstr(buf_slice(&node.received).ptr, part) != NULL) != wanted) {
+        fail_msg("%s: %s \"%s\" in \"%s\"", line, wanted ? "no" : "a", part, buf_slice(&node.received).ptr);
     }
     buf_reset(&node.received);
 }
+
+/* The reply has this in it, or has it not. */
+static inline void check_contains(const char *line, const char *part) { check_part(line, part, true); }
+static inline void check_lacks(const char *line, const char *part) { check_part(line, part, false); }
 
 #endif

@@ -413,6 +413,54 @@ static void test_two_groups(void **state) {
     check_contains("CLUSTER NODES", "other001 10.0.0.9:6390@8000 master,fail - 0 ");
 }
 
+/* "its slots are listed with the followers, as Redis does" */
+static void test_the_slots_of_a_dead_leader(void **state) {
+    (void)state;
+    membership_join_group(node.membership, 1);
+    hear("ANNOUNCE|other001|10.0.0.9|8000|1|true");
+    hear("ENDPOINTS|other001|9001|6390|true|70");
+    hear("ANNOUNCE|reader01|10.0.0.8|8000|1|false");
+    hear("ENDPOINTS|reader01|9001|6390|false|0");
+    static const char leader[] = "*4\r\n$8\r\n10.0.0.9\r\n:6390\r\n$8\r\nother001\r\n*0\r\n";
+    static const char follower[] = "*4\r\n$8\r\n10.0.0.8\r\n:6390\r\n$8\r\nreader01\r\n*0\r\n";
+    char both[256];
+    snprintf(both, sizeof(both), "%s%s", leader, follower);
+    check_contains("CLUSTER SLOTS", leader);
+    check_lacks("CLUSTER SLOTS", "reader01"); /* nobody reads from one that never had its group's state */
+    check_contains("CLUSTER SHARDS", "$18\r\nreplication-offset\r\n:0\r\n$6\r\nhealth\r\n$7\r\nloading\r\n");
+    hear("ENDPOINTS|reader01|9001|6390|true|69");
+    check_contains("CLUSTER SLOTS", both);
+    check_contains("CLUSTER SHARDS", "$18\r\nreplication-offset\r\n:69\r\n$6\r\nhealth\r\n$6\r\nonline\r\n");
+
+    struct membership_action action;
+    int64_t dead_ms = loop_now_ms(node.loop) + MEMBERSHIP_DEAD_AFTER_MS;
+    struct datagram datagram;
+    assert_int_equal(datagram_decode(SLICE("ANNOUNCE|reader01|10.0.0.8|8000|1|false"), &datagram), DATAGRAM_OK);
+    membership_hear(node.membership, &datagram, dead_ms);
+    membership_tick(node.membership, dead_ms + 1);
+    while (membership_next(node.membership, &action)) {
+    }
+    check_contains("CLUSTER SLOTS", both);
+    check_contains("CLUSTER SHARDS", "$18\r\nreplication-offset\r\n:70\r\n$6\r\nhealth\r\n$4\r\nfail\r\n");
+    check_contains("CLUSTER NODES", "other001 10.0.0.9:6390@8000 master,fail - 0 ");
+    check_contains("CLUSTER NODES", "reader01 10.0.0.8:6390@8000 slave other001 0 ");
+    check_contains("CLUSTER REPLICAS other001", "reader01 10.0.0.8:6390@8000 slave other001 0 ");
+    check_contains("CLUSTER INFO", "cluster_state:fail\r\n");
+    check_contains("INFO cluster", "slots_unserved:0\r\n");
+    hear("LEAVE|other001"); /* nobody knows any more who led */
+    check_contains("CLUSTER SLOTS", follower);
+    hear("LEAVE|reader01");
+    check_lacks("CLUSTER SLOTS", "10.0.0.");
+}
+
+/* An older node, or one that knows only the specification, does not say how far it is: that is not 0. */
+static void test_an_offset_that_is_unknown_is_left_out(void **state) {
+    (void)state;
+    hear("ANNOUNCE|reader01|10.0.0.8|8000|0|false");
+    hear("ENDPOINTS|reader01|9001|6390");
+    check_contains("CLUSTER SHARDS", "$4\r\nrole\r\n$7\r\nreplica\r\n$6\r\nhealth\r\n$6\r\nonline\r\n");
+}
+
 static void test_a_group_is_forgotten(void **state) {
     (void)state;
     check("KVNODE GROUP FORGET 1", "-ERR No such group: it is not in the ring\r\n");
@@ -700,6 +748,8 @@ int main(void) {
         test(test_a_node_that_starts),
         test(test_two_groups),
         test(test_a_group_is_forgotten),
+        test(test_the_slots_of_a_dead_leader),
+        test(test_an_offset_that_is_unknown_is_left_out),
         test(test_a_follower),
         test(test_connection),
         test(test_another_database),
