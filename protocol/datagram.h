@@ -45,8 +45,8 @@ enum datagram_result {
     DATAGRAM_MALFORMED, /* to be ignored and counted */
 };
 
-/* Reads one datagram. Malformed: too long, missing fields, too many in ANNOUNCE, an id, host, port, group, truth
- * value or index out of its domain, a NUL or control character anywhere. */
+/* Reads one datagram. Malformed: too long, missing fields, too many in ANNOUNCE, an id, host, port, group,
+ * truth value or index out of its domain, a NUL or control character anywhere. */
 enum datagram_result datagram_decode(struct slice bytes, struct datagram *out);
 
 /* Writes the text without LF; to has room for LIMIT_DATAGRAM_BYTES. Returns its length. */

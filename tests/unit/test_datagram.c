@@ -324,16 +324,11 @@ static void test_round_trip(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_example_of_the_specification),
-        cmocka_unit_test(test_the_other_datagrams),
-        cmocka_unit_test(test_fields_of_the_future_are_ignored),
-        cmocka_unit_test(test_tolerates_one_line_end),
-        cmocka_unit_test(test_a_verb_of_the_future_is_unknown),
-        cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_lengths_at_their_limits),
-        cmocka_unit_test(test_characters_of_ids),
-        cmocka_unit_test(test_a_host_is_the_address_of_one),
-        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_the_example_of_the_specification), cmocka_unit_test(test_the_other_datagrams),
+        cmocka_unit_test(test_fields_of_the_future_are_ignored), cmocka_unit_test(test_tolerates_one_line_end),
+        cmocka_unit_test(test_a_verb_of_the_future_is_unknown),  cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_lengths_at_their_limits),          cmocka_unit_test(test_characters_of_ids),
+        cmocka_unit_test(test_a_host_is_the_address_of_one),     cmocka_unit_test(test_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
