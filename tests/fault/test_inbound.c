@@ -38,6 +38,11 @@ static void on_role(void *context, enum replication_role role) {
     (void)role;
 }
 
+static void on_state(void *context, bool has_state) {
+    (void)context;
+    (void)has_state;
+}
+
 static void on_leader(void *context) { (void)context; }
 
 /* The leader is known, and its port is open. */
@@ -91,6 +96,7 @@ static void begin(void) {
                                         .bind_host = "127.0.0.1",
                                         .max_accepted = 4,
                                         .on_role = on_role,
+                                        .on_state = on_state,
                                         .on_leader = on_leader};
     const char *reason = "";
     port.replication = replication_create(&config, &reason);
