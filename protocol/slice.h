@@ -60,4 +60,21 @@ static inline struct slice slice_first(struct slice s, size_t n) {
     return slice_of(s.ptr, n < s.len ? n : s.len);
 }
 
+static inline bool slice_is_between_items(char c) { return c == ',' || c == ' '; }
+
+/* Takes the next item of a list, with commas or blanks between its items, off *rest; empty: there is none left.
+ */
+static inline struct slice slice_next_item(struct slice *rest) {
+    while (rest->len > 0 && slice_is_between_items(rest->ptr[0])) {
+        *rest = slice_skip(*rest, 1);
+    }
+    size_t n = 0;
+    while (n < rest->len && !slice_is_between_items(rest->ptr[n])) {
+        n++;
+    }
+    struct slice item = slice_first(*rest, n);
+    *rest = slice_skip(*rest, n);
+    return item;
+}
+
 #endif

@@ -284,9 +284,9 @@ static bool create_core(struct node *node, const char **reason) {
         return false;
     }
     struct member self = {
-        .port = settings->port,
-        .api_port = settings->api_port,
-        .redis_port = settings->redis_port,
+        .port = settings->announce_port,
+        .api_port = settings->announce_api_port,
+        .redis_port = settings->announce_redis_port,
         .group = settings->group,
         .leader = settings->leader,
         .self = true,
@@ -320,7 +320,8 @@ static bool create_peers(struct node *node, const char **reason) {
         .keyspace = node->keyspace,
         .membership = node->membership,
         .log = &node->log,
-        .bind_host = node->settings.bind,
+        .bind_hosts = node->settings.bind,
+        .port = node->settings.port,
         .max_accepted = node->max_accepted_peers,
         .context = node,
         .on_role = on_role,
@@ -352,7 +353,7 @@ static bool create_peers(struct node *node, const char **reason) {
 static struct listener *listen_on(struct node *node, uint16_t port, const char *refusal,
                                   void (*accept)(void *context, int fd), void *server, const char **reason) {
     struct listener_config config = {
-        .host = node->settings.bind,
+        .hosts = node->settings.bind,
         .port = port,
         .refusal = refusal,
         .clients = &node->stats.clients,
@@ -442,6 +443,9 @@ int node_run(struct node *node, char *message, size_t n) {
               KVNODE_VERSION, settings->id, settings->group, settings->leader ? "true" : "false",
               settings->host, settings->bind, settings->port, settings->api_port, settings->redis_port,
               settings->broadcast, settings->discovery_port);
+    if (node->options.warning[0] != '\0') {
+        log_write(&node->log, LOG_WARN, "address", "text=%s", log_quote(node->options.warning));
+    }
     discovery_start(node->discovery);
     loop_run(node->loop);
     log_write(&node->log, LOG_INFO, "stopped", "keys=%zu", keyspace_count(node->keyspace));

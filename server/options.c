@@ -1,8 +1,10 @@
 #include "server/options.h"
 
+#include "protocol/datagram.h"
 #include "server/net/socket.h"
 #include "server/version.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -264,21 +266,12 @@ static enum options_result read_file(struct parse *parse, const char *path) {
 
 /* --- What was not given, and what must fit together */
 
-static enum options_result complete_ports(const struct parse *parse) {
-    struct settings *out = &parse->out->settings;
-    if (out->redis_port == 0) {
-        int port = out->port - SPECIFIED_PORT + SPECIFIED_REDIS_PORT;
-        if (port < 1 || port > 65535) {
-            return wrong(parse, "-redis must be given: its default, -port - %d + %d, would be %d",
-                         SPECIFIED_PORT, SPECIFIED_REDIS_PORT, port);
-        }
-        out->redis_port = (uint16_t)port;
-    }
-    /* Discovery is UDP: it has its ports to itself. */
-    const struct {
-        const char *name;
-        uint16_t port;
-    } ports[] = {{"port", out->port}, {"api", out->api_port}, {"redis", out->redis_port}};
+struct named_port {
+    const char *name;
+    uint16_t port;
+};
+
+static enum options_result check_distinct(const struct parse *parse, const struct named_port ports[3]) {
     for (size_t i = 0; i < 3; i++) {
         for (size_t k = i + 1; k < 3; k++) {
             if (ports[i].port == ports[k].port) {
@@ -290,41 +283,143 @@ static enum options_result complete_ports(const struct parse *parse) {
     return OPTIONS_RUN;
 }
 
-/* Replaces a name by its address in numbers. */
-static bool resolve(char host[LIMIT_HOST_BYTES + 1]) {
-    char name[LIMIT_HOST_BYTES + 1];
-    memcpy(name, host, sizeof(name));
-    return socket_resolve_host(name, host);
+static struct named_port announced(uint16_t *port, uint16_t bound, const char *name, const char *bound_name) {
+    struct named_port chosen = {*port != 0 ? name : bound_name, *port != 0 ? *port : bound};
+    *port = chosen.port;
+    return chosen;
 }
+
+static enum options_result complete_ports(const struct parse *parse) {
+    struct settings *out = &parse->out->settings;
+    if (out->redis_port == 0) {
+        int port = out->port - SPECIFIED_PORT + SPECIFIED_REDIS_PORT;
+        if (port < 1 || port > 65535) {
+            return wrong(parse, "-redis must be given: its default, -port - %d + %d, would be %d",
+                         SPECIFIED_PORT, SPECIFIED_REDIS_PORT, port);
+        }
+        out->redis_port = (uint16_t)port;
+    }
+    /* Discovery is UDP: it has its ports to itself. */
+    const struct named_port bound[] = {{"port", out->port}, {"api", out->api_port}, {"redis", out->redis_port}};
+    const struct named_port said[] = {
+        announced(&out->announce_port, out->port, "announce-port", "port"),
+        announced(&out->announce_api_port, out->api_port, "announce-api", "api"),
+        announced(&out->announce_redis_port, out->redis_port, "announce-redis", "redis"),
+    };
+    enum options_result result = check_distinct(parse, bound);
+    return result == OPTIONS_RUN ? check_distinct(parse, said) : result;
+}
+
+/* --- Addresses: where the node is bound, and which of them it tells others */
+
+static bool is_any(const char *host) { return strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0; }
+
+/* -bind in numbers: an item with a '-' before it keeps that. */
+static enum options_result complete_bind(const struct parse *parse, struct slice given, struct buf *hosts) {
+    for (struct slice item = slice_next_item(&given); item.len > 0; item = slice_next_item(&given)) {
+        bool may_be_absent = item.ptr[0] == '-';
+        struct slice text = slice_skip(item, may_be_absent);
+        char name[LIMIT_HOST_BYTES + 1] = "", host[LIMIT_HOST_BYTES + 1];
+        if (text.len < sizeof(name)) {
+            memcpy(name, text.ptr, text.len);
+        }
+        if (!socket_resolve_host(name, host)) {
+            return wrong(parse, "-bind: %.*s is no address, host name or interface of an address",
+                         (int)item.len, item.ptr);
+        }
+        buf_printf(hosts, "%s%s%s", buf_used(hosts) > 0 ? "," : "", may_be_absent ? "-" : "", host);
+    }
+    return OPTIONS_RUN;
+}
+
+/* The first address of -bind that a peer can dial. */
+static bool find_announceable(struct slice hosts, char host[LIMIT_HOST_BYTES + 1]) {
+    for (struct slice item = slice_next_item(&hosts); item.len > 0; item = slice_next_item(&hosts)) {
+        memcpy(host, item.ptr, item.len);
+        host[item.len] = '\0';
+        struct in_addr v4;
+        if (!is_any(host) && inet_pton(AF_INET, host, &v4) == 1) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Nobody has said which address others shall be told: that of -bind, or the only one that this machine has. */
+static enum options_result choose_host(const struct parse *parse) {
+    struct settings *out = &parse->out->settings;
+    char *warning = parse->out->warning;
+    char all[200];
+    if (out->bind[0] == '\0') {
+        strcpy(out->host, "127.0.0.1");
+        return OPTIONS_RUN;
+    }
+    if (find_announceable(slice_from_text(out->bind), out->host)) {
+        return OPTIONS_RUN;
+    }
+    size_t count = socket_machine_addresses(out->host, all, sizeof(all));
+    if (count > 1) {
+        return wrong(parse, "-bind %s: give -host, the address that others are told; this machine has %s",
+                     out->bind, all);
+    }
+    if (count == 0) {
+        strcpy(out->host, "127.0.0.1");
+    }
+    snprintf(warning, sizeof(parse->out->warning), "-bind %.100s without -host: %s is announced, %s", out->bind,
+             out->host, count == 0 ? "for there is no other address" : "the only address of this machine");
+    return OPTIONS_RUN;
+}
+
+static enum options_result complete_host(const struct parse *parse) {
+    struct settings *out = &parse->out->settings;
+    char given[LIMIT_HOST_BYTES + 1];
+    if (out->host[0] == '\0') {
+        return choose_host(parse);
+    }
+    memcpy(given, out->host, sizeof(given));
+    if (!socket_resolve_host(given, out->host)) {
+        return wrong(parse, "-host: %s is no address, host name or interface of an address", given);
+    }
+    if (!datagram_valid_host(slice_from_text(out->host))) {
+        return wrong(parse, "-host: %s is not an address that others can reach; -bind may be it", given);
+    }
+    return OPTIONS_RUN;
+}
+
+static enum options_result complete_broadcast(const struct parse *parse) {
+    struct settings *out = &parse->out->settings;
+    struct sockaddr_storage address;
+    socklen_t length;
+    if (out->broadcast[0] == '\0') {
+        return socket_broadcast_of(out->host, out->broadcast)
+                   ? OPTIONS_RUN
+                   : wrong(parse, "no interface with a broadcast address has %s: give -broadcast", out->host);
+    }
+    return socket_address(out->broadcast, 0, &address, &length)
+               ? OPTIONS_RUN
+               : wrong(parse, "-broadcast: %s is not an address in numbers", out->broadcast);
+}
+
+/* `localhost` is ::1 for many programs. */
+static const char *bind_beside(const char *host) { return strcmp(host, "127.0.0.1") == 0 ? ",-::1" : ""; }
 
 static enum options_result complete_addresses(const struct parse *parse) {
     struct settings *out = &parse->out->settings;
-    char given[LIMIT_HOST_BYTES + 1];
-    memcpy(given, out->host, sizeof(given));
-    if (!resolve(out->host)) {
-        return wrong(parse, "-host: %s is no address, host name or interface of an address", given);
+    struct buf hosts;
+    buf_init(&hosts, SETTINGS_BYTES);
+    enum options_result result = complete_bind(parse, slice_from_text(out->bind), &hosts);
+    if (result == OPTIONS_RUN && buf_failed(&hosts)) {
+        result = wrong(parse, "-bind: too many addresses");
     }
-    if (strcmp(out->host, "0.0.0.0") == 0 || strcmp(out->host, "::") == 0) {
-        return wrong(parse, "-host: %s is not an address that others can reach; -bind may be it", given);
+    if (result == OPTIONS_RUN) {
+        snprintf(out->bind, sizeof(out->bind), "%.*s", (int)buf_used(&hosts), buf_slice(&hosts).ptr);
+        result = complete_host(parse);
     }
-    memcpy(given, out->bind, sizeof(given));
-    if (given[0] == '\0') {
-        memcpy(out->bind, out->host, sizeof(out->bind));
-    } else if (!resolve(out->bind)) {
-        return wrong(parse, "-bind: %s is no address, host name or interface of an address", given);
+    buf_deinit(&hosts);
+    if (result == OPTIONS_RUN && out->bind[0] == '\0') {
+        snprintf(out->bind, sizeof(out->bind), "%s%s", out->host, bind_beside(out->host));
     }
-    if (out->broadcast[0] == '\0') {
-        if (!socket_broadcast_of(out->host, out->broadcast)) {
-            return wrong(parse, "no interface with a broadcast address has %s: give -broadcast", out->host);
-        }
-        return OPTIONS_RUN;
-    }
-    struct sockaddr_storage address;
-    socklen_t length;
-    if (!socket_address(out->broadcast, 0, &address, &length)) {
-        return wrong(parse, "-broadcast: %s is not an address in numbers", out->broadcast);
-    }
-    return OPTIONS_RUN;
+    return result == OPTIONS_RUN ? complete_broadcast(parse) : result;
 }
 
 static enum options_result complete_id(const struct parse *parse) {
@@ -341,7 +436,7 @@ static enum options_result complete_id(const struct parse *parse) {
 }
 
 static void set_defaults(struct options *out) {
-    out->config_file[0] = '\0';
+    out->config_file[0] = out->warning[0] = '\0';
     settings_init(&out->settings);
 }
 

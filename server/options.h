@@ -8,6 +8,7 @@
 struct options {
     struct settings settings; /* as the node starts; hosts are numeric, nothing is left empty */
     char config_file[4096];   /* "" : none */
+    char warning[512];        /* "" or what the log shall say: an address that nobody has named was chosen */
 };
 
 enum {

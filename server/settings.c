@@ -73,21 +73,6 @@ static struct slice next_word(struct slice *rest) {
     return word;
 }
 
-static bool is_between_items(char c) { return c == ',' || c == ' '; }
-
-struct slice settings_next_item(struct slice *rest) {
-    while (rest->len > 0 && is_between_items(rest->ptr[0])) {
-        *rest = slice_skip(*rest, 1);
-    }
-    size_t n = 0;
-    while (n < rest->len && !is_between_items(rest->ptr[n])) {
-        n++;
-    }
-    struct slice item = slice_first(*rest, n);
-    *rest = slice_skip(*rest, n);
-    return item;
-}
-
 bool settings_parse_memory(struct slice text, int64_t *out) {
     static const struct {
         struct slice unit;
@@ -262,7 +247,7 @@ static bool parse_bytes(const struct setting *setting, struct slice text, void *
 
 static bool parse_hosts(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
     struct slice rest = text;
-    for (struct slice item = settings_next_item(&rest); item.len > 0; item = settings_next_item(&rest)) {
+    for (struct slice item = slice_next_item(&rest); item.len > 0; item = slice_next_item(&rest)) {
         struct http_authority host;
         if (!http_authority_parse(item, &host) || host.is_literal || host.host.len < item.len) {
             return fail(reason, n, "argument must be names of hosts, without ports, with commas between them");
@@ -273,7 +258,7 @@ static bool parse_hosts(const struct setting *setting, struct slice text, void *
 
 static bool parse_origins(const struct setting *setting, struct slice text, void *to, char *reason, size_t n) {
     struct slice rest = text;
-    for (struct slice item = settings_next_item(&rest); item.len > 0; item = settings_next_item(&rest)) {
+    for (struct slice item = slice_next_item(&rest); item.len > 0; item = slice_next_item(&rest)) {
         struct http_origin origin;
         if (!http_origin_parse(item, &origin) || slice_equals(origin.authority.host, SLICE("*"))) {
             return fail(reason, n, "argument must be origins (https://app.example), with commas between them");

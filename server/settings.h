@@ -144,8 +144,6 @@ void setting_write(const struct setting *setting, const struct settings *setting
 /* 64, 64k, 64kb, 1gb: k, m and g are 1000, kb, mb and gb are 1024 of the one before, as Redis has it. */
 bool settings_parse_memory(struct slice text, int64_t *out);
 
-/* Takes the next item of a list parameter off *rest; empty: there is none left. */
-struct slice settings_next_item(struct slice *rest);
 enum log_level settings_log_level(const struct settings *settings);
 
 /* Six digits behind the point at most, and no zeros at the end, as Redis has it. */

@@ -23,8 +23,9 @@ enum {
 
 struct listener {
     struct net *net;
-    struct listener_config config; /* host is not kept */
-    ev_io io;
+    struct listener_config config;   /* hosts is not kept */
+    ev_io sockets[LISTENER_SOCKETS]; /* each with its own descriptor */
+    size_t socket_count;
     ev_timer recovery;
     int spare_fd; /* given up to refuse a connection when there are no descriptors left; -1: lost */
 };
@@ -63,7 +64,9 @@ static bool limit_reached(const struct listener_config *config) {
 
 static void pause_accepting(struct listener *listener) {
     struct ev_loop *ev = loop_ev(net_loop(listener->net));
-    ev_io_stop(ev, &listener->io);
+    for (size_t i = 0; i < listener->socket_count; i++) {
+        ev_io_stop(ev, &listener->sockets[i]);
+    }
     ev_timer_set(&listener->recovery, RECOVERY_MS / 1000.0, 0.0);
     ev_timer_start(ev, &listener->recovery);
 }
@@ -74,16 +77,18 @@ static void on_recovery(struct ev_loop *ev, ev_timer *watcher, int events) {
     if (listener->spare_fd < 0) {
         listener->spare_fd = open_spare();
     }
-    ev_io_start(ev, &listener->io);
+    for (size_t i = 0; i < listener->socket_count; i++) {
+        ev_io_start(ev, &listener->sockets[i]);
+    }
 }
 
 /* No descriptor is left: the spare one serves to tell the next peer. False: no more now. (accept looks for a
  * free descriptor first and for a connection then: out of descriptors it fails also when nobody waits.) */
-static bool refuse_with_spare(struct listener *listener) {
+static bool refuse_with_spare(struct listener *listener, int listening_fd) {
     int fd = -1, error = EMFILE;
     if (listener->spare_fd >= 0) {
         close(listener->spare_fd);
-        fd = accept4(listener->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        fd = accept4(listening_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         error = errno;
         if (fd >= 0) {
             refuse(listener, fd);
@@ -97,8 +102,8 @@ static bool refuse_with_spare(struct listener *listener) {
 }
 
 /* One connection; false: no more now. */
-static bool accept_one(struct listener *listener) {
-    int fd = accept4(listener->io.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+static bool accept_one(struct listener *listener, int listening_fd) {
+    int fd = accept4(listening_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
         if (limit_reached(&listener->config)) {
             refuse(listener, fd);
@@ -113,7 +118,7 @@ static bool accept_one(struct listener *listener) {
         return false;
     case EMFILE:
     case ENFILE:
-        return refuse_with_spare(listener);
+        return refuse_with_spare(listener, listening_fd);
     case ENOBUFS:
     case ENOMEM:
         pause_accepting(listener);
@@ -129,10 +134,44 @@ static void on_acceptable(struct ev_loop *ev, ev_io *watcher, int events) {
     (void)events;
     struct listener *listener = watcher->data;
     for (int i = 0; i < ROUND; i++) {
-        if (!accept_one(listener)) {
+        if (!accept_one(listener, watcher->fd)) {
             return;
         }
     }
+}
+
+static void add_socket(struct listener *listener, int fd) {
+    ev_io *watcher = &listener->sockets[listener->socket_count++];
+    ev_io_init(watcher, on_acceptable, fd, EV_READ);
+    watcher->data = listener;
+    ev_io_start(loop_ev(net_loop(listener->net)), watcher);
+}
+
+/* One item of the list of hosts. */
+static bool listen_on(struct listener *listener, struct slice item, const char **reason) {
+    bool may_be_absent = item.ptr[0] == '-';
+    item = slice_skip(item, may_be_absent);
+    char host[LIMIT_HOST_BYTES + 1] = "";
+    if (listener->socket_count == LISTENER_SOCKETS || item.len >= sizeof(host)) {
+        *reason = "too many addresses to bind to, or one that is too long";
+        return false;
+    }
+    memcpy(host, item.ptr, item.len);
+    int fd = socket_listen(host, listener->config.port, reason);
+    if (fd >= 0) {
+        add_socket(listener, fd);
+    }
+    return fd >= 0 || (may_be_absent && socket_is_absent(errno));
+}
+
+static bool listen_on_all(struct listener *listener, struct slice hosts, const char **reason) {
+    *reason = "there is no address to bind to";
+    for (struct slice item = slice_next_item(&hosts); item.len > 0; item = slice_next_item(&hosts)) {
+        if (!listen_on(listener, item, reason)) {
+            return false;
+        }
+    }
+    return listener->socket_count > 0;
 }
 
 struct listener *listener_create(struct net *net, const struct listener_config *config, const char **reason) {
@@ -141,20 +180,15 @@ struct listener *listener_create(struct net *net, const struct listener_config *
         *reason = "out of memory";
         return NULL;
     }
-    int fd = socket_listen(config->host, config->port, reason);
-    if (fd < 0) {
-        free(listener);
-        return NULL;
-    }
     listener->net = net;
     listener->config = *config;
-    listener->config.host = NULL;
+    listener->config.hosts = NULL;
     listener->spare_fd = open_spare();
     ev_timer_init(&listener->recovery, on_recovery, 0.0, 0.0);
     listener->recovery.data = listener;
-    ev_io_init(&listener->io, on_acceptable, fd, EV_READ);
-    listener->io.data = listener;
-    ev_io_start(loop_ev(net_loop(net)), &listener->io);
+    if (!listen_on_all(listener, slice_from_text(config->hosts), reason)) {
+        listener_destroy(&listener);
+    }
     return listener;
 }
 
@@ -164,9 +198,11 @@ void listener_destroy(struct listener **listener) {
         return;
     }
     struct ev_loop *ev = loop_ev(net_loop(self->net));
-    ev_io_stop(ev, &self->io);
+    for (size_t i = 0; i < self->socket_count; i++) {
+        ev_io_stop(ev, &self->sockets[i]);
+        close(self->sockets[i].fd);
+    }
     ev_timer_stop(ev, &self->recovery);
-    close(self->io.fd);
     if (self->spare_fd >= 0) {
         close(self->spare_fd);
     }

@@ -1,4 +1,4 @@
-/* listener.h: a listening TCP socket. Accepts in bounded rounds; refuses politely at the limits.
+/* listener.h: listening TCP sockets of one port. Accepts in bounded rounds; refuses politely at the limits.
  *
  * Over max_clients, or when the process is out of descriptors, a connection is accepted, sent refusal (a
  * complete reply of its protocol) and closed; for the latter the listener keeps one spare descriptor.
@@ -10,10 +10,13 @@
 
 #include <stdint.h>
 
+enum { LISTENER_SOCKETS = 16 };
+
 struct listener;
 
 struct listener_config {
-    const char *host; /* numeric address to bind to */
+    const char *hosts; /* numeric addresses to bind to, with commas or blanks between them: LISTENER_SOCKETS at
+                          most. One behind a '-' is left out where this machine has it not */
     uint16_t port;
     const char *refusal; /* sent to a connection over the limit; may be NULL */
     size_t *clients;     /* the shared count of clients that the limit is about; NULL: no limit */

@@ -121,6 +121,33 @@ bool socket_broadcast_of(const char *host, char out[LIMIT_HOST_BYTES + 1]) {
     return found;
 }
 
+size_t socket_machine_addresses(char first[LIMIT_HOST_BYTES + 1], char *all, size_t n) {
+    struct ifaddrs *interfaces;
+    size_t count = 0, used = 0;
+    first[0] = all[0] = '\0';
+    if (getifaddrs(&interfaces) != 0) {
+        return 0;
+    }
+    for (const struct ifaddrs *one = interfaces; one != NULL; one = one->ifa_next) {
+        char text[LIMIT_HOST_BYTES + 1];
+        if (!is_v4(one->ifa_addr) || (one->ifa_flags & IFF_UP) == 0 || (one->ifa_flags & IFF_LOOPBACK) != 0 ||
+            !numeric_text(one->ifa_addr, text, sizeof(text))) {
+            continue;
+        }
+        if (count++ == 0) {
+            memcpy(first, text, sizeof(text));
+        }
+        used += (size_t)snprintf(all + used, n - used, "%s%s %s", used > 0 ? ", " : "", text, one->ifa_name);
+        used = used < n ? used : n - 1;
+    }
+    freeifaddrs(interfaces);
+    return count;
+}
+
+bool socket_is_absent(int error) {
+    return error == EADDRNOTAVAIL || error == EAFNOSUPPORT || error == EPFNOSUPPORT || error == EPROTONOSUPPORT;
+}
+
 /* Why a socket could not be bound, in one line. The text lives until the next failure. */
 static const char *bind_error(int error, const char *host, uint16_t port) {
     static _Thread_local char text[LIMIT_HOST_BYTES + 128];
@@ -144,6 +171,11 @@ static const char *bind_error(int error, const char *host, uint16_t port) {
     return text;
 }
 
+/* "::" is of IPv6 alone: 0.0.0.0 may be bound beside it. */
+static bool set_own_family(int fd, sa_family_t family) {
+    return family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0;
+}
+
 /* A bound socket that is non-blocking and closed on exec; -1 and errno. */
 static int bound_socket(const char *host, uint16_t port, int type, int extra_option) {
     struct sockaddr_storage address;
@@ -157,6 +189,7 @@ static int bound_socket(const char *host, uint16_t port, int type, int extra_opt
         return -1;
     }
     if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+        set_own_family(fd, address.ss_family) &&
         (extra_option == 0 || setsockopt(fd, SOL_SOCKET, extra_option, &on, sizeof(on)) == 0) &&
         bind(fd, (const struct sockaddr *)&address, length) == 0) {
         return fd;
@@ -177,6 +210,7 @@ int socket_listen(const char *host, uint16_t port, const char **reason) {
         close(fd);
     }
     *reason = bind_error(error, host, port);
+    errno = error;
     return -1;
 }
 

@@ -19,7 +19,15 @@ bool socket_resolve_host(const char *host, char out[LIMIT_HOST_BYTES + 1]);
  * interface that has the address. False: no interface has it, or it has no broadcast address. */
 bool socket_broadcast_of(const char *host, char out[LIMIT_HOST_BYTES + 1]);
 
-int socket_listen(const char *host, uint16_t port, const char **reason); /* -1 and *reason: static text */
+/* The IPv4 addresses of this machine besides loopback: returns how many there are, and writes the first and, in
+ * one line for people, all of them with their interfaces (cut to n). */
+size_t socket_machine_addresses(char first[LIMIT_HOST_BYTES + 1], char *all, size_t n);
+
+/* errno says that this machine has no such address, or no such family of addresses. */
+bool socket_is_absent(int error);
+
+int socket_listen(const char *host, uint16_t port,
+                  const char **reason);              /* -1 and *reason: static text, and errno */
 int socket_connect(const char *host, uint16_t port); /* non-blocking, in progress; -1: errno */
 int socket_broadcast(const char *address, uint16_t port,
                      const char **reason); /* UDP, bound to it, SO_REUSEADDR */

@@ -453,8 +453,8 @@ void replication_status(const struct replication *replication, struct replicatio
 
 static bool listen_for_peers(struct replication *replication, const char **reason) {
     struct listener_config config = {
-        .host = replication->config.bind_host,
-        .port = membership_self(replication->config.membership)->port,
+        .hosts = replication->config.bind_hosts,
+        .port = replication->config.port,
         .refusal = link_refusal,
         .on_accept = inbound_accept,
         .context = replication,

@@ -91,8 +91,9 @@ struct replication_config {
     const struct membership
         *membership; /* whose self says id, group, host and port, and whether this node leads */
     const struct log *log;
-    const char *bind_host;
-    size_t max_accepted; /* links at once: over it the oldest goes that is not the leader's */
+    const char *bind_hosts; /* as listener.h has them */
+    uint16_t port;          /* that is listened on; self says what is announced */
+    size_t max_accepted;    /* links at once: over it the oldest goes that is not the leader's */
     void *context;
     /* The role is another than before. */
     void (*on_role)(void *context, enum replication_role role);

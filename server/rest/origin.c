@@ -22,7 +22,7 @@ static bool is_own_name(const struct settings *settings, struct slice name) {
         return true;
     }
     struct slice rest = slice_from_text(settings->api_hosts);
-    for (struct slice item = settings_next_item(&rest); item.len > 0; item = settings_next_item(&rest)) {
+    for (struct slice item = slice_next_item(&rest); item.len > 0; item = slice_next_item(&rest)) {
         if (http_host_name_equal(name, item)) {
             return true;
         }
@@ -40,7 +40,7 @@ static bool is_own_host(const struct settings *settings, const struct http_reque
 
 static bool is_allowed(const struct settings *settings, const struct http_origin *origin) {
     struct slice rest = slice_from_text(settings->api_origins);
-    for (struct slice item = settings_next_item(&rest); item.len > 0; item = settings_next_item(&rest)) {
+    for (struct slice item = slice_next_item(&rest); item.len > 0; item = slice_next_item(&rest)) {
         struct http_origin allowed;
         if (http_origin_parse(item, &allowed) && http_origin_equal(origin, &allowed)) {
             return true;

@@ -93,7 +93,7 @@ static void begin(void) {
                                         .keyspace = port.keyspace,
                                         .membership = port.membership,
                                         .log = &port.log,
-                                        .bind_host = "127.0.0.1",
+                                        .bind_hosts = "127.0.0.1",
                                         .max_accepted = 4,
                                         .on_role = on_role,
                                         .on_state = on_state,

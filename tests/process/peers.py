@@ -14,6 +14,7 @@ import binascii
 import bisect
 import hashlib
 import re
+import socket
 import threading
 import time
 from datetime import datetime
@@ -138,6 +139,62 @@ class FakeStarter:
 
     def leave(self) -> None:
         self._discovery.send("LEAVE|starter")
+
+
+class Relay:
+    """Stands where a node says it is, and passes what comes on to where it is bound: at most `most` bytes (None: all) of each
+    connection towards the node, then no more until release(): what is slow is so for as long as a test wants."""
+
+    def __init__(self, port: int, to_port: int, most: Optional[int]):
+        self.port = port
+        self._to_port = to_port
+        self._most = most
+        self._released = threading.Event()
+        self._listener = socket.create_server((HOST, port), backlog=16)
+        self._sockets: list[socket.socket] = []
+        self._closed = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def __enter__(self) -> "Relay":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed = True
+        self._released.set()
+        for sock in [self._listener, *self._sockets]:
+            sock.close()
+
+    def release(self) -> None:
+        """From now on everything passes."""
+        self._released.set()
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection((HOST, self._to_port), timeout=10)
+            except OSError:
+                continue
+            far.settimeout(None)
+            self._sockets += [near, far]
+            threading.Thread(target=self._pump, args=(near, far, self._most), daemon=True).start()
+            threading.Thread(target=self._pump, args=(far, near, None), daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, most: Optional[int]) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+                if most is not None:
+                    most -= len(data)
+                    if most <= 0:
+                        self._released.wait()
+        except OSError:
+            pass
+        for sock in (source, sink):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
 def lead(

@@ -2,15 +2,28 @@
 # ctest: timeout=240
 """Discovery as the specification has it, byte for byte, and the three datagrams that kvnode adds (DESIGN.md 5)."""
 import re
+import socket
 import time
+import unittest
 
-from harness import SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, Node, main, wait_until
-from peers import FakeNode
+from harness import (
+    SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, Node, RespError, free_port, main, wait_until,
+)
+from peers import FakeNode, Relay
 
 # What a busy machine may add to a time that a node keeps.
 SLACK_S = 0.5 if SANITIZE else 0.1
 # WHO is asked for the last time 3.875 s after the start, and answered within 0.2 s.
 WHO_IS_OVER_S = 4.3
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+        return True
+    except OSError:
+        return False
 
 
 class Announcements(ClusterTestCase):
@@ -72,6 +85,37 @@ class Announcements(ClusterTestCase):
             announce = ear.wait_for(b"ANNOUNCE|a1b2c3d4|", 1)
             self.assertLessEqual(announce.at - asked, 0.2 + SLACK_S)
             ear.wait_for(b"ENDPOINTS|a1b2c3d4|", 1)
+
+    def test_published_ports_stand_wherever_a_node_is_named(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        said = {name: free_port() for name in ("announce_port", "announce_api", "announce_redis")}
+        port, api, redis = said.values()
+        with cluster.discovery() as ear, Relay(port, leader.port, most=None):
+            leader.start(id="inside", **said).wait_healthy()
+            self.assertRegex(ear.wait_for(b"ANNOUNCE|").data, b"^ANNOUNCE.inside.127.0.0.1.%d.0.true$" % port)
+            self.assertRegex(ear.wait_for(b"ENDPOINTS|").data, b"^ENDPOINTS.inside.%d.%d." % (api, redis))
+            follower.start().wait_healthy()
+            for node in (leader, follower):
+                named_first = lambda: node.execute("CLUSTER", "SLOTS")[0][2][1]
+                wait_until(lambda: named_first() == redis, 5, f"{node.name} names it by that port")
+                with node.resp() as client:
+                    self.assertIn(b"inside 127.0.0.1:%d@%d " % (redis, port), client.execute("CLUSTER", "NODES"))
+                named = [one for one in node.cluster()["nodes"] if one["id"] == "inside"]
+                self.assertEqual([(one["port"], one["api_port"], one["redis_port"]) for one in named], [(port, api, redis)])
+            self.assertEqual(leader.cluster()["self"]["api_port"], api)
+            with self.assertRaises(RespError) as error:
+                follower.execute("SET", "a", "1")
+            self.assertEqual(str(error.exception), f"MOVED 15495 127.0.0.1:{redis}")
+            answer = follower.http("POST", "/set", {"key": "a", "value": "1"})
+            self.assertEqual(answer.headers["location"], f"http://127.0.0.1:{api}/set")
+
+    @unittest.skipUnless(has_ipv6(), "this machine has no ::1")
+    def test_localhost_is_127_0_0_1_and_1_of_ipv6(self) -> None:
+        cluster, _ = self.one_leader()
+        for port in (cluster.leader().port, cluster.leader().api, cluster.leader().redis):
+            socket.create_connection(("::1", port), timeout=5).close()
+            socket.create_connection(("127.0.0.1", port), timeout=5).close()
 
     def test_leave_on_sigterm(self) -> None:
         cluster, ear = self.one_leader()

@@ -153,6 +153,11 @@ class Refusing(ClusterTestCase):
             ("-backlog", "12q"),
             ("-maxmemory-policy", "whatever"),
             ("-log-level", "loud"),
+            ("-bind", "127.0.0.1,256.1.1.1"),
+            ("-announce-port", "0"),
+            ("-announce-api", "65536"),
+            ("-announce-redis", "x"),
+            ("-announce-port", "7", "-announce-api", "7"),
             ("-config", "/nonexistent/kvnode.conf"),
         ):
             with self.subTest(args=args):
@@ -183,7 +188,7 @@ class Refusing(ClusterTestCase):
 
 class Asking(ClusterTestCase):
     FLAGS = (
-        "port", "group", "leader", "api", "redis", "host", "bind", "broadcast", "discovery-port", "id", "backlog",
+        "port", "group", "leader", "api", "redis", "host", "bind", "announce-port", "announce-api", "announce-redis", "broadcast", "discovery-port", "id", "backlog",
         "maxmemory", "maxmemory-policy", "log-level", "config", "version", "help",
     )
 

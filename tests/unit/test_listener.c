@@ -55,7 +55,7 @@ static int setup(void **state) {
     for (int attempt = 0; attempt < 10 && listener == NULL; attempt++) {
         port = free_port();
         const struct listener_config config = {
-            .host = "127.0.0.1",
+            .hosts = "127.0.0.1",
             .port = port,
             .refusal = refusal,
             .clients = &clients,
@@ -202,12 +202,54 @@ static void test_refuses_without_descriptors(void **state) {
 
 static void test_port_in_use(void **state) {
     (void)state;
-    const struct listener_config config = {.host = "127.0.0.1", .port = port, .on_accept = on_accept};
+    const struct listener_config config = {.hosts = "127.0.0.1", .port = port, .on_accept = on_accept};
     const char *reason = NULL;
     char expected[64];
     snprintf(expected, sizeof(expected), "port %u is in use on 127.0.0.1", port);
     assert_null(listener_create(net, &config, &reason));
     assert_string_equal(reason, expected);
+}
+
+static bool can_dial(const char *host) {
+    int fd = socket_connect(host, port);
+    int error = fd < 0 ? errno : 0;
+    socklen_t length = sizeof(error);
+    if (fd >= 0) {
+        loop_fixture_settle(loop);
+        assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length), 0);
+        dialled[dialled_count++] = fd;
+    }
+    return error == 0;
+}
+
+static void test_several_addresses(void **state) {
+    (void)state;
+    listener_destroy(&listener);
+    struct listener_config config = {.hosts = "127.0.0.1,127.0.0.2 -198.51.100.77",
+                                     .port = port,
+                                     .on_accept = on_accept,
+                                     .context = &clients};
+    const char *reason = NULL;
+    listener = listener_create(net, &config, &reason);
+    assert_non_null(listener);
+    assert_true(can_dial("127.0.0.1") && can_dial("127.0.0.2"));
+    assert_false(can_dial("127.0.0.3"));
+    assert_accepted(2);
+    listener_destroy(&listener);
+    assert_false(can_dial("127.0.0.2"));
+
+    /* What is not there is an error where it has to be, and then nothing is bound. */
+    config.hosts = "127.0.0.1,198.51.100.77";
+    assert_null(listener_create(net, &config, &reason));
+    assert_string_equal(reason, "198.51.100.77 is not an address of this machine");
+    config.hosts = "-198.51.100.77";
+    assert_null(listener_create(net, &config, &reason));
+    config.hosts = "127.0.0.1";
+    listener = listener_create(net, &config, &reason);
+    assert_non_null(listener);
+    /* A port that is taken is no absence. */
+    config.hosts = "-127.0.0.1,127.0.0.2";
+    assert_null(listener_create(net, &config, &reason));
 }
 
 static void test_destroyed_listener_refuses_at_once(void **state) {
@@ -233,6 +275,7 @@ int main(void) {
         LISTENER_TEST(test_refuses_over_the_limit),
         LISTENER_TEST(test_refuses_without_descriptors),
         LISTENER_TEST(test_port_in_use),
+        LISTENER_TEST(test_several_addresses),
         LISTENER_TEST(test_destroyed_listener_refuses_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,3 +1,4 @@
+#include "server/net/socket.h"
 #include "server/options.h"
 #include "server/store/eviction.h"
 
@@ -48,7 +49,11 @@ static void test_defaults(void **state) {
     assert_int_equal(options.settings.group, 0);
     assert_false(options.settings.leader);
     assert_string_equal(options.settings.host, "127.0.0.1");
-    assert_string_equal(options.settings.bind, "127.0.0.1");
+    assert_string_equal(options.settings.bind, "127.0.0.1,-::1"); /* `localhost` is ::1 for many programs */
+    assert_int_equal(options.settings.announce_port, 8000);
+    assert_int_equal(options.settings.announce_api_port, 9000);
+    assert_int_equal(options.settings.announce_redis_port, 6379);
+    assert_string_equal(options.warning, "");
     assert_string_equal(options.settings.broadcast, "127.255.255.255");
     assert_int_equal(options.settings.backlog_bytes, 64 << 20);
     assert_int_equal(options.settings.maxmemory_bytes, 0);
@@ -185,6 +190,10 @@ static void test_wrong(void **state) {
         {"-redis 8000", "kvnode: -port and -redis are the same port, 8000"},
         {"-host 0.0.0.0", "kvnode: -host: 0.0.0.0 is not an address that others can reach; -bind may be it"},
         {"-host 192.0.2.77", "kvnode: no interface with a broadcast address has 192.0.2.77: give -broadcast"},
+        {"-host 255.255.255.255",
+         "kvnode: -host: 255.255.255.255 is not an address that others can reach; -bind may be it"},
+        {"-bind 127.0.0.1,256.1.1.1",
+         "kvnode: -bind: 256.1.1.1 is no address, host name or interface of an address"},
         {"-broadcast here", "kvnode: -broadcast: here is not an address in numbers"},
         {"-config /nonexistent/kvnode.conf",
          "kvnode: -config: cannot read /nonexistent/kvnode.conf: No such file or directory"},
@@ -195,6 +204,50 @@ static void test_wrong(void **state) {
     assert_int_equal(parse("-port 1000 -redis 6379"), OPTIONS_RUN);
     assert_int_equal(parse("-host 192.0.2.77 -broadcast 192.0.2.255"), OPTIONS_RUN);
     assert_string_equal(options.settings.bind, "192.0.2.77");
+}
+
+/* Which address others are told, when nobody has said it. */
+static void test_where_am_i(void **state) {
+    (void)state;
+    assert_int_equal(parse("-bind 127.0.0.2,127.0.0.1"), OPTIONS_RUN);
+    assert_string_equal(options.settings.host, "127.0.0.2");
+    assert_string_equal(options.settings.bind, "127.0.0.2,127.0.0.1");
+    assert_int_equal(parse("-bind=-::1,localhost"), OPTIONS_RUN);
+    assert_string_equal(options.settings.host, "127.0.0.1");
+    assert_string_equal(options.settings.bind, "-::1,127.0.0.1");
+    assert_int_equal(parse("-host 127.0.0.3 -bind 0.0.0.0,::"), OPTIONS_RUN);
+    assert_string_equal(options.settings.host, "127.0.0.3");
+    assert_string_equal(options.settings.bind, "0.0.0.0,::");
+    assert_string_equal(options.warning, "");
+
+    char only[LIMIT_HOST_BYTES + 1], all[256];
+    size_t count = socket_machine_addresses(only, all, sizeof(all));
+    if (count > 1) {
+        char expected[512];
+        snprintf(expected, sizeof(expected),
+                 "kvnode: -bind 0.0.0.0: give -host, the address that others are told; this machine has %s",
+                 all);
+        assert_wrong("-bind 0.0.0.0", expected);
+        return;
+    }
+    assert_int_equal(parse("-bind 0.0.0.0 -broadcast 127.255.255.255"), OPTIONS_RUN);
+    assert_string_equal(options.settings.host, count == 1 ? only : "127.0.0.1");
+    assert_non_null(strstr(options.warning, "-bind 0.0.0.0 without -host: "));
+    assert_non_null(strstr(options.warning, options.settings.host));
+}
+
+static void test_announced_ports(void **state) {
+    (void)state;
+    assert_int_equal(parse("-announce-port 1 -announce-api 2 -announce-redis 3"), OPTIONS_RUN);
+    assert_int_equal(options.settings.port, 8000);
+    assert_int_equal(options.settings.announce_port, 1);
+    assert_int_equal(options.settings.announce_api_port, 2);
+    assert_int_equal(options.settings.announce_redis_port, 3);
+    assert_wrong("-announce-port 0",
+                 "kvnode: -announce-port 0: argument must be between 1 and 65535 inclusive");
+    assert_wrong("-announce-api 8000", "kvnode: -port and -announce-api are the same port, 8000");
+    assert_wrong("-announce-port 3 -announce-redis 3",
+                 "kvnode: -announce-port and -announce-redis are the same port, 3");
 }
 
 static void test_version_and_help(void **state) {
@@ -319,6 +372,8 @@ int main(void) {
         cmocka_unit_test(test_either_name),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_where_am_i),
+        cmocka_unit_test(test_announced_ports),
         cmocka_unit_test(test_version_and_help),
         cmocka_unit_test_setup_teardown(test_file, setup_file, teardown_file),
         cmocka_unit_test_setup_teardown(test_command_line_wins_over_file, setup_file, teardown_file),

@@ -172,7 +172,7 @@ static void test_lists_of_names(void **state) {
 
     struct slice rest = SLICE(" ,a,, b c, "), items[4];
     for (size_t i = 0; i < 4; i++) {
-        items[i] = settings_next_item(&rest);
+        items[i] = slice_next_item(&rest);
     }
     assert_true(slice_equals(items[0], SLICE("a")) && slice_equals(items[1], SLICE("b")) &&
                 slice_equals(items[2], SLICE("c")) && items[3].len == 0);
