@@ -6,9 +6,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from harness import SANITIZE, Cluster, ClusterTestCase, Node, RespClient, RespError, main, wait_until
-from peers import SLOTS, FakeStarter, key_slot, keys_of_all_slots, pipeline_all, ring_owners, slot_map
+from harness import SANITIZE, Cluster, ClusterTestCase, Node, RespClient, RespError, free_port, main, wait_until
+from peers import SLOTS, FakeStarter, Relay, key_slot, keys_of_all_slots, pipeline_all, ring_owners, slot_map
 
 PATIENCE_S = 90 if SANITIZE else 30
 KEYS = 20_000 if SANITIZE else 100_000
@@ -85,7 +86,8 @@ class Routing(ClusterTestCase):
         wait_ring(cluster, 2)
         return cluster
 
-    def foreign_key(self, prefix: str) -> str:
+    @staticmethod
+    def foreign_key(prefix: str) -> str:
         """A key that group 1 owns."""
         owners = ring_owners([0, 1])
         return next(f"{prefix}{i}" for i in range(SLOTS) if owners[key_slot(f"{prefix}{i}")] == 1)
@@ -280,6 +282,94 @@ class Routing(ClusterTestCase):
         cluster.add_node(group=1, leader=True).start().wait_healthy()
         wait_ring(cluster, 2)
         self.assertRegex(cluster.leader().log(), r"level=warn event=keys-out-of-reach .*keys=1")
+
+
+class FirstState(ClusterTestCase):
+    """A follower that has not got its group's state yet passes for nothing else (DESIGN.md 4)."""
+
+    def test_a_follower_in_its_first_sync_is_not_offered_to_clients(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=0)
+        leader = cluster.leader()
+        with leader.resp() as client:
+            pipeline_all(client, [("SET", f"key{i}", "v" * 1000) for i in range(4000)])
+        follower = cluster.add_node(announce_port=free_port())
+        with Relay(int(follower.flags["announce_port"]), follower.port, most=1 << 20) as relay:
+            follower.start().wait_listening()
+            wait_until(lambda: follower.info()["master_sync_in_progress"] == "1", what="the state is on its way")
+            wait_until(lambda: follower.http("POST", "/set", {"key": "key1", "value": "w"}).status == 307, what="it leads on")
+            self.assert_not_offered(leader, follower)
+            relay.release()
+            follower.wait_healthy()
+            cluster.wait_same_data()
+            self.assertEqual(follower.execute("GET", "key3999"), b"v" * 1000)
+            self.assertEqual(follower.http("GET", "/get?key=key3999").status, 200)
+            self.assertEqual(follower.info()["master_link_status"], "up")
+            for node in (leader, follower):
+                wait_until(lambda: follower.redis in self.readers(node), what=f"{node.name} offers it")
+                wait_until(lambda: self.shard(node, follower)[b"health"] == b"online", what=f"{node.name} shows it")
+                offset = leader.position()
+                self.assertGreaterEqual(offset, 4000)
+                for about in (leader, follower):
+                    told = lambda: self.shard(node, about)[b"replication-offset"]
+                    wait_until(lambda: told() == offset, 7, f"{node.name} shows where {about.name} is")
+
+    def assert_not_offered(self, leader: Node, follower: Node) -> None:
+        for command in (("GET", "key3999"), ("EXISTS", "key3999"), ("DBSIZE",), ("SCAN", 0)):
+            with self.assertRaises(RespError) as error:
+                follower.execute(*command)
+            self.assertRegex(str(error.exception), "^LOADING ")
+        with self.assertRaises(RespError) as error:
+            follower.execute("SET", "key1", "w")
+        self.assertRegex(str(error.exception), f"^MOVED .*:{leader.redis}$")
+        for path in ("/get?key=key3999", "/get?key=nothing", "/keys"):
+            answer = follower.http("GET", path)
+            self.assertEqual((answer.status, answer.json()["code"]), (503, "LOADING"))
+            self.assertIn("retry-after", answer.headers)
+        self.assertEqual(follower.http("GET", "/health").json()["status"], "empty")
+        self.assertEqual(follower.info()["master_link_status"], "down")
+        for node in (leader, follower):
+            self.assertEqual(self.readers(node), {leader.redis})
+            self.assertEqual(self.shard(node, follower)[b"health"], b"loading")
+            self.assertEqual(self.shard(node, follower)[b"replication-offset"], 0)
+            self.assertEqual(self.shard(node, leader)[b"replication-offset"], leader.position())
+
+    def test_a_leader_that_is_dead_keeps_its_slots_for_its_followers(self) -> None:
+        cluster = self.start_cluster(groups=2, followers=1)
+        leader, follower, other = cluster.leader(1), cluster.followers(1)[0], cluster.leader(0)
+        wait_until(lambda: follower.redis in self.readers(other), what="the follower is offered")
+        key = Routing.foreign_key("kept")
+        leader.set(key, "truth")
+        cluster.wait_same_data(group=1)
+        leader.kill()
+        for node in (other, follower):
+            wait_until(lambda: leader.port in node.known_nodes(alive=False), 40, f"{node.name} calls it dead")
+            self.assertEqual(self.shard(node, leader)[b"health"], b"fail")
+            self.assertEqual(self.shard(node, leader)[b"role"], b"master")
+            self.assertEqual(self.shard(node, follower)[b"health"], b"online")
+            covered = 0
+            with node.resp() as client:
+                for first, last, *nodes in client.execute("CLUSTER", "SLOTS"):
+                    covered += last - first + 1
+                    if nodes[0][1] == leader.redis:
+                        self.assertEqual([one[1] for one in nodes], [leader.redis, follower.redis])
+            self.assertEqual(covered, SLOTS)
+            self.assertEqual(node.http("GET", "/health").json()["status"], "degraded")
+        self.assertEqual(run("redis-cli", "-c", "-p", str(other.redis), "get", key).strip(), "truth")
+
+    def readers(self, node: Node) -> set[int]:
+        """The RESP ports that CLUSTER SLOTS names."""
+        with node.resp() as client:
+            return {one[1] for _, _, *nodes in client.execute("CLUSTER", "SLOTS") for one in nodes}
+
+    def shard(self, node: Node, about: Node) -> dict[bytes, Any]:
+        """What CLUSTER SHARDS says of a node."""
+        with node.resp() as client:
+            for shard in client.execute("CLUSTER", "SHARDS"):
+                for flat in shard[3]:
+                    entry = dict(zip(flat[0::2], flat[1::2]))
+                    if entry[b"port"] == about.redis:
+                        return entry
+        raise AssertionError(f"{about.name} is not in CLUSTER SHARDS")
 
 
 if __name__ == "__main__":
