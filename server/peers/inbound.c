@@ -303,7 +303,8 @@ void inbound_accept(void *context, int fd) {
         close(fd);
         return;
     }
-    follower_link_init(&inbound->link, loop_monotonic_ms(replication->loop));
+    inbound->accepted_ms = loop_monotonic_ms(replication->loop);
+    follower_link_init(&inbound->link, inbound->accepted_ms);
     socket_set_keepalive(fd, REPLICATION_KEEPALIVE_S);
     inbound->next = replication->inbounds;
     if (inbound->next != NULL) {

@@ -355,6 +355,35 @@ bool replication_follower_at(const struct replication *replication, size_t i,
     return true;
 }
 
+static void describe_link(struct conn *conn, const char *node_id, bool dialled, int64_t since_ms,
+                          struct replication_link *out) {
+    const struct buf *output = conn_out(conn);
+    *out = (struct replication_link){
+        .dialled = dialled,
+        .since_ms = since_ms,
+        .output_allocated_bytes = output->capacity,
+        .output_used_bytes = buf_used(output),
+    };
+    snprintf(out->node_id, sizeof(out->node_id), "%s", node_id);
+}
+
+bool replication_link_at(const struct replication *replication, size_t i, struct replication_link *out) {
+    for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
+         outbound = outbound->next) {
+        if (outbound->connected && i-- == 0) {
+            describe_link(outbound->conn, outbound->member.id, true, outbound->link.opened_ms, out);
+            return true;
+        }
+    }
+    for (const struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
+        if (&inbound->link == replication->follower.leader_link && i-- == 0) {
+            describe_link(inbound->conn, inbound->link.peer_id, false, inbound->accepted_ms, out);
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t replication_acknowledged(const struct replication *replication, uint64_t index) {
     size_t count = 0;
     for (const struct outbound *outbound = replication->outbounds; outbound != NULL;

@@ -65,6 +65,16 @@ void replication_status(const struct replication *replication, struct replicatio
 /* The i-th follower link, 0 to follower_count - 1; false: there is none. */
 bool replication_follower_at(const struct replication *replication, size_t i, struct replication_follower *out);
 
+/* A connection over which the history goes: one that this node has dialled, to a follower, or its leader's. */
+struct replication_link {
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    bool dialled;     /* by this node */
+    int64_t since_ms; /* monotonic */
+    size_t output_allocated_bytes, output_used_bytes;
+};
+/* The i-th; false: there is none. */
+bool replication_link_at(const struct replication *replication, size_t i, struct replication_link *out);
+
 /* How many followers have said that they have applied all up to this line. */
 size_t replication_acknowledged(const struct replication *replication, uint64_t index);
 /* How often any has said so: as long as it does not change, nor does what they have acknowledged. */

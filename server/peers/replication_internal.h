@@ -43,6 +43,7 @@ struct inbound {
     struct replication *replication;
     struct conn *conn;
     struct follower_link link;
+    int64_t accepted_ms;
     bool asked; /* the node that it says it is: the answer is awaited */
     size_t scanned;
     /* The answer to PULL: this node's state. */

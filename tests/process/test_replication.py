@@ -522,6 +522,30 @@ class BadLines(ClusterTestCase):
                 self.assertRegex(peer.read_line(), rb"^ANNOUNCE\|")
             self.assertEqual(node.count("lines_unknown"), unknown + len(self.UNKNOWN))
 
+    def test_cluster_links_are_those_of_replication(self) -> None:
+        cluster = self.start_cluster(groups=1, followers=2)
+        leader = cluster.leader()
+        ids = {node.name: node.http("GET", "/health").json()["node"] for node in cluster.nodes}
+        wait_until(lambda: leader.count("followers_online") == 2, what="both are linked")
+        before = time.time_ns() // 1_000_000
+        linked = {link["node"]: link for link in self.links(leader)}
+        self.assertEqual(set(linked), {ids[node.name] for node in cluster.followers()})
+        for link in linked.values():
+            self.assertEqual(link["direction"], "to")
+            self.assertLessEqual(link["create-time"], before)
+            self.assertGreater(link["create-time"], before - 60_000)
+            self.assertLessEqual(link["send-buffer-used"], link["send-buffer-allocated"])
+            self.assertIn(link["events"], ("r", "rw"))
+        for follower in cluster.followers():
+            (link,) = self.links(follower)
+            self.assertEqual((link["direction"], link["node"]), ("from", ids[leader.name]))
+
+    @staticmethod
+    def links(node) -> list[dict]:
+        text = lambda value: value.decode() if isinstance(value, bytes) else value
+        flat = node.execute("CLUSTER", "LINKS")
+        return [dict(zip(map(text, link[0::2]), map(text, link[1::2]))) for link in flat]
+
     def test_who_is_answered_with_announce_and_endpoints(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)
         for node, node_id in zip(cluster.nodes, ("a1b2c3d4", "b2c3d4e5")):

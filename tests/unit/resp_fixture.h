@@ -83,6 +83,13 @@ bool replication_follower_at(const struct replication *replication, size_t i,
     return true;
 }
 
+bool replication_link_at(const struct replication *replication, size_t i, struct replication_link *out) {
+    (void)replication;
+    *out = (struct replication_link){
+        .node_id = "follower1", .dialled = i == 0, .output_allocated_bytes = 4096, .output_used_bytes = i * 10};
+    return i < 2;
+}
+
 size_t replication_acknowledged(const struct replication *replication, uint64_t index) {
     ((struct replication *)replication)->counted++;
     return index <= replication->acknowledged ? 1 : 0;

@@ -453,6 +453,18 @@ static void test_the_slots_of_a_dead_leader(void **state) {
     check_lacks("CLUSTER SLOTS", "10.0.0.");
 }
 
+static void test_cluster_links(void **state) {
+    (void)state;
+    check_contains("CLUSTER LINKS",
+                   "*2\r\n*12\r\n$9\r\ndirection\r\n$2\r\nto\r\n$4\r\nnode\r\n$9\r\nfollower1\r\n"
+                   "$11\r\ncreate-time\r\n:");
+    check_contains("CLUSTER LINKS", "$6\r\nevents\r\n$1\r\nr\r\n$21\r\nsend-buffer-allocated\r\n:4096\r\n"
+                                    "$16\r\nsend-buffer-used\r\n:0\r\n");
+    check_contains("CLUSTER LINKS", "$9\r\ndirection\r\n$4\r\nfrom\r\n");
+    check_contains("CLUSTER LINKS", "$6\r\nevents\r\n$2\r\nrw\r\n$21\r\nsend-buffer-allocated\r\n:4096\r\n"
+                                    "$16\r\nsend-buffer-used\r\n:10\r\n");
+}
+
 /* An older node, or one that knows only the specification, does not say how far it is: that is not 0. */
 static void test_an_offset_that_is_unknown_is_left_out(void **state) {
     (void)state;
@@ -750,6 +762,7 @@ int main(void) {
         test(test_a_group_is_forgotten),
         test(test_the_slots_of_a_dead_leader),
         test(test_an_offset_that_is_unknown_is_left_out),
+        test(test_cluster_links),
         test(test_a_follower),
         test(test_connection),
         test(test_another_database),

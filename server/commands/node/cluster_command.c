@@ -59,9 +59,6 @@ void command_cluster_myshardid(struct request *request) {
     resp_bulk(&request->reply, slice_of(id, (size_t)n));
 }
 
-/* Nodes hear each other by UDP: there are no links to tell of. */
-void command_cluster_links(struct request *request) { resp_array(&request->reply, 0); }
-
 /* ASKING, READONLY, READWRITE: no slot is asked for while it moves, and a follower always answers reads. */
 void command_cluster_hint(struct request *request) { reply_ok(request); }
 

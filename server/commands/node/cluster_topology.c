@@ -1,5 +1,5 @@
-/* cluster_topology.c: CLUSTER SLOTS, SHARDS, NODES, REPLICAS: who is where, told from the owner table (routing)
- * and the members (membership). */
+/* cluster_topology.c: CLUSTER SLOTS, SHARDS, NODES, REPLICAS, LINKS: who is where, told from the owner table
+ * (routing) and the members (membership). */
 #include "server/commands/node/cluster_topology.h"
 
 #include "cluster/membership.h"
@@ -262,4 +262,37 @@ void command_cluster_replicas(struct request *request) {
         }
     }
     buf_deinit(&line);
+}
+
+/* --- CLUSTER LINKS: nodes hear each other by UDP, and what is left are the links of replication
+ * ---------------------------------------------------------------------------------------------- */
+
+static void reply_link(struct request *request, const struct replication_link *link) {
+    struct resp_reply *reply = &request->reply;
+    resp_map(reply, 6);
+    resp_bulk_text(reply, "direction");
+    resp_bulk_text(reply, link->dialled ? "to" : "from");
+    resp_bulk_text(reply, "node");
+    resp_bulk_text(reply, link->node_id);
+    resp_bulk_text(reply, "create-time");
+    resp_integer(reply, loop_unix_ms_of(request->context->loop, link->since_ms));
+    resp_bulk_text(reply, "events");
+    resp_bulk_text(reply, link->output_used_bytes > 0 ? "rw" : "r");
+    resp_bulk_text(reply, "send-buffer-allocated");
+    resp_integer(reply, (int64_t)link->output_allocated_bytes);
+    resp_bulk_text(reply, "send-buffer-used");
+    resp_integer(reply, (int64_t)link->output_used_bytes);
+}
+
+void command_cluster_links(struct request *request) {
+    const struct replication *replication = request->context->replication;
+    struct replication_link link;
+    size_t count = 0;
+    while (replication_link_at(replication, count, &link)) {
+        count++;
+    }
+    resp_array(&request->reply, count);
+    for (size_t i = 0; i < count && replication_link_at(replication, i, &link); i++) {
+        reply_link(request, &link);
+    }
 }
