@@ -1,9 +1,9 @@
 #include "protocol/datagram.h"
 
+#include "protocol/address.h"
 #include "protocol/field.h"
 #include "protocol/num.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 
 enum field {
@@ -60,33 +60,8 @@ static bool is_made_of(struct slice text, size_t most_bytes, const char *besides
 
 bool datagram_valid_node_id(struct slice id) { return is_made_of(id, LIMIT_NODE_ID_BYTES, "_-"); }
 
-/* Nobody is there: "this host", multicast and what is reserved, broadcast (RFC 1122, 3.2.1.3; RFC 1112, 4). */
-static bool is_of_one_host_v4(struct in_addr address) {
-    uint32_t first_byte = ntohl(address.s_addr) >> 24;
-    return first_byte != 0 && first_byte < 224;
-}
-
-static bool is_of_one_host_v6(const struct in6_addr *address) {
-    if (IN6_IS_ADDR_V4MAPPED(address)) {
-        struct in_addr v4;
-        memcpy(&v4, address->s6_addr + sizeof(*address) - sizeof(v4), sizeof(v4));
-        return is_of_one_host_v4(v4);
-    }
-    return !IN6_IS_ADDR_UNSPECIFIED(address) && !IN6_IS_ADDR_MULTICAST(address);
-}
-
 bool datagram_valid_host(struct slice host) {
-    char text[LIMIT_HOST_BYTES + 1];
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (host.len == 0 || host.len > LIMIT_HOST_BYTES || memchr(host.ptr, '\0', host.len) != NULL) {
-        return false;
-    }
-    memcpy(text, host.ptr, host.len);
-    text[host.len] = '\0';
-    return inet_pton(AF_INET, text, &v4) == 1    ? is_of_one_host_v4(v4)
-           : inet_pton(AF_INET6, text, &v6) == 1 ? is_of_one_host_v6(&v6)
-                                                 : false;
+    return host.len <= LIMIT_HOST_BYTES && address_is_of_one_host(host);
 }
 
 static bool read_text(struct slice text, bool valid, char *to) {

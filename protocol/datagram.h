@@ -35,8 +35,8 @@ struct datagram {
     uint16_t api_port, redis_port;         /* ENDPOINTS; never 0 */
     bool tells_position;                   /* ENDPOINTS: the two that follow are there */
     bool has_state;
-    uint64_t index; /* of the newest line of the history that the node has */
-    int64_t uptime_ms;                     /* UPTIME: how long the node has been there */
+    uint64_t index;    /* of the newest line of the history that the node has */
+    int64_t uptime_ms; /* UPTIME: how long the node has been there */
 };
 
 enum datagram_result {

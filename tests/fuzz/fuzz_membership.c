@@ -2,8 +2,9 @@
  *
  * The input is lines. Each is a datagram; behind a '!' it is the answer to WHO of the node that it names, which
  * goes on with the last ENDPOINTS line if that is of the same node; behind a '?' the id of a node that did not
- * answer, behind a '=' the answer of a node of self's id somewhere else, which says that it is older; a '+' with
- * digits lets so many ms pass, a '-' with digits forgets a group, and a '~' gives self its group's state. */
+ * answer, behind a '=' the answer of a node of self's id somewhere else, which says that it is older; a '+'
+ * with digits lets so many ms pass, a '-' with digits forgets a group, and a '~' gives self its group's state.
+ */
 #include "cluster/membership.h"
 
 #include <stdint.h>

@@ -516,7 +516,6 @@ static void test_cluster(void **state) {
     check_contains("CLUSTER GETKEYSINSLOT 15495 1", "*1\r\n$4\r\n{a}");
     check("CLUSTER GETKEYSINSLOT 1 -1", "-ERR Invalid slot or number of keys\r\n");
     check("CLUSTER MYSHARDID", "$40\r\n0000000000000000000000000000000000000000\r\n");
-    check("CLUSTER LINKS", "*0\r\n");
     check("CLUSTER REPLICAS nobody", "-ERR Unknown node nobody\r\n");
     check("CLUSTER REPLICAS self0001", "*0\r\n");
     check("CLUSTER SLAVES self0001", "*0\r\n");
