@@ -1,7 +1,8 @@
 /* admit.h: may a request be answered here and now? The one rule for both front-ends (DESIGN.md 7, "Who
  * answers"):
  *
- *   whose keys? (CROSSSLOT, CLUSTERDOWN, MOVED, LOADING) | data there? (LOADING) -> may this node write? (READONLY)
+ *   whose keys? (CROSSSLOT, CLUSTERDOWN, MOVED, LOADING) | data there? (LOADING) -> may this node write?
+ * (READONLY)
  *   -> paused? (PAUSED) -> room? (OOM)
  *
  * What a front-end does with the answer is its own: MOVED or a Location, an error line or a problem document.

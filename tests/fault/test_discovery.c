@@ -10,6 +10,11 @@ static struct discovery *discovery;
 static int ear; /* keeps the port for this process */
 static bool twin_found;
 
+static uint64_t index_of(void *context) {
+    (void)context;
+    return 0;
+}
+
 static void on_action(void *context, const struct membership_action *action) {
     (void)context;
     twin_found |= action->type == MEMBERSHIP_OLDER_TWIN;
@@ -29,6 +34,7 @@ static void begin(bool peer_leads) {
                                       .log = &f.log,
                                       .broadcast = "127.255.255.255",
                                       .port = ntohs(address.sin_port),
+                                      .index = index_of,
                                       .on_action = on_action};
     const char *reason = "";
     discovery = discovery_create(&config, &reason);

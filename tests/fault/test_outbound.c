@@ -15,6 +15,11 @@ static void on_role(void *context, enum replication_role role) {
     (void)role;
 }
 
+static void on_state(void *context, bool has_state) {
+    (void)context;
+    (void)has_state;
+}
+
 static void begin(void) {
     memset(value_bytes, 'v', sizeof(value_bytes));
     peer_begin(&f, true, false);
@@ -23,9 +28,10 @@ static void begin(void) {
                                         .keyspace = f.keyspace,
                                         .membership = f.membership,
                                         .log = &f.log,
-                                        .bind_host = "127.0.0.1",
+                                        .bind_hosts = "127.0.0.1",
                                         .max_accepted = 4,
-                                        .on_role = on_role};
+                                        .on_role = on_role,
+                                        .on_state = on_state};
     const char *reason = "";
     replication = replication_create(&config, &reason);
     assert_non_null(replication);
