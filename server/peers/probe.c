@@ -47,7 +47,7 @@ static bool take_line(struct probe *probe, struct slice bytes) {
     } else if (said.verb == DATAGRAM_UPTIME) {
         probe->announce.uptime_ms = said.uptime_ms;
     }
-    return said.verb != last[probe->end];
+    return said.verb != last[probe->end] && said.verb != DATAGRAM_UPTIME; /* behind which nothing comes */
 }
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
