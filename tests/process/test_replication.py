@@ -171,7 +171,8 @@ class SpecificationOnlyLeader(ClusterTestCase):
         with LineConnection(follower.port) as peer:
             for byte in b"REPLICATE|slow|bytes|1\n":
                 peer.send(bytes([byte]))
-            wait_until(lambda: follower.get("slow") == "bytes", what="the line that came byte by byte")
+            follower.wait_healthy()  # it had nothing before
+            self.assertEqual(follower.get("slow"), "bytes")
             peer.send(b"".join(b"REPLICATE|many%d|%d|1\n" % (i, i) for i in range(10000)))
             wait_until(lambda: follower.execute("DBSIZE") == 10001, what="ten thousand lines")
             self.assertEqual(follower.get("many9999"), "9999")
