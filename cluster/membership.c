@@ -237,25 +237,10 @@ static void hear_announce(struct membership *m, const struct datagram *announce,
     }
 }
 
-void membership_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints) {
-    bool has_state = !endpoints->tells_position || endpoints->has_state;
-    bool changed = !member->has_endpoints || member->api_port != endpoints->api_port ||
-                   member->redis_port != endpoints->redis_port || member->has_state != has_state;
-    member->has_endpoints = true;
-    member->api_port = endpoints->api_port;
-    member->redis_port = endpoints->redis_port;
-    member->has_state = has_state;
-    member->tells_index = endpoints->tells_position;
-    member->index = endpoints->index;
-    if (changed) {
-        membership_push(m, MEMBERSHIP_MEMBER_CHANGED, member);
-    }
-}
-
 static void hear_endpoints(struct membership *m, const struct datagram *endpoints, int64_t now_ms) {
     struct member *member = members_find(m, endpoints->node_id);
     if (member != NULL && !member->self) {
-        membership_take_endpoints(m, member, endpoints);
+        members_take_endpoints(m, member, endpoints);
         membership_weigh_state(m, member, now_ms);
     }
 }

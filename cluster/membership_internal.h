@@ -42,6 +42,8 @@ bool membership_push(struct membership *m, enum membership_action_type type, con
 bool members_same_address(const struct member *member, const struct datagram *announce);
 bool members_same_facts(const struct member *member, const struct datagram *announce);
 void members_take_facts(struct member *member, const struct datagram *announce);
+/* What a node says of itself besides its ANNOUNCE; there is room in the queue. */
+void members_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints);
 struct member *members_find(const struct membership *m, const char *id);
 struct member *members_find_address(const struct membership *m, const struct datagram *announce);
 bool members_reserve(struct membership *m);                             /* room for one more */
@@ -49,10 +51,6 @@ void members_insert(struct membership *m, struct member *owned_member); /* there
 void members_let_go(struct membership *m, struct member *member);       /* there is room in the queue */
 /* A node that is not known by its id. NULL: no room for it. */
 struct member *members_admit(struct membership *m, const struct datagram *announce, int64_t now_ms);
-
-/* membership.c */
-/* What a node says of itself besides its ANNOUNCE; there is room in the queue. */
-void membership_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints);
 
 /* membership_ring.c */
 void membership_join(struct membership *m, const struct member *member); /* there is room in the queue */

@@ -153,7 +153,7 @@ void membership_verified(struct membership *m, const struct datagram *announce,
         member->verified_ms = now_ms;
     }
     if (endpoints != NULL) {
-        membership_take_endpoints(m, member, endpoints);
+        members_take_endpoints(m, member, endpoints);
     }
     /* A leader that says nothing of its state may have served for long. */
     m->served[member->group] |= member->has_state || (member->leader && endpoints == NULL);

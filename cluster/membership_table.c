@@ -176,6 +176,21 @@ struct member *members_admit(struct membership *m, const struct datagram *announ
     return member;
 }
 
+void members_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints) {
+    bool has_state = !endpoints->tells_position || endpoints->has_state;
+    bool changed = !member->has_endpoints || member->api_port != endpoints->api_port ||
+                   member->redis_port != endpoints->redis_port || member->has_state != has_state;
+    member->has_endpoints = true;
+    member->api_port = endpoints->api_port;
+    member->redis_port = endpoints->redis_port;
+    member->has_state = has_state;
+    member->tells_index = endpoints->tells_position;
+    member->index = endpoints->index;
+    if (changed) {
+        membership_push(m, MEMBERSHIP_MEMBER_CHANGED, member);
+    }
+}
+
 /* ---- views ---- */
 
 const struct member *membership_self(const struct membership *m) { return m->self; }
