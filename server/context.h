@@ -3,6 +3,8 @@
 #ifndef KVNODE_SERVER_CONTEXT_H
 #define KVNODE_SERVER_CONTEXT_H
 
+#include <stdint.h>
+
 struct clients;
 struct discovery_stats;
 struct history;
@@ -37,8 +39,8 @@ struct command_context {
     const struct clients *clients; /* server/clients/clients.h; NULL until RESP is served */
     /* The node stops, as at SIGTERM. */
     void (*stop)(void *node);
-    /* A group is taken out of this node's ring: see membership_forget_group. */
-    enum membership_forget (*forget_group)(void *node, uint16_t group);
+    /* A group is taken out of this node's ring; returns an enum membership_forget. */
+    int (*forget_group)(void *node, uint16_t group);
     void *node;
 };
 

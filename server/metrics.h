@@ -7,6 +7,7 @@
 #ifndef KVNODE_SERVER_METRICS_H
 #define KVNODE_SERVER_METRICS_H
 
+#include "cluster/routing.h"
 #include "server/context.h"
 #include "server/memory/allocator.h"
 #include "server/peers/messenger.h"

@@ -202,9 +202,9 @@ static uint64_t index_of(void *context) {
     return replication_index(node->replication);
 }
 
-static enum membership_forget forget_group(void *context, uint16_t group) {
+static int forget_group(void *context, uint16_t group) {
     struct node *node = context;
-    enum membership_forget answer = membership_forget_group(node->membership, group);
+    int answer = (int)membership_forget_group(node->membership, group);
     discovery_run_actions(node->discovery);
     return answer;
 }

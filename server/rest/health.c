@@ -11,6 +11,7 @@
  * says so; and for a node that does its part while slots of another group are not served: no other node would
  * answer better.
  */
+#include "cluster/routing.h"
 #include "protocol/json_text.h"
 #include "server/peers/replication.h"
 #include "server/rest/handlers.h"

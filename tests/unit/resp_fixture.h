@@ -142,9 +142,9 @@ static inline void connect_client(void) {
     resp_server_accept(node.server, ends[1]);
 }
 
-static inline enum membership_forget forget_group(void *context, uint16_t group) {
+static inline int forget_group(void *context, uint16_t group) {
     assert_ptr_equal(context, &node);
-    return membership_forget_group(node.membership, group);
+    return (int)membership_forget_group(node.membership, group);
 }
 
 static inline void on_stop(void *context) {

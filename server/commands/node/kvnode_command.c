@@ -1,4 +1,5 @@
 /* kvnode_command.c: KVNODE: what an operator tells kvnode, and Redis has no command for. */
+#include "cluster/membership.h"
 #include "protocol/num.h"
 #include "server/commands/rows.h"
 
@@ -30,7 +31,7 @@ void command_kvnode_group(struct request *request) {
     if (!read_group(request, request->args[3], &group)) {
         return;
     }
-    enum membership_forget answer = request->context->forget_group(request->context->node, group);
+    int answer = request->context->forget_group(request->context->node, group);
     if (answer == MEMBERSHIP_FORGOTTEN) {
         reply_ok(request);
     } else {
