@@ -15,8 +15,8 @@ enum { OLDEST_HISTORY_MS = 1 };
 enum { RUN_BYTES = 16 << 10 };
 
 void follower_init(struct follower *follower, const char *node_id, uint16_t group, struct history *history,
-                   const struct follower_store *store) {
-    *follower = (struct follower){.group = group, .history = history, .store = *store};
+                   const struct group_data *data) {
+    *follower = (struct follower){.group = group, .history = history, .data = *data};
     snprintf(follower->node_id, sizeof(follower->node_id), "%s", node_id);
 }
 
@@ -193,7 +193,7 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
     }
     int64_t unix_ms = now_ms + follower->unix_offset_ms;
     int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : unix_ms;
-    enum err err = follower->store.apply_if_newer(follower->store.context, line, timestamp_ms);
+    enum err err = follower->data.apply_if_newer(follower->data.context, line, timestamp_ms);
     if (err == ERR_NO_MEMORY) {
         return refuse(follower, out, err_text(err));
     }
@@ -236,7 +236,7 @@ static void keep_line(struct follower_link *link, struct follower *follower, str
 }
 
 static enum follower_verdict apply(struct follower *follower, const struct line *line, struct buf *out) {
-    enum err err = follower->store.apply(follower->store.context, line, follower->clock_ms);
+    enum err err = follower->data.apply(follower->data.context, line, follower->clock_ms);
     return err == ERR_NONE ? FOLLOWER_GO_ON : refuse(follower, out, err_text(err));
 }
 
@@ -336,7 +336,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
  * leader's history, but one of this node's own. */
 static enum follower_verdict on_full(struct follower_link *link, struct follower *follower,
                                      const struct line *line, int64_t now_ms, struct buf *out) {
-    if (!follower->store.full_begin(follower->store.context)) {
+    if (!follower->data.full_begin(follower->data.context)) {
         return refuse(follower, out, "too many states have broken off: a moment, please");
     }
     link->phase = FOLLOWER_FULL;
@@ -356,7 +356,7 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
     if (link->phase != FOLLOWER_FULL) {
         return malformed(follower, out, "END without FULL");
     }
-    follower->store.full_end(follower->store.context, link->full_floor);
+    follower->data.full_end(follower->data.context, link->full_floor);
     history_restart(follower->history, link->history_id, line->index);
     follower->own_history = false;
     follower->overlaid_by = 0;

@@ -20,15 +20,15 @@
  * A node that led and gave way to an older leader leads again when that one does not come (follower_tick).
  *
  * No sockets, no clock: lines and the time go in; answers are appended to out, the data is changed through
- * follower_store, and a verdict says what the driver has to do.
+ * group_data, and a verdict says what the driver has to do.
  */
 #ifndef KVNODE_CLUSTER_FOLLOWER_H
 #define KVNODE_CLUSTER_FOLLOWER_H
 
+#include "cluster/group_data.h"
 #include "cluster/history.h"
 #include "cluster/position.h"
 #include "protocol/datagram.h"
-#include "protocol/err.h"
 #include "protocol/line.h"
 
 enum {
@@ -37,16 +37,6 @@ enum {
     FOLLOWER_ACK_IDLE_MS = 1500,     /* a long line is on its way and no PING comes: this node lives */
     FOLLOWER_PROOF_WITHIN_MS = 4000, /* of who it is, announcement and all; a leader waits longer for SYNC */
     FOLLOWER_LEADS_AGAIN_AFTER_MS = 10000, /* without the leader it gave way to, who has a try every 2 s */
-};
-
-/* The data, as a follower changes it (server/store/keyspace.h has the same operations). */
-struct follower_store {
-    void *context;
-    enum err (*apply)(void *context, const struct line *line, int64_t timestamp_ms);
-    /* ERR_PRECONDITION: it is not newer. */
-    enum err (*apply_if_newer)(void *context, const struct line *line, int64_t timestamp_ms);
-    bool (*full_begin)(void *context); /* false: not now; nothing has changed */
-    void (*full_end)(void *context, uint64_t floor);
 };
 
 enum follower_phase {
@@ -95,7 +85,7 @@ struct follower {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     uint16_t group;
     struct history *history; /* its id and index are the position of the data */
-    struct follower_store store;
+    struct group_data data;
     int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
     bool leading;           /* this node is a leader now, and writes the history */
     int64_t clock_ms;       /* the history's clock at that position */
@@ -114,7 +104,7 @@ struct follower {
 };
 
 void follower_init(struct follower *follower, const char *node_id, uint16_t group, struct history *history,
-                   const struct follower_store *store);
+                   const struct group_data *data);
 /* From now on this node follows; what it has is where its history is. */
 void follower_follow(struct follower *follower);
 void follower_lead(struct follower *follower);

@@ -12,8 +12,8 @@ static void begin_listening(struct leader *leader, int64_t now_ms) {
 }
 
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
-                 const struct leader_store *store, int64_t now_ms) {
-    *leader = (struct leader){.group = group, .history = history, .store = *store};
+                 const struct group_data *data, int64_t now_ms) {
+    *leader = (struct leader){.group = group, .history = history, .data = *data};
     begin_listening(leader, now_ms);
     snprintf(leader->node_id, sizeof(leader->node_id), "%s", node_id);
 }
@@ -118,7 +118,7 @@ static void take_broke_off(struct leader *leader, const struct leader_link *link
         return;
     }
     if (link->take_began) {
-        leader->store.pull_drop(leader->store.context);
+        leader->data.empty(leader->data.context);
     }
     begin_listening(leader, now_ms);
 }
@@ -166,7 +166,7 @@ static void begin_state(struct leader_link *link, struct leader *leader, struct 
     link->scan_cursor = link->scan_count = 0;
     leader->full_syncs++;
     if (!link->spec_only) {
-        line_full(out, history_id(history), history_index(history), leader->store.floor(leader->store.context));
+        line_full(out, history_id(history), history_index(history), leader->data.floor(leader->data.context));
     }
 }
 
@@ -225,7 +225,7 @@ static void place(struct leader_link *link, struct leader *leader, struct buf *o
 
 /* A new history begins with the state that was taken. */
 static void take_whole_ended(struct leader_link *link, struct leader *leader, int64_t now_ms) {
-    leader->store.pull_end(leader->store.context, link->take_floor);
+    leader->data.full_end(leader->data.context, link->take_floor);
     remember(leader, (struct position){history_id(leader->history), UINT64_MAX});
     begin_history(leader, link->take_history_id, now_ms);
     leader->phase = LEADER_SERVING;
@@ -235,7 +235,7 @@ static void on_take_end(struct leader_link *link, struct leader *leader, const s
                         int64_t now_ms, struct buf *out) {
     struct position took = {.history_id = link->take_history_id, .index = line->index};
     if (link->take_adopts) {
-        leader->store.adopt_floor(leader->store.context, link->take_floor);
+        leader->data.adopt_floor(leader->data.context, link->take_floor);
     } else {
         take_whole_ended(link, leader, now_ms);
     }
@@ -250,7 +250,7 @@ static void on_take_end(struct leader_link *link, struct leader *leader, const s
 /* A key that there is no memory for must not count as taken: the FULL that follows would take it from the one
  * that has it. */
 static enum leader_verdict adopt(struct leader_link *link, struct leader *leader, const struct line *line) {
-    enum err err = leader->store.adopt(leader->store.context, line);
+    enum err err = leader->data.adopt(leader->data.context, line);
     leader->adopted += err == ERR_NONE;
     link->taken++;
     return err == ERR_NO_MEMORY ? LEADER_CLOSE : LEADER_GO_ON;
@@ -258,10 +258,10 @@ static enum leader_verdict adopt(struct leader_link *link, struct leader *leader
 
 static enum leader_verdict on_take_line(struct leader_link *link, struct leader *leader,
                                         const struct line *line, int64_t now_ms, struct buf *out) {
-    const struct leader_store *store = &leader->store;
+    const struct group_data *data = &leader->data;
     link->last_line_ms = now_ms;
     if (line->verb == LINE_FULL && !link->take_began) {
-        if (!link->take_adopts && !store->pull_begin(store->context)) {
+        if (!link->take_adopts && !data->full_begin(data->context)) {
             return LEADER_CLOSE;
         }
         link->take_began = true;
@@ -271,9 +271,8 @@ static enum leader_verdict on_take_line(struct leader_link *link, struct leader 
         on_take_end(link, leader, line, now_ms, out);
     } else if (line->verb == LINE_REPLICATE && link->take_began) {
         if (!link->take_adopts) {
-            return store->apply(store->context, line, now_ms + leader->unix_offset_ms) == ERR_NONE
-                       ? LEADER_GO_ON
-                       : LEADER_CLOSE;
+            return data->apply(data->context, line, now_ms + leader->unix_offset_ms) == ERR_NONE ? LEADER_GO_ON
+                                                                                                 : LEADER_CLOSE;
         }
         return adopt(link, leader, line);
     } else {
@@ -455,8 +454,8 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
             buf_append_slice(out, due);
             take_history(link, leader, due.len);
         } else {
-            link->scan_cursor = leader->store.scan(leader->store.context, link->scan_cursor, link->spec_only,
-                                                   out, &link->scan_count);
+            link->scan_cursor = leader->data.scan(leader->data.context, link->scan_cursor, link->spec_only, out,
+                                                  &link->scan_count);
             if (link->scan_cursor == 0) {
                 if (!link->spec_only) {
                     line_end(out, link->scan_count, history_index(leader->history));
@@ -469,10 +468,10 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
 }
 
 enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out) {
-    const struct leader_store *store = &leader->store;
+    const struct group_data *data = &leader->data;
     uint64_t last_index;
-    bool ok = link->spec_only ? plain_stream_read(&link->plain, leader->history, &link->reader, store->say,
-                                                  store->context, out)
+    bool ok = link->spec_only ? plain_stream_read(&link->plain, leader->history, &link->reader, data->say,
+                                                  data->context, out)
                               : history_read(leader->history, &link->reader, out, &last_index);
     return ok ? LEADER_GO_ON : LEADER_CLOSE;
 }

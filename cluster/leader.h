@@ -29,8 +29,8 @@
 #ifndef KVNODE_CLUSTER_LEADER_H
 #define KVNODE_CLUSTER_LEADER_H
 
+#include "cluster/group_data.h"
 #include "cluster/history.h"
-#include "cluster/plain_stream.h"
 #include "cluster/position.h"
 
 enum {
@@ -41,26 +41,6 @@ enum {
     LEADER_PING_EVERY_MS = 1000,
     LEADER_KNOWN = 16,
     LEADER_FAILED = 8,
-};
-
-/* The data, as the leader reads and takes it. */
-struct leader_store {
-    void *context;
-    /* Appends the X (or, plain, the shortest) lines of one bucket or so behind the cursor; adds their number to
-     * *count; returns the next cursor, 0 at the end. */
-    uint64_t (*scan)(void *context, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
-    plain_stream_say *say;
-    uint64_t (*floor)(void *context);
-    enum err (*apply)(void *context, const struct line *line,
-                      int64_t timestamp_ms); /* part of a pulled state */
-    /* A key that is missing here, as a write of this history; ERR_PRECONDITION: it is here, and its next
-     * version is above the line's. */
-    enum err (*adopt)(void *context, const struct line *line);
-    void (*adopt_floor)(void *context, uint64_t floor); /* likewise, for all that was deleted elsewhere */
-    bool (*pull_begin)(void *context);                  /* false: not now; nothing has changed */
-    void (*pull_end)(void *context, uint64_t floor);
-    void (*pull_drop)(
-        void *context); /* the state broke off, and there was nothing before it: empty the store */
 };
 
 enum leader_phase { LEADER_LISTENING, LEADER_PULLING, LEADER_SERVING };
@@ -99,7 +79,7 @@ struct leader {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     uint16_t group;
     struct history *history;
-    struct leader_store store;
+    struct group_data data;
     int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
     enum leader_phase phase;
     int64_t serve_at_ms;                     /* LISTENING: when the listening is over */
@@ -118,7 +98,7 @@ struct leader {
 };
 
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
-                 const struct leader_store *store, int64_t now_ms);
+                 const struct group_data *data, int64_t now_ms);
 
 /* This leader had stepped down, and leads on. touched: its data is no longer what the history that it led says;
  * it goes on under a new one. */

@@ -1,4 +1,4 @@
-/* The keyspace as cluster/leader.h and cluster/follower.h see it. */
+/* The keyspace as cluster/group_data.h has it. */
 #include "server/peers/replication_internal.h"
 #include "server/store/keyspace.h"
 
@@ -58,27 +58,18 @@ static void store_empty(void *keyspace) {
     keyspace_apply(keyspace, &(struct line){.verb = LINE_FLUSH, .version = keyspace_floor(keyspace)}, 0);
 }
 
-struct leader_store replicated_store_for_leader(struct keyspace *keyspace) {
-    return (struct leader_store){
+struct group_data replicated_store(struct keyspace *keyspace) {
+    return (struct group_data){
         .context = keyspace,
         .scan = replicated_store_scan,
         .say = store_say,
         .floor = store_floor,
         .apply = store_apply,
+        .apply_if_newer = store_apply_if_newer,
         .adopt = store_adopt,
         .adopt_floor = store_adopt_floor,
-        .pull_begin = store_full_begin,
-        .pull_end = store_full_end,
-        .pull_drop = store_empty,
-    };
-}
-
-struct follower_store replicated_store_for_follower(struct keyspace *keyspace) {
-    return (struct follower_store){
-        .context = keyspace,
-        .apply = store_apply,
-        .apply_if_newer = store_apply_if_newer,
         .full_begin = store_full_begin,
         .full_end = store_full_end,
+        .empty = store_empty,
     };
 }

@@ -508,10 +508,9 @@ struct replication *replication_create(const struct replication_config *config, 
         free(replication);
         return NULL;
     }
-    struct follower_store follower_store = replicated_store_for_follower(config->keyspace);
-    struct leader_store leader_store = replicated_store_for_leader(config->keyspace);
-    follower_init(&replication->follower, self->id, self->group, config->history, &follower_store);
-    leader_init(&replication->leader, self->id, self->group, config->history, &leader_store,
+    struct group_data data = replicated_store(config->keyspace);
+    follower_init(&replication->follower, self->id, self->group, config->history, &data);
+    leader_init(&replication->leader, self->id, self->group, config->history, &data,
                 loop_monotonic_ms(replication->loop));
     follow_clock(replication);
     if (self->leader) {

@@ -124,8 +124,7 @@ void inbound_proof(struct inbound *inbound, const struct datagram *announce);
 void proof_ask(struct replication *replication, const struct member *member);
 
 /* replicated_store.c: the keyspace as the deciders see it */
-struct leader_store replicated_store_for_leader(struct keyspace *keyspace);
-struct follower_store replicated_store_for_follower(struct keyspace *keyspace);
+struct group_data replicated_store(struct keyspace *keyspace);
 uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
 
 #endif

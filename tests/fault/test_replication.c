@@ -288,8 +288,8 @@ static void begin(void) {
     world.now_ms = 1000000;
     side_init(&world.l, history_make_id(1000, 1));
     side_init(&world.f, 0);
-    struct leader_store for_leader = replicated_store_for_leader(world.l.keyspace);
-    struct follower_store for_follower = replicated_store_for_follower(world.f.keyspace);
+    struct group_data for_leader = replicated_store(world.l.keyspace);
+    struct group_data for_follower = replicated_store(world.f.keyspace);
     leader_init(&world.leader, "leader", 0, world.l.history, &for_leader, world.now_ms);
     follower_init(&world.follower, "follower", 0, world.f.history, &for_follower);
 }

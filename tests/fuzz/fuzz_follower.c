@@ -154,12 +154,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     struct port port = {.now_ms = 1000000, .open = {true, true}, .answer = '!'};
-    struct follower_store for_follower = model_for_follower(&port.store);
+    struct group_data model = model_data(&port.store);
     buf_init(&port.scratch, 1 << 20);
     buf_init(&port.out, 1 << 20);
     port.history = history_create(0, 1 << 16);
     require(port.history != NULL);
-    follower_init(&port.follower, "me", 0, port.history, &for_follower);
+    follower_init(&port.follower, "me", 0, port.history, &model);
     port.follower.random = 7;
     follower_link_init(&port.links[0], port.now_ms);
     follower_link_init(&port.links[1], port.now_ms);

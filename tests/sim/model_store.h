@@ -348,31 +348,24 @@ static inline void model_full_end(void *context, uint64_t floor) {
     store->whole_mark = store->mark;
 }
 
-static inline void model_pull_drop(void *context) {
+static inline void model_empty(void *context) {
     struct model_store *store = context;
     model_clear(store);
     store->whole_mark = store->mark;
 }
 
-static inline struct follower_store model_for_follower(struct model_store *store) {
-    return (struct follower_store){.context = store,
-                                   .apply = model_apply,
-                                   .apply_if_newer = model_apply_if_newer,
-                                   .full_begin = model_full_begin,
-                                   .full_end = model_full_end};
-}
-
-static inline struct leader_store model_for_leader(struct model_store *store) {
-    return (struct leader_store){.context = store,
-                                 .scan = model_scan,
-                                 .say = model_say,
-                                 .floor = model_floor,
-                                 .apply = model_apply,
-                                 .adopt = model_adopt,
-                                 .adopt_floor = model_adopt_floor,
-                                 .pull_begin = model_full_begin,
-                                 .pull_end = model_full_end,
-                                 .pull_drop = model_pull_drop};
+static inline struct group_data model_data(struct model_store *store) {
+    return (struct group_data){.context = store,
+                               .scan = model_scan,
+                               .say = model_say,
+                               .floor = model_floor,
+                               .apply = model_apply,
+                               .apply_if_newer = model_apply_if_newer,
+                               .adopt = model_adopt,
+                               .adopt_floor = model_adopt_floor,
+                               .full_begin = model_full_begin,
+                               .full_end = model_full_end,
+                               .empty = model_empty};
 }
 
 static inline bool model_same_entry(const struct model_entry *a, const struct model_entry *b) {

@@ -179,10 +179,9 @@ static inline void node_start(struct world *world, struct node *node, bool leads
     node->history = history_create(id, world->limit_bytes);
     model_reset(&node->store);
     node->store.history = node->history;
-    struct leader_store for_leader = model_for_leader(&node->store);
-    struct follower_store for_follower = model_for_follower(&node->store);
-    leader_init(&node->leader, node->id, 0, node->history, &for_leader, clock_of(world, node));
-    follower_init(&node->follower, node->id, 0, node->history, &for_follower);
+    struct group_data data = model_data(&node->store);
+    leader_init(&node->leader, node->id, 0, node->history, &data, clock_of(world, node));
+    follower_init(&node->follower, node->id, 0, node->history, &data);
     for (size_t i = 0; i < WORLD_NODES; i++) {
         node->knows_sync[i] = chance(world, 5000); /* whether ENDPOINTS was heard in time */
         node->redial_at_ms[i] = world->now_ms + (int64_t)random_below(&world->random, 300);

@@ -28,13 +28,13 @@ static bool nobody_answers; /* WHO; else whoever is asked is what it says */
 
 static int setup(void **state) {
     (void)state;
-    struct follower_store for_follower = model_for_follower(&store);
+    struct group_data data = model_data(&store);
     now_ms = 1000000;
     nobody_answers = false;
     buf_init(&scratch, SIZE_MAX);
     buf_init(&out, SIZE_MAX);
     history = history_create(0, 1 << 20);
-    follower_init(&follower, "me", 0, history, &for_follower);
+    follower_init(&follower, "me", 0, history, &data);
     follower.random = 7;
     follower_link_init(&first, now_ms);
     follower_link_init(&second, now_ms);
@@ -172,10 +172,10 @@ static void test_its_history_serves_others(void **state) {
     (void)state;
     struct leader leader;
     struct leader_link link;
-    struct leader_store for_leader = model_for_leader(&store);
+    struct group_data data = model_data(&store);
     struct slice tail;
     say("LEAD|boss|0|" A_TEXT "|7\nFULL|" A_TEXT "|7|0\nEND|0|9\n" TAIL);
-    leader_init(&leader, "me", 0, history, &for_leader, now_ms);
+    leader_init(&leader, "me", 0, history, &data, now_ms);
     leader.phase = LEADER_SERVING;
     buf_reset(&out);
     leader_link_open(&link, &leader, "other", true, now_ms, &out);

@@ -33,8 +33,8 @@ static int setup(void **state) {
     now_ms = START_MS;
     history = history_create(OWN, 1 << 20);
     store = (struct model_store){.history = history, .now_ms = now_ms};
-    struct leader_store for_leader = model_for_leader(&store);
-    leader_init(&leader, "boss", 0, history, &for_leader, now_ms);
+    struct group_data data = model_data(&store);
+    leader_init(&leader, "boss", 0, history, &data, now_ms);
     buf_init(&scratch, SIZE_MAX);
     for (size_t i = 0; i < LINKS; i++) {
         buf_init(&outs[i], SIZE_MAX);
