@@ -130,24 +130,29 @@ void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, c
     keyspace->stats.expired++;
 }
 
-struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key) {
-    struct entry *entry = table_find(keyspace->table, key->hash, key->name);
-    if (entry == NULL ||
-        __builtin_expect(!keyspace_expired(keyspace, entry) && keyspace->marks.dropped == 0, 1)) {
-        return entry;
+/* Of an entry that was found; false: it is missing for everybody, and has gone where it may go. */
+static inline bool is_live(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
+    if (__builtin_expect(!keyspace_expired(keyspace, entry) && keyspace->marks.dropped == 0, 1)) {
+        return true;
     }
     if (keyspace_dropped(keyspace, entry)) {
         keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
         table_remove(keyspace->table, key->hash, key->name);
-        return NULL;
+        return false;
     }
     if (!keyspace_expired(keyspace, entry)) {
-        return entry;
+        return true;
     }
     if (keyspace->owner && !keyspace->paused) {
         keyspace_delete_expired(keyspace, key, entry, KEYSPACE_EXPIRED);
     }
-    return NULL;
+    return false;
+}
+
+struct table_place keyspace_find_live(struct keyspace *keyspace, const struct key *key) {
+    struct table_place place = table_find_place(keyspace->table, key->hash, key->name);
+    bool live = place.entry != NULL && is_live(keyspace, key, place.entry);
+    return live ? place : (struct table_place){0};
 }
 
 const struct entry *keyspace_peek(const struct keyspace *keyspace, const struct key *key) {
@@ -162,8 +167,8 @@ static inline void touch(struct keyspace *keyspace, struct entry *entry) {
     }
 }
 
-const struct entry *keyspace_find(struct keyspace *keyspace, const struct key *key, unsigned flags) {
-    struct entry *entry = keyspace_find_live(keyspace, key);
+static inline void note_find(struct keyspace *keyspace, const struct key *key, unsigned flags,
+                             struct entry *entry) {
     if ((flags & KEYSPACE_COUNT) != 0) {
         keyspace->stats.hits += entry != NULL;
         keyspace->stats.misses += entry == NULL;
@@ -174,6 +179,21 @@ const struct entry *keyspace_find(struct keyspace *keyspace, const struct key *k
     if ((flags & KEYSPACE_TOUCH) != 0) {
         touch(keyspace, entry);
     }
+}
+
+struct table_place keyspace_find_place(struct keyspace *keyspace, const struct key *key, unsigned flags) {
+    struct table_place place = keyspace_find_live(keyspace, key);
+    note_find(keyspace, key, flags, place.entry);
+    return place;
+}
+
+/* Not by its place: most finds are for a read. */
+const struct entry *keyspace_find(struct keyspace *keyspace, const struct key *key, unsigned flags) {
+    struct entry *entry = table_find(keyspace->table, key->hash, key->name);
+    if (entry != NULL && !is_live(keyspace, key, entry)) {
+        entry = NULL;
+    }
+    note_find(keyspace, key, flags, entry);
     return entry;
 }
 
@@ -209,11 +229,16 @@ void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key
     }
 }
 
-/* old NULL: there may still be an entry that is not live. */
-struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, struct entry *old,
+/* Where no entry is live there may still be one. */
+struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, const struct table_place *place,
                            const struct entry_fields *fields) {
-    return old == NULL ? table_put(keyspace->table, key->hash, key->name, fields)
-                       : table_overwrite(keyspace->table, key->hash, old, fields);
+    return place->entry == NULL ? table_put(keyspace->table, key->hash, key->name, fields)
+                                : table_overwrite(keyspace->table, place, fields);
+}
+
+struct table_place keyspace_place_to_write(struct keyspace *keyspace, const struct key *key,
+                                           const struct table_place *found) {
+    return found == NULL ? keyspace_find_live(keyspace, key) : *found;
 }
 
 /* A write whose deadline has passed already: it is told as one that expires at once, as in Redis, where it
@@ -284,7 +309,8 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     if (err != ERR_NONE) {
         return err;
     }
-    struct entry *old = keyspace_find_live(keyspace, key);
+    struct table_place place = keyspace_place_to_write(keyspace, key, set->place);
+    struct entry *old = place.entry;
     if (!condition_holds(old, set->condition, set->version)) {
         touch(keyspace, old);
         return ERR_PRECONDITION;
@@ -298,7 +324,7 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     if (timed && set->deadline_ms <= fields.timestamp_ms) {
         fields.version = write_expired(keyspace, key, old, fields.version);
     } else {
-        struct entry *entry = keyspace_put(keyspace, key, old, &fields);
+        struct entry *entry = keyspace_put(keyspace, key, &place, &fields);
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }
@@ -313,7 +339,7 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
 
 enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum keyspace_condition condition,
                          uint64_t version, struct keyspace_result *result) {
-    const struct entry *entry = keyspace_find_live(keyspace, key);
+    const struct entry *entry = keyspace_find_live(keyspace, key).entry;
     if (entry == NULL) {
         return condition == KEYSPACE_ALWAYS ? ERR_NO_SUCH_KEY : ERR_PRECONDITION;
     }
@@ -330,17 +356,17 @@ enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum 
 }
 
 enum err keyspace_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms) {
-    struct entry *entry = keyspace_find_live(keyspace, key);
-    if (entry == NULL) {
+    struct table_place place = keyspace_find_live(keyspace, key);
+    if (place.entry == NULL) {
         return ERR_NO_SUCH_KEY;
     }
     if (deadline_ms != 0 && deadline_ms <= keyspace_now_ms(keyspace)) {
         keyspace_tell(keyspace, KEYSPACE_DELETED, key->name);
-        keyspace_delete_entry(keyspace, key, entry);
+        keyspace_delete_entry(keyspace, key, place.entry);
         keyspace->stats.deletes++;
         return ERR_NONE;
     }
-    if (table_set_deadline(keyspace->table, key->hash, entry, deadline_ms) == NULL) {
+    if (table_set_deadline(keyspace->table, &place, deadline_ms) == NULL) {
         return ERR_NO_MEMORY;
     }
     history_expire(keyspace->history, key->name, deadline_ms);

@@ -80,6 +80,8 @@ enum keyspace_find {
 };
 /* NULL: missing, or expired: then an owner deletes it now. flags: a set of enum keyspace_find. */
 const struct entry *keyspace_find(struct keyspace *keyspace, const struct key *key, unsigned flags);
+/* The same, with where it is: for a write that follows before anything else changes the keyspace. */
+struct table_place keyspace_find_place(struct keyspace *keyspace, const struct key *key, unsigned flags);
 /* For those who may change nothing: what has expired is missing, and stays where it is. */
 const struct entry *keyspace_peek(const struct keyspace *keyspace, const struct key *key);
 
@@ -112,7 +114,8 @@ struct keyspace_set {
     enum keyspace_condition condition;
     uint64_t version; /* KEYSPACE_IF_VERSION */
     enum keyspace_deadline deadline;
-    int64_t deadline_ms; /* absolute Unix ms */
+    int64_t deadline_ms;             /* absolute Unix ms */
+    const struct table_place *place; /* the key's, as keyspace_find_place said just before; NULL: look */
 };
 
 /* What is in a store can be said as a line (protocol/limits.h): every write asks here before it changes
@@ -147,9 +150,9 @@ enum err keyspace_many_end(struct keyspace_many *many);
 /* Bytes take their places in the key's value (a missing one is empty), whose deadline stays: one write. There
  * is at least one patch; they are ascending and apart, and none of the key's own bytes. Costs what they are
  * long, here and on the links: the rest of the value stays where it is, and the history says PATCHX where that
- * is shorter than all of it. Errors as above. */
-enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const struct entry_patch *patches,
-                        size_t count, struct keyspace_result *result);
+ * is shorter than all of it. place as in keyspace_set; errors, too. */
+enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const struct table_place *place,
+                        const struct entry_patch *patches, size_t count, struct keyspace_result *result);
 
 /* ERR_NONE, ERR_NO_SUCH_KEY, or ERR_PRECONDITION (KEYSPACE_IF_VERSION: set->version style, in version). */
 enum err keyspace_delete(struct keyspace *keyspace, const struct key *key, enum keyspace_condition condition,

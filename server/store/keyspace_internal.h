@@ -103,10 +103,14 @@ void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, c
 /* A write needs the place of what has expired also during a pause: its version comes after that of the entry.
  */
 void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key);
-/* Writes fields under key. old: the live entry of that key, as keyspace_find_live said, or NULL. Returns NULL
- * when out of memory: nothing was written. */
-struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, struct entry *old,
+/* Writes fields under key. place: its own, as keyspace_find_live said. Returns NULL when out of memory: nothing
+ * was written. */
+struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, const struct table_place *place,
                            const struct entry_fields *fields);
+/* Where a write goes. found: as keyspace_find_place said to who writes, and nothing has changed since; NULL: it
+ * is looked for. */
+struct table_place keyspace_place_to_write(struct keyspace *keyspace, const struct key *key,
+                                           const struct table_place *found);
 /* An owner's write over old, as keyspace_find_live said: says in fields which version it takes and when.
  * ERR_NONE, ERR_VERSIONS_EXHAUSTED. */
 enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key, const struct entry *old,
@@ -118,8 +122,8 @@ void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct
 /* The whole of it, as one line. All is said from the entry, not from the request: its value may have pointed
  * into what was just overwritten. */
 void keyspace_say_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
-/* NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
-struct entry *keyspace_find_live(struct keyspace *keyspace, const struct key *key);
+/* Its entry is NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
+struct table_place keyspace_find_live(struct keyspace *keyspace, const struct key *key);
 /* A new table takes the place of the old one, which is freed in slices. */
 void keyspace_empty(struct keyspace *keyspace);
 /* About so many entries of the tables that were flushed. */

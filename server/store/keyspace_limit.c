@@ -123,7 +123,7 @@ unsigned keyspace_frequency(const struct keyspace *keyspace, const struct entry 
 }
 
 bool keyspace_set_idle_ms(struct keyspace *keyspace, const struct key *key, int64_t idle_ms) {
-    struct entry *entry = keyspace_find_live(keyspace, key);
+    struct entry *entry = keyspace_find_live(keyspace, key).entry;
     if (entry != NULL) {
         eviction_set_idle_ms(entry, idle_ms, keyspace_now_ms(keyspace));
     }
@@ -131,7 +131,7 @@ bool keyspace_set_idle_ms(struct keyspace *keyspace, const struct key *key, int6
 }
 
 bool keyspace_set_frequency(struct keyspace *keyspace, const struct key *key, unsigned frequency) {
-    struct entry *entry = keyspace_find_live(keyspace, key);
+    struct entry *entry = keyspace_find_live(keyspace, key).entry;
     if (entry != NULL) {
         eviction_set_frequency(entry, frequency, keyspace_now_ms(keyspace));
     }

@@ -15,12 +15,12 @@ void keyspace_many_begin(struct keyspace_many *many, struct keyspace *keyspace, 
     keyspace_batch_begin(keyspace);
 }
 
-static struct entry *exchange(struct keyspace *keyspace, const struct key *key, struct entry *old,
+static struct entry *exchange(struct keyspace *keyspace, const struct key *key, const struct table_place *place,
                               const struct entry_fields *fields) {
     struct entry *entry = entry_create(key->name, fields, table_mark(keyspace->table));
     if (entry != NULL) {
-        entry_set_access(entry, entry_access(old));
-        table_exchange(keyspace->table, key->hash, old, entry);
+        entry_set_access(entry, entry_access(place->entry));
+        table_exchange(keyspace->table, place, entry);
     }
     return entry;
 }
@@ -33,14 +33,15 @@ void keyspace_many_set(struct keyspace_many *many, const struct key *key, struct
     if (many->err != ERR_NONE) {
         return;
     }
-    struct entry *old = keyspace_find_live(keyspace, key);
+    struct table_place place = keyspace_find_live(keyspace, key);
+    struct entry *old = place.entry;
     struct entry_fields fields = {.value = value};
     many->err = keyspace_begin_write(keyspace, key, old, &fields);
     if (many->err != ERR_NONE) {
         return;
     }
     struct entry *entry =
-        old == NULL ? keyspace_put(keyspace, key, NULL, &fields) : exchange(keyspace, key, old, &fields);
+        old == NULL ? keyspace_put(keyspace, key, &place, &fields) : exchange(keyspace, key, &place, &fields);
     if (entry == NULL) {
         many->err = ERR_NO_MEMORY;
         return;
@@ -61,12 +62,15 @@ static void tell_all(struct keyspace_many *many) {
 }
 
 static void take_back_all(struct keyspace_many *many) {
+    struct table *table = many->keyspace->table;
     while (many->count > 0) {
         struct keyspace_written *written = &many->written[--many->count];
+        const struct key *key = &written->key;
         if (written->old == NULL) {
-            table_remove(many->keyspace->table, written->key.hash, written->key.name);
+            table_remove(table, key->hash, key->name);
         } else {
-            table_exchange(many->keyspace->table, written->key.hash, written->entry, written->old);
+            struct table_place place = table_find_place(table, key->hash, key->name);
+            table_exchange(table, &place, written->old);
             entry_destroy(written->entry);
         }
     }

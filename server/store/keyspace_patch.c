@@ -42,13 +42,14 @@ static void say_patches(struct keyspace *keyspace, const struct key *key, const 
     }
 }
 
-enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const struct entry_patch *patches,
-                        size_t count, struct keyspace_result *result) {
+enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const struct table_place *found,
+                        const struct entry_patch *patches, size_t count, struct keyspace_result *result) {
     enum err err = check_patches(key, patches, count);
     if (err != ERR_NONE) {
         return err;
     }
-    struct entry *old = keyspace_find_live(keyspace, key);
+    struct table_place place = keyspace_place_to_write(keyspace, key, found);
+    const struct entry *old = place.entry;
     bool is_new = old == NULL;
     struct entry_fields fields = {.patches = patches, .patch_count = count};
     if (!is_new) {
@@ -59,7 +60,7 @@ enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const 
     if (err != ERR_NONE) {
         return err;
     }
-    struct entry *entry = keyspace_put(keyspace, key, old, &fields);
+    struct entry *entry = keyspace_put(keyspace, key, &place, &fields);
     if (entry == NULL) {
         return ERR_NO_MEMORY;
     }

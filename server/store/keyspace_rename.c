@@ -18,8 +18,8 @@ static uint64_t version_under(const struct keyspace *keyspace, const struct entr
 /* The deletion goes first, as Redis tells of the two; but the one step that can fail goes before it, for a
  * value that was deleted already might find no memory to come back. */
 enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, const struct key *to) {
-    struct entry *old = keyspace_find_live(keyspace, to);
-    const struct entry *entry = keyspace_find_live(keyspace, from);
+    struct table_place place = keyspace_find_live(keyspace, to);
+    const struct entry *entry = keyspace_find_live(keyspace, from).entry, *old = place.entry;
     if (entry == NULL) {
         return ERR_NO_SUCH_KEY;
     }
@@ -42,7 +42,7 @@ enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, cons
     if (is_new) {
         keyspace_delete_in_the_way(keyspace, to);
     }
-    struct entry *written = keyspace_put(keyspace, to, old, &fields);
+    struct entry *written = keyspace_put(keyspace, to, &place, &fields);
     if (written != NULL) {
         keyspace_tell(keyspace, KEYSPACE_DELETED, from->name);
         keyspace_delete_entry(keyspace, from, entry);

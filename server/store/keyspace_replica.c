@@ -53,11 +53,11 @@ static enum err apply_patch(struct keyspace *keyspace, const struct key *key, co
 }
 
 static enum err apply_expire(struct keyspace *keyspace, const struct key *key, int64_t deadline_ms) {
-    struct entry *entry = table_find(keyspace->table, key->hash, key->name);
-    if (entry == NULL || keyspace_dropped(keyspace, entry)) {
+    struct table_place place = table_find_place(keyspace->table, key->hash, key->name);
+    if (place.entry == NULL || keyspace_dropped(keyspace, place.entry)) {
         return ERR_NONE;
     }
-    if (table_set_deadline(keyspace->table, key->hash, entry, deadline_ms) == NULL) {
+    if (table_set_deadline(keyspace->table, &place, deadline_ms) == NULL) {
         return ERR_NO_MEMORY;
     }
     keyspace_tell(keyspace, deadline_ms == 0 ? KEYSPACE_PERSISTED : KEYSPACE_DEADLINE, key->name);
@@ -100,7 +100,7 @@ enum err keyspace_apply_if_newer(struct keyspace *keyspace, const struct line *l
     struct line newer = *line;
     if (line->verb == LINE_REPLICATE || line->verb == LINE_DELETE) {
         struct key key = keyspace_key(keyspace, line->key);
-        const struct entry *live = keyspace_find_live(keyspace, &key);
+        const struct entry *live = keyspace_find_live(keyspace, &key).entry;
         const struct entry *entry = table_find(keyspace->table, key.hash, key.name);
         if (live == NULL ? line->verb == LINE_DELETE : line->version <= entry_version(live)) {
             return ERR_PRECONDITION;
@@ -125,14 +125,15 @@ static bool would_repeat(const struct entry *entry, const struct line *line) {
 }
 
 /* The entry's version rises, and all else of it stays. */
-static enum err lift(struct keyspace *keyspace, const struct key *key, struct entry *entry, uint64_t version) {
+static enum err lift(struct keyspace *keyspace, const struct key *key, const struct table_place *place,
+                     uint64_t version) {
     struct entry_fields fields = {
-        .value = entry_value(entry),
+        .value = entry_value(place->entry),
         .version = version,
-        .timestamp_ms = entry_timestamp_ms(entry),
-        .deadline_ms = entry_deadline_ms(entry),
+        .timestamp_ms = entry_timestamp_ms(place->entry),
+        .deadline_ms = entry_deadline_ms(place->entry),
     };
-    entry = keyspace_put(keyspace, key, entry, &fields);
+    const struct entry *entry = table_overwrite(keyspace->table, place, &fields);
     if (entry == NULL) {
         return ERR_NO_MEMORY;
     }
@@ -148,12 +149,12 @@ enum err keyspace_adopt(struct keyspace *keyspace, const struct line *line) {
     if (line->verb != LINE_REPLICATE) {
         return ERR_PRECONDITION;
     }
-    struct entry *entry = keyspace_find_live(keyspace, &key);
-    if (entry != NULL && would_repeat(entry, line)) {
-        enum err err = lift(keyspace, &key, entry, line->version + 1);
+    struct table_place place = keyspace_find_live(keyspace, &key);
+    if (place.entry != NULL && would_repeat(place.entry, line)) {
+        enum err err = lift(keyspace, &key, &place, line->version + 1);
         return err == ERR_NONE ? ERR_PRECONDITION : err;
     }
-    if (entry != NULL || keyspace->floor == UINT64_MAX) {
+    if (place.entry != NULL || keyspace->floor == UINT64_MAX) {
         return ERR_PRECONDITION;
     }
     struct line newer = *line; /* the version must not be one that a deletion here has taken */

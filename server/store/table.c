@@ -403,32 +403,23 @@ static inline bool key_is(const struct entry *entry, struct slice key) {
            (key.len == 0 || bytes_equal((const char *)entry->bytes + entry_key_at(entry), key.ptr, key.len));
 }
 
-/* Where an entry is; bucket is NULL when it is nowhere. */
-struct place {
-    struct bucket *bucket;
-    unsigned slot;
-};
-
 typedef bool entry_wanted(const struct table *table, const struct entry *entry, const void *what);
 
 /* The first entry with the tag of that hash that is wanted. Inlined with what it calls: this is the hot path.
  */
-static inline __attribute__((always_inline)) struct place search(const struct table *table, uint64_t hash,
-                                                                 entry_wanted *is_wanted, const void *what) {
+static inline __attribute__((always_inline)) struct table_place
+search(const struct table *table, uint64_t hash, entry_wanted *is_wanted, const void *what) {
     uint64_t tag = bucket_tag(hash);
     for (struct bucket *bucket = bucket_of(table, hash); bucket != NULL; bucket = bucket_next(bucket)) {
         for (uint64_t matches = bucket_matches(bucket, tag); matches != 0; matches &= matches - 1) {
             unsigned slot = bucket_first_slot(matches);
-            if (is_wanted(table, bucket_entry(bucket, slot), what)) {
-                return (struct place){bucket, slot};
+            struct entry *entry = bucket_entry(bucket, slot);
+            if (is_wanted(table, entry, what)) {
+                return (struct table_place){entry, bucket, slot};
             }
         }
     }
-    return (struct place){NULL, 0};
-}
-
-static inline struct entry *entry_at(struct place place) {
-    return place.bucket == NULL ? NULL : bucket_entry(place.bucket, place.slot);
+    return (struct table_place){NULL, NULL, 0};
 }
 
 static inline bool has_key(const struct table *table, const struct entry *entry, const void *key) {
@@ -436,24 +427,12 @@ static inline bool has_key(const struct table *table, const struct entry *entry,
     return key_is(entry, *(const struct slice *)key);
 }
 
-static inline struct place find_place(const struct table *table, uint64_t hash, struct slice key) {
+struct table_place table_find_place(const struct table *table, uint64_t hash, struct slice key) {
     return search(table, hash, has_key, &key);
 }
 
-static inline bool is_entry(const struct table *table, const struct entry *entry, const void *other) {
-    (void)table;
-    return entry == other;
-}
-
-/* Of an entry that is in the table: its key need not be compared. */
-static inline struct place place_of(const struct table *table, uint64_t hash, const struct entry *entry) {
-    struct place place = search(table, hash, is_entry, entry);
-    assert(place.bucket != NULL);
-    return place;
-}
-
 struct entry *table_find(const struct table *table, uint64_t hash, struct slice key) {
-    return entry_at(find_place(table, hash, key));
+    return search(table, hash, has_key, &key).entry;
 }
 
 static inline bool has_hash(const struct table *table, const struct entry *entry, const void *hash) {
@@ -461,30 +440,32 @@ static inline bool has_hash(const struct table *table, const struct entry *entry
 }
 
 struct entry *table_find_hash(const struct table *table, uint64_t hash) {
-    return entry_at(search(table, hash, has_hash, &hash));
+    return search(table, hash, has_hash, &hash).entry;
 }
 
-/* In the place of old, which had old_bytes, there is now this entry, with that deadline (0: none). The bucket
+/* In the place of the entry that had old_bytes there is now this one, with that deadline (0: none). The bucket
  * is written only if it must be: a cache line that stays clean need not go back to memory. */
-static void note_change(struct table *table, struct place place, const struct entry *old, size_t old_bytes,
+static void note_change(struct table *table, const struct table_place *place, size_t old_bytes,
                         const struct entry *entry, int64_t deadline_ms) {
-    bool had_deadline = bucket_deadline_at(place.bucket, place.slot), has_deadline = deadline_ms != 0;
+    assert(bucket_entry(place->bucket, place->slot) ==
+           place->entry); /* nothing has changed since the look-up */
+    bool had_deadline = bucket_deadline_at(place->bucket, place->slot), has_deadline = deadline_ms != 0;
     if (had_deadline != has_deadline) {
         table->deadline_count += (size_t)has_deadline - (size_t)had_deadline;
-        bucket_set_deadline(place.bucket, place.slot, has_deadline);
+        bucket_set_deadline(place->bucket, place->slot, has_deadline);
     }
-    if (entry != old) {
+    if (entry != place->entry) {
         table->used_bytes += entry_allocated_bytes(entry) - old_bytes;
-        bucket_set_entry(place.bucket, place.slot, entry);
+        bucket_set_entry(place->bucket, place->slot, entry);
     }
 }
 
-static struct entry *overwrite(struct table *table, struct place place, const struct entry_fields *fields) {
-    struct entry *old = bucket_entry(place.bucket, place.slot);
-    size_t old_bytes = entry_allocated_bytes(old);
-    struct entry *entry = entry_overwrite(old, fields, table->mark);
+struct entry *table_overwrite(struct table *table, const struct table_place *place,
+                              const struct entry_fields *fields) {
+    size_t old_bytes = entry_allocated_bytes(place->entry);
+    struct entry *entry = entry_overwrite(place->entry, fields, table->mark);
     if (entry != NULL) {
-        note_change(table, place, old, old_bytes, entry, fields->deadline_ms);
+        note_change(table, place, old_bytes, entry, fields->deadline_ms);
     }
     return entry;
 }
@@ -515,43 +496,35 @@ static struct entry *insert(struct table *table, uint64_t hash, struct slice key
 
 struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
                         const struct entry_fields *fields) {
-    struct place place = find_place(table, hash, key);
-    return place.bucket != NULL ? overwrite(table, place, fields) : insert(table, hash, key, fields);
+    struct table_place place = search(table, hash, has_key, &key);
+    return place.entry != NULL ? table_overwrite(table, &place, fields) : insert(table, hash, key, fields);
 }
 
-struct entry *table_overwrite(struct table *table, uint64_t hash, struct entry *entry,
-                              const struct entry_fields *fields) {
-    return overwrite(table, place_of(table, hash, entry), fields);
+void table_exchange(struct table *table, const struct table_place *place, struct entry *entry) {
+    note_change(table, place, entry_allocated_bytes(place->entry), entry, entry_deadline_ms(entry));
 }
 
-void table_exchange(struct table *table, uint64_t hash, struct entry *old, struct entry *entry) {
-    note_change(table, place_of(table, hash, old), old, entry_allocated_bytes(old), entry,
-                entry_deadline_ms(entry));
-}
-
-struct entry *table_set_deadline(struct table *table, uint64_t hash, struct entry *entry, int64_t deadline_ms) {
-    struct place place = place_of(table, hash, entry);
-    size_t old_bytes = entry_allocated_bytes(entry);
-    struct entry *changed = entry_set_deadline(entry, deadline_ms, table->mark);
-    if (changed != NULL) {
-        note_change(table, place, entry, old_bytes, changed, deadline_ms);
+struct entry *table_set_deadline(struct table *table, const struct table_place *place, int64_t deadline_ms) {
+    size_t old_bytes = entry_allocated_bytes(place->entry);
+    struct entry *entry = entry_set_deadline(place->entry, deadline_ms, table->mark);
+    if (entry != NULL) {
+        note_change(table, place, old_bytes, entry, deadline_ms);
     }
-    return changed;
+    return entry;
 }
 
 bool table_remove(struct table *table, uint64_t hash, struct slice key) {
-    struct place place = find_place(table, hash, key);
-    if (place.bucket == NULL) {
+    struct table_place place = search(table, hash, has_key, &key);
+    if (place.entry == NULL) {
         return false;
     }
-    struct entry *entry = bucket_entry(place.bucket, place.slot);
     table->deadline_count -= bucket_deadline_at(place.bucket, place.slot);
     table->count--;
     struct bucket *unneeded = chain_remove(bucket_of(table, hash), place.bucket, place.slot);
     if (unneeded != NULL) {
         give_back_buckets(table, unneeded, 1);
     }
-    give_back_entry(table, entry);
+    give_back_entry(table, place.entry);
     settle(table);
     return true;
 }

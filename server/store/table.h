@@ -33,6 +33,14 @@ void table_prefetch_entries(const struct table *table, const uint64_t *hashes, s
 /* The entry of that key or NULL. hash is table_hash of key, here and below. */
 struct entry *table_find(const struct table *table, uint64_t hash, struct slice key);
 
+/* Where that is: what writes it then need not look for it again. Dies with the next change of the table. */
+struct table_place {
+    struct entry *entry;   /* NULL: there is none */
+    struct bucket *bucket; /* inside, as is the slot */
+    unsigned slot;
+};
+struct table_place table_find_place(const struct table *table, uint64_t hash, struct slice key);
+
 /* An entry whose key has this hash, or NULL: for those who keep hashes and not keys. */
 struct entry *table_find_hash(const struct table *table, uint64_t hash);
 
@@ -42,17 +50,17 @@ struct entry *table_find_hash(const struct table *table, uint64_t hash);
 struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
                         const struct entry_fields *fields);
 
-/* The same for an entry that is in the table: it is not looked for by its key once more. */
-struct entry *table_overwrite(struct table *table, uint64_t hash, struct entry *entry,
+/* The same where there is an entry already. */
+struct entry *table_overwrite(struct table *table, const struct table_place *place,
                               const struct entry_fields *fields);
 
-/* Takes entry (entry_create, of the same key) in the place of old, which is the caller's from now on. */
-void table_exchange(struct table *table, uint64_t hash, struct entry *old, struct entry *entry);
+/* Takes entry (entry_create, of the same key) in place of the one that is there, which is the caller's from now
+ * on. */
+void table_exchange(struct table *table, const struct table_place *place, struct entry *entry);
 
-/* Sets (0: clears) the deadline of an entry that is in the table; nothing else of it changes, not even the
- * mark's meaning as "written" (the mark is renewed). Returns the entry, which may have moved; NULL: out of
- * memory. */
-struct entry *table_set_deadline(struct table *table, uint64_t hash, struct entry *entry, int64_t deadline_ms);
+/* Sets (0: clears) the deadline of the entry that is there; nothing else of it changes, not even the mark's
+ * meaning as "written" (the mark is renewed). Returns the entry, which may have moved; NULL: out of memory. */
+struct entry *table_set_deadline(struct table *table, const struct table_place *place, int64_t deadline_ms);
 
 /* Frees the entry of that key; false when there is none. */
 bool table_remove(struct table *table, uint64_t hash, struct slice key);

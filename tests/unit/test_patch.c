@@ -33,7 +33,7 @@ static void set_long(struct fixture *f, const char *name, int64_t deadline_ms) {
 
 static enum err patch(struct fixture *f, const char *name, size_t count, const struct entry_patch *patches) {
     struct key key = key_of(f, name);
-    return keyspace_patch(f->keyspace, &key, patches, count, NULL);
+    return keyspace_patch(f->keyspace, &key, NULL, patches, count, NULL);
 }
 
 static enum err patch_one(struct fixture *f, const char *name, size_t offset, struct slice bytes) {

@@ -108,6 +108,10 @@ static struct entry *find(const struct table *table, size_t number) {
     return table_find(table, table_hash(table, key), key);
 }
 
+static struct table_place find_place(const struct table *table, struct slice key) {
+    return table_find_place(table, table_hash(table, key), key);
+}
+
 static struct entry *put(struct table *table, size_t number) {
     char room[KEY_MAX];
     struct slice key = key_of(number, room);
@@ -154,9 +158,10 @@ static void model_put(struct model *model, size_t number) {
     unsigned mark = (unsigned)random_below(&model->random, 16);
     table_set_mark(model->table, mark);
     uint64_t hash = table_hash(model->table, key);
-    struct entry *there = random_below(&model->random, 2) == 0 ? NULL : find(model->table, number);
-    struct entry *entry = there == NULL ? table_put(model->table, hash, key, &fields)
-                                        : table_overwrite(model->table, hash, there, &fields);
+    struct table_place place = table_find_place(model->table, hash, key);
+    struct entry *entry = place.entry == NULL || random_below(&model->random, 2) == 0
+                              ? table_put(model->table, hash, key, &fields)
+                              : table_overwrite(model->table, &place, &fields);
     if (entry == NULL) {
         return;
     }
@@ -168,14 +173,15 @@ static void model_put(struct model *model, size_t number) {
 
 static void model_set_deadline(struct model *model, size_t number) {
     struct item *item = &model->items[number];
-    struct entry *entry = find(model->table, number);
-    if (entry == NULL) {
+    char room[KEY_MAX];
+    struct table_place place = find_place(model->table, key_of(number, room));
+    if (place.entry == NULL) {
         return;
     }
     int64_t deadline_ms = random_deadline(model);
     unsigned mark = (unsigned)random_below(&model->random, 16);
     table_set_mark(model->table, mark);
-    entry = table_set_deadline(model->table, table_hash(model->table, entry_key(entry)), entry, deadline_ms);
+    struct entry *entry = table_set_deadline(model->table, &place, deadline_ms);
     if (entry == NULL) {
         return;
     }
@@ -577,11 +583,11 @@ static void the_next_samples_go_all_around(void **state) {
         bool with_deadline = i % 2 == 1;
         struct table *table = create();
         for (size_t k = 0; k < keys; k++) {
-            struct entry *entry = put(table, k);
+            assert_non_null(put(table, k));
             char room[KEY_MAX];
+            struct table_place place = find_place(table, key_of(k, room));
             bool has_deadline = k % 37 == 0;
-            assert_non_null(
-                table_set_deadline(table, table_hash(table, key_of(k, room)), entry, has_deadline ? 99 : 0));
+            assert_non_null(table_set_deadline(table, &place, has_deadline ? 99 : 0));
             wanted += has_deadline || !with_deadline;
         }
         uint8_t *seen = calloc(keys, 1);

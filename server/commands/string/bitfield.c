@@ -111,6 +111,7 @@ enum { APART_BYTES = 64 };
 /* The value as the operations have it: that of the key but for the copies, which lie in bytes one behind the
  * other. */
 struct field_image {
+    struct table_place place;
     struct slice value;
     struct entry_patch *copies; /* ascending, apart */
     size_t count;
@@ -292,8 +293,8 @@ static void run_operations(struct request *request, const struct field_program *
     }
     /* As in Redis a write makes room first: the value grows even if the write then fails by its overflow. */
     if (image->changed || entry_patched_len(image->value.len, image->copies, image->count) > image->value.len) {
-        enum err err =
-            keyspace_patch(request->context->keyspace, &request->key, image->copies, image->count, NULL);
+        enum err err = keyspace_patch(request->context->keyspace, &request->key, &image->place, image->copies,
+                                      image->count, NULL);
         if (err != ERR_NONE) {
             buf_truncate(request->reply.out, before);
             resp_error(&request->reply, err);
@@ -302,9 +303,8 @@ static void run_operations(struct request *request, const struct field_program *
 }
 
 static void run_program(struct request *request, const struct field_program *program) {
-    struct field_image image = {
-        .value = value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ)),
-    };
+    struct field_image image = {.place = value_place(request, KEYSPACE_READ)};
+    image.value = value_or_empty(image.place.entry);
     if (make_copies(&image, program)) {
         run_operations(request, program, &image);
     } else {

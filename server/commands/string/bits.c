@@ -50,13 +50,13 @@ void command_setbit(struct request *request) {
         resp_errorf(&request->reply, "ERR bit is not an integer or out of range");
         return;
     }
-    struct slice value =
-        value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY));
+    struct table_place place = value_place(request, KEYSPACE_QUIETLY);
+    struct slice value = value_or_empty(place.entry);
     unsigned old = bit_at(value, offset);
     if (offset / 8 >= value.len || old != (unsigned)bit) { /* as in Redis, what changes nothing is no write */
         unsigned mask = 1U << (7 - offset % 8);
         char byte = (char)((byte_at(value, offset / 8) & ~mask) | (bit == 1 ? mask : 0));
-        if (!value_patch(request, offset / 8, slice_of(&byte, 1))) {
+        if (!value_patch(request, &place, offset / 8, slice_of(&byte, 1))) {
             return;
         }
     } else {

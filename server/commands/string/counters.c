@@ -12,9 +12,9 @@
 #include <stdlib.h>
 
 static void add(struct request *request, int64_t amount) {
-    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
+    struct table_place place = value_place(request, KEYSPACE_QUIETLY);
     int64_t number = 0;
-    if (entry != NULL && !num_parse_i64(entry_value(entry), &number)) {
+    if (place.entry != NULL && !num_parse_i64(entry_value(place.entry), &number)) {
         resp_error(&request->reply, ERR_NOT_INTEGER);
         return;
     }
@@ -23,7 +23,7 @@ static void add(struct request *request, int64_t amount) {
         return;
     }
     char digits[NUM_MAX_DIGITS];
-    if (value_store(request, slice_of(digits, num_write_i64(digits, number)))) {
+    if (value_store(request, &place, slice_of(digits, num_write_i64(digits, number)))) {
         resp_integer(&request->reply, number);
     }
 }
@@ -84,9 +84,9 @@ static struct slice format_float(char text[FLOAT_TEXT_BYTES], long double number
 }
 
 void command_incrbyfloat(struct request *request) {
-    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
+    struct table_place place = value_place(request, KEYSPACE_QUIETLY);
     long double number = 0, amount;
-    if ((entry != NULL && !parse_float(entry_value(entry), &number)) ||
+    if ((place.entry != NULL && !parse_float(entry_value(place.entry), &number)) ||
         !parse_float(request->args[2], &amount)) {
         resp_error(&request->reply, ERR_NOT_FLOAT);
         return;
@@ -98,7 +98,7 @@ void command_incrbyfloat(struct request *request) {
     }
     char text[FLOAT_TEXT_BYTES];
     struct slice formatted = format_float(text, number);
-    if (value_store(request, formatted)) {
+    if (value_store(request, &place, formatted)) {
         resp_bulk(&request->reply, formatted);
     }
 }

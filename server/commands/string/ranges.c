@@ -4,11 +4,11 @@
 #include "server/store/keyspace.h"
 
 void command_append(struct request *request) {
-    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY);
-    size_t length = value_or_empty(entry).len;
-    struct slice bytes = request->args[2];
+    struct table_place place = value_place(request, KEYSPACE_QUIETLY);
+    struct slice value = value_or_empty(place.entry), bytes = request->args[2];
+    size_t length = value.len;
     bool written =
-        bytes.len > 0 ? value_patch(request, length, bytes) : value_store(request, value_or_empty(entry));
+        bytes.len > 0 ? value_patch(request, &place, length, bytes) : value_store(request, &place, value);
     if (written) {
         resp_integer(&request->reply, (int64_t)(length + bytes.len));
     }
@@ -24,13 +24,12 @@ void command_setrange(struct request *request) {
         return;
     }
     struct slice bytes = request->args[3];
-    size_t length =
-        value_or_empty(keyspace_find(request->context->keyspace, &request->key, KEYSPACE_QUIETLY)).len;
+    struct table_place place = value_place(request, bytes.len == 0 ? KEYSPACE_TOUCH : KEYSPACE_QUIETLY);
+    size_t length = value_or_empty(place.entry).len;
     size_t end = (size_t)offset + bytes.len;
     if (bytes.len == 0) {
-        keyspace_find(request->context->keyspace, &request->key, KEYSPACE_TOUCH);
         resp_integer(&request->reply, (int64_t)length);
-    } else if (value_patch(request, (size_t)offset, bytes)) {
+    } else if (value_patch(request, &place, (size_t)offset, bytes)) {
         resp_integer(&request->reply, (int64_t)(end > length ? end : length));
     }
 }

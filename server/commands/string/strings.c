@@ -32,8 +32,7 @@ void command_getdel(struct request *request) {
 }
 
 /* As a reply that may still be taken back, and lasts when the value is overwritten. */
-static void reply_old_value(struct request *request) {
-    const struct entry *entry = keyspace_find(request->context->keyspace, &request->key, KEYSPACE_READ);
+static void reply_old_value(struct request *request, const struct entry *entry) {
     if (entry == NULL) {
         resp_null(&request->reply);
     } else {
@@ -44,9 +43,12 @@ static void reply_old_value(struct request *request) {
 /* Replies with the old value, then overwrites it. */
 static void reply_old_value_and_set(struct request *request, const struct keyspace_set *set, bool set_it) {
     size_t before = buf_used(request->reply.out);
-    reply_old_value(request);
+    struct table_place place = value_place(request, KEYSPACE_READ);
+    struct keyspace_set there = *set;
+    there.place = &place;
+    reply_old_value(request, place.entry);
     enum err err =
-        set_it ? keyspace_set(request->context->keyspace, &request->key, set, NULL) : ERR_PRECONDITION;
+        set_it ? keyspace_set(request->context->keyspace, &request->key, &there, NULL) : ERR_PRECONDITION;
     if (err != ERR_NONE && err != ERR_PRECONDITION) {
         buf_truncate(request->reply.out, before);
         resp_error(&request->reply, err);

@@ -15,12 +15,12 @@ bool value_written(struct request *request, enum err err) {
     return err == ERR_NONE;
 }
 
-bool value_store(struct request *request, struct slice value) {
-    struct keyspace_set set = {.value = value, .deadline = KEYSPACE_DEADLINE_KEEP};
+bool value_store(struct request *request, const struct table_place *place, struct slice value) {
+    struct keyspace_set set = {.value = value, .deadline = KEYSPACE_DEADLINE_KEEP, .place = place};
     return value_written(request, keyspace_set(request->context->keyspace, &request->key, &set, NULL));
 }
 
-bool value_patch(struct request *request, size_t offset, struct slice bytes) {
+bool value_patch(struct request *request, const struct table_place *place, size_t offset, struct slice bytes) {
     struct keyspace *keyspace = request->context->keyspace;
     size_t end;
     if (__builtin_add_overflow(offset, bytes.len, &end) || end > value_limit(request)) {
@@ -28,7 +28,7 @@ bool value_patch(struct request *request, size_t offset, struct slice bytes) {
         return false;
     }
     struct entry_patch patch = {.offset = offset, .bytes = bytes};
-    return value_written(request, keyspace_patch(keyspace, &request->key, &patch, 1, NULL));
+    return value_written(request, keyspace_patch(keyspace, &request->key, place, &patch, 1, NULL));
 }
 
 void reply_version(struct request *request, uint64_t version) {
