@@ -45,8 +45,8 @@ enum feature_verdict {
 };
 
 struct feature {
-    /* A command, when the feature is on. arrive: known and of the right arity; GO or REFUSED. before: admitted.
-     */
+    /* A command, when the feature is on. arrive: known and of the right arity, and once more when EXEC comes to
+     * it in its queue; GO or REFUSED. before: admitted. */
     enum feature_verdict (*arrive)(struct request *request);
     enum feature_verdict (*before)(struct request *request);
     /* Somebody has refused it; the error is in its reply from byte written_from on. */
