@@ -2,7 +2,7 @@
 #ifndef KVNODE_SERVER_VERSION_H
 #define KVNODE_SERVER_VERSION_H
 
-#define KVNODE_VERSION "0.1.0"
+#define KVNODE_VERSION "0.2.0"
 
 /* What clients ask the version of Redis for: which commands and replies they may expect. */
 #define COMPATIBLE_REDIS_VERSION "7.2.4"
