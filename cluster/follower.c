@@ -14,6 +14,9 @@ enum { OLDEST_HISTORY_MS = 1 };
 /* Lines go into the history in runs of about that: little enough to fill its chunks, and to be in the cache. */
 enum { RUN_BYTES = 16 << 10 };
 
+/* Of who has proved nothing a longer line is not waited for, unless it is a change that would be taken. */
+enum { STRANGERS_LINE_BYTES = 4 << 10 };
+
 void follower_init(struct follower *follower, const char *node_id, uint16_t group, struct history *history,
                    const struct group_data *data) {
     *follower = (struct follower){.group = group, .history = history, .data = *data};
@@ -510,7 +513,14 @@ enum follower_verdict follower_link_line(struct follower_link *link, struct foll
 enum follower_verdict follower_link_part(struct follower_link *link, struct follower *follower,
                                          struct slice part, int64_t now_ms, struct buf *out) {
     link->last_line_ms = now_ms;
-    return link->began || line_may_be_known(part) ? FOLLOWER_GO_ON : no_peer_begins_with_that(follower, out);
+    if (!link->began && !line_may_be_known(part)) {
+        return no_peer_begins_with_that(follower, out);
+    }
+    bool refuses_changes = follower->leading || follower_linked(follower);
+    if (part.len > STRANGERS_LINE_BYTES && link->phase <= FOLLOWER_BARE && refuses_changes) {
+        return refuse(follower, out, "a line so long is taken of the group's leader only");
+    }
+    return FOLLOWER_GO_ON;
 }
 
 void follower_link_heard(struct follower_link *link, int64_t at_ms) {

@@ -136,7 +136,7 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
                                          struct buf *out);
 
 /* Part of a line that is still on its way has arrived: who sends it lives. CLOSE: it is the first one, and will
- * not be a peer's. */
+ * not be a peer's; or it is long already, and would be refused when it is whole. */
 enum follower_verdict follower_link_part(struct follower_link *link, struct follower *follower,
                                          struct slice part, int64_t now_ms, struct buf *out);
 

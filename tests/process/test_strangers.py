@@ -115,6 +115,15 @@ class Strangers(ClusterTestCase):
                 self.assertRegex(stranger.read_line(), rb"^ERROR\|")
                 self.assertTrue(stranger.is_closed(2))
 
+    def test_no_memory_is_kept_for_what_would_be_refused(self) -> None:
+        """A change of a stranger's is refused by its first bytes too, where there is a leader to take changes from."""
+        for node in self.cluster.nodes:
+            with self.subTest(node=node.name), LineConnection(node.port) as stranger:
+                stranger.send(b"REPLICATE|pw|" + b"x" * 10_000)
+                self.assertRegex(stranger.read_line(), rb"^ERROR\|")
+                self.assertTrue(stranger.is_closed(2))
+        self.assert_nothing_changed()
+
 
 class KnownNodes(ClusterTestCase):
     def test_lead_is_believed_as_soon_as_the_leader_has_announced_itself(self) -> None:

@@ -692,6 +692,28 @@ static void test_a_first_line_is_judged_by_its_part(void **state) {
     assert_int_equal(follower_link_part(&first, &follower, SLICE("PO"), now_ms, &out), FOLLOWER_GO_ON);
 }
 
+/* What would be refused when it is whole takes no memory until then. */
+static void test_a_strangers_long_line_is_not_waited_for(void **state) {
+    (void)state;
+    static char part[5000];
+    memset(part, 'x', sizeof(part));
+    memcpy(part, "REPLICATE|k|", 12);
+    struct slice more = slice_of(part, sizeof(part)), little = slice_first(more, 4000);
+    assert_int_equal(follower_link_part(&first, &follower, more, now_ms, &out), FOLLOWER_GO_ON);
+    follower_lead(&follower);
+    assert_int_equal(follower_link_part(&first, &follower, little, now_ms, &out), FOLLOWER_GO_ON);
+    assert_int_equal(follower_link_part(&first, &follower, more, now_ms, &out), FOLLOWER_CLOSE);
+    answered("ERROR|a line so long is taken of the group's leader only\n");
+    follower_follow(&follower);
+    say_on(&second, "LEAD|boss|0|" A_TEXT "|0\n");
+    assert_true(follower_linked(&follower));
+    answered("SYNC|me|-|0\n");
+    assert_int_equal(follower_link_part(&second, &follower, more, now_ms, &out), FOLLOWER_GO_ON);
+    reconnect(&first);
+    assert_int_equal(follower_link_part(&first, &follower, more, now_ms, &out), FOLLOWER_CLOSE);
+    answered("ERROR|a line so long is taken of the group's leader only\n");
+}
+
 static void test_lead_is_believed_when_that_node_has_answered_who(void **state) {
     (void)state;
     nobody_answers = true;
@@ -929,6 +951,7 @@ int main(void) {
         TEST(test_a_message_is_handed_over_for_a_node_that_has_proved_itself),
         TEST(test_a_connection_begins_with_what_a_peer_says_first),
         TEST(test_a_first_line_is_judged_by_its_part),
+        TEST(test_a_strangers_long_line_is_not_waited_for),
         TEST(test_lead_is_believed_when_that_node_has_answered_who),
         TEST(test_lead_is_not_believed_of_a_node_that_answers_otherwise),
         TEST(test_a_proof_that_does_not_come_ends_the_link),
