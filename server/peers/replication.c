@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 static const char link_refusal[] = "ERROR|out of descriptors\n";
@@ -323,15 +324,11 @@ static int64_t lag_ms(const struct replication *replication, uint64_t acked_inde
     return 0;
 }
 
-bool replication_follower_at(const struct replication *replication, size_t i,
-                             struct replication_follower *out) {
-    const struct outbound *outbound = replication->outbounds;
-    while (outbound != NULL && i-- > 0) {
-        outbound = outbound->next;
-    }
+static bool describe(const struct outbound *outbound, struct replication_follower *out) {
     if (outbound == NULL) {
         return false;
     }
+    const struct replication *replication = outbound->replication;
     const struct leader_link *link = &outbound->link;
     const struct member *member = &outbound->member;
     uint64_t index = history_index(replication->config.history);
@@ -382,6 +379,24 @@ bool replication_link_at(const struct replication *replication, size_t i, struct
         }
     }
     return false;
+}
+
+bool replication_follower_at(const struct replication *replication, size_t i,
+                             struct replication_follower *out) {
+    const struct outbound *outbound = replication->outbounds;
+    while (outbound != NULL && i-- > 0) {
+        outbound = outbound->next;
+    }
+    return describe(outbound, out);
+}
+
+bool replication_follower_of(const struct replication *replication, const char *node_id,
+                             struct replication_follower *out) {
+    const struct outbound *outbound = replication->outbounds;
+    while (outbound != NULL && strcmp(outbound->member.id, node_id) != 0) {
+        outbound = outbound->next;
+    }
+    return describe(outbound, out);
 }
 
 size_t replication_acknowledged(const struct replication *replication, uint64_t index) {

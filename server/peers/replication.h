@@ -64,6 +64,9 @@ struct replication_status {
 void replication_status(const struct replication *replication, struct replication_status *out);
 /* The i-th follower link, 0 to follower_count - 1; false: there is none. */
 bool replication_follower_at(const struct replication *replication, size_t i, struct replication_follower *out);
+/* The link to this node; false: there is none. */
+bool replication_follower_of(const struct replication *replication, const char *node_id,
+                             struct replication_follower *out);
 
 /* A connection over which the history goes: one that this node has dialled, to a follower, or its leader's. */
 struct replication_link {

@@ -123,15 +123,11 @@ static void add_groups(cJSON *root, const struct command_context *context) {
 /* What this node, as a leader, knows of a follower. */
 static void add_link(cJSON *object, const struct replication *replication, const char *node_id) {
     struct replication_follower follower;
-    for (size_t i = 0; replication_follower_at(replication, i, &follower); i++) {
-        if (strcmp(follower.node_id, node_id) != 0) {
-            continue;
-        }
+    if (replication_follower_of(replication, node_id, &follower)) {
         cJSON_AddStringToObject(object, "link", follower.state);
         add_u64(object, "lag_lines", follower.lag_lines);
         add_i64(object, "lag_ms", follower.lag_ms);
         add_i64(object, "ack_age_ms", follower.ack_age_ms);
-        return;
     }
 }
 

@@ -264,6 +264,20 @@ class Membership(ClusterTestCase):
         follower.wait_healthy()
         self.assertEqual(leader.count("datagrams_ignored"), 0)
 
+    def test_the_cluster_is_told_with_thousands_that_pass_for_followers(self) -> None:
+        """To look for the link of each among the links of all, each found by counting, took a minute."""
+        cluster = self.start_cluster(groups=1, followers=0)
+        leader = cluster.leader()
+        with cluster.discovery() as peer:
+            received = leader.count("datagrams_received")
+            for i in range(3000):
+                peer.send(f"ANNOUNCE|n{i}|127.0.0.1|{1000 + i}|0|false")
+                if i % 50 == 49:  # the socket's buffer is not the subject
+                    wait_until(lambda: leader.count("datagrams_received") >= received + i, 5, "they are read")
+        nodes = leader.cluster()["nodes"]
+        self.assertEqual(["link" in node for node in nodes if node["id"] == "n2999"], [True])
+        self.assertEqual(len(nodes), 3001)
+
     def test_clusters_on_other_ports_do_not_meet(self) -> None:
         one = self.start_cluster(groups=1, followers=0)
         other = self.start_cluster(groups=1, followers=0)

@@ -90,6 +90,11 @@ bool replication_link_at(const struct replication *replication, size_t i, struct
     return i < 2;
 }
 
+bool replication_follower_of(const struct replication *replication, const char *node_id,
+                             struct replication_follower *out) {
+    return replication_follower_at(replication, 0, out) && strcmp(out->node_id, node_id) == 0;
+}
+
 size_t replication_acknowledged(const struct replication *replication, uint64_t index) {
     ((struct replication *)replication)->counted++;
     return index <= replication->acknowledged ? 1 : 0;
