@@ -249,7 +249,8 @@ static bool parse_hosts(const struct setting *setting, struct slice text, void *
     struct slice rest = text;
     for (struct slice item = slice_next_item(&rest); item.len > 0; item = slice_next_item(&rest)) {
         struct http_authority host;
-        if (!http_authority_parse(item, &host) || host.is_literal || host.host.len < item.len) {
+        if (!http_authority_parse(item, &host) || host.is_literal || host.host.len < item.len ||
+            slice_equals(item, SLICE("*"))) { /* who means all hosts is told that there is no such thing */
             return fail(reason, n, "argument must be names of hosts, without ports, with commas between them");
         }
     }

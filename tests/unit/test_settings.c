@@ -160,6 +160,7 @@ static void test_lists_of_names(void **state) {
     refuses("api-hosts", "db.example,db:9000", hosts);
     refuses("api-hosts", "http://db", hosts);
     refuses("api-hosts", "[::1]", hosts);
+    refuses("api-hosts", "db,*", hosts);
     takes("api-origins", "https://app.example,http://localhost:3000",
           "https://app.example,http://localhost:3000");
     const char *const origins = "argument must be origins (https://app.example), with commas between them";
