@@ -42,6 +42,11 @@ struct position follower_position(const struct follower *follower) {
     return (struct position){history_id(follower->history), history_index(follower->history)};
 }
 
+struct position follower_state_position(const struct follower *follower) {
+    return follower->overlaid_by == 0 ? follower_position(follower)
+                                      : (struct position){.history_id = follower->overlaid_by};
+}
+
 bool follower_is_clean(const struct follower *follower) {
     return !follower->own_history && follower->overlaid_by == 0;
 }

@@ -54,7 +54,8 @@ enum follower_verdict {
     FOLLOWER_CLOSE,      /* out may hold an ERROR line to be sent before */
     FOLLOWER_FACTS,      /* WHO was asked: send ANNOUNCE and ENDPOINTS as lines */
     FOLLOWER_MESSAGE,    /* another node's client has published something: the line says what */
-    FOLLOWER_SEND_STATE, /* PULL was asked: send FULL, the state, END; the position does not change meanwhile */
+    FOLLOWER_SEND_STATE, /* PULL was asked: send FULL, the state, END; follower_state_position stays meanwhile
+                          */
     FOLLOWER_PROVE,      /* ask the node link->peer_id WHO, at the address that it announces or will announce,
                             and say follower_link_proof; read no more of the link before */
     FOLLOWER_STEP_DOWN,  /* this node leads, but who said LEAD has an older history: stop leading, with
@@ -109,6 +110,9 @@ void follower_init(struct follower *follower, const char *node_id, uint16_t grou
 void follower_follow(struct follower *follower);
 void follower_lead(struct follower *follower);
 struct position follower_position(const struct follower *follower);
+/* What FULL and END say in answer to PULL. Not what SYNC said, when the data is a mixture, of which no history
+ * knows: then it is index 0 of the history that lies on top. */
+struct position follower_state_position(const struct follower *follower);
 /* Its data is what a leader's history says, no more and no less. */
 bool follower_is_clean(const struct follower *follower);
 

@@ -72,6 +72,7 @@ static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_
 
 void leader_resume(struct leader *leader, uint64_t led_history_id, bool touched, int64_t now_ms) {
     leader->phase = LEADER_SERVING;
+    leader->whole_of = 0;
     if (touched) {
         remember(leader, (struct position){led_history_id, UINT64_MAX});
         remember(leader, (struct position){history_id(leader->history), history_index(leader->history)});
@@ -177,15 +178,16 @@ static void begin_stream(struct leader_link *link, struct leader *leader, struct
     line_continue(out, link->position.history_id, link->position.index);
 }
 
-/* Wholly only what goes on from the state that is here, or when there is none: else its keys would push out
- * others. And not from one whose state broke off before: it would keep this leader from serving over and over.
+/* Wholly only what goes on from the state that is here, or when there is none: else what it lacks would be
+ * dropped, though nobody may have it but this leader. And not from one whose state broke off before: it would
+ * keep this leader from serving over and over.
  */
 static bool may_take_wholly(const struct leader_link *link, struct leader *leader) {
     if (history_index(leader->history) > 0) {
         return false;
     }
     return leader->known_count == 0 ||
-           (find_known(leader, link->position.history_id) != NULL && !has_failed(leader, link));
+           (leader->whole_of == link->position.history_id && !has_failed(leader, link));
 }
 
 static void begin_taking(struct leader_link *link, struct leader *leader) {
@@ -227,7 +229,7 @@ static void place(struct leader_link *link, struct leader *leader, struct buf *o
 static void take_whole_ended(struct leader_link *link, struct leader *leader, int64_t now_ms) {
     leader->data.full_end(leader->data.context, link->take_floor);
     remember(leader, (struct position){history_id(leader->history), UINT64_MAX});
-    begin_history(leader, link->take_history_id, now_ms);
+    begin_history(leader, larger(link->take_history_id, link->position.history_id), now_ms);
     leader->phase = LEADER_SERVING;
 }
 
@@ -242,7 +244,7 @@ static void on_take_end(struct leader_link *link, struct leader *leader, const s
     leader->taking = NULL;
     leader->failed_count = 0;
     remember(leader, took);
-    remember(leader, link->position); /* should FULL and END name less than SYNC did */
+    remember(leader, link->position); /* a mixture's FULL names another */
     link->phase = LEADER_LINK_HELD;
     place(link, leader, out);
 }
@@ -256,18 +258,30 @@ static enum leader_verdict adopt(struct leader_link *link, struct leader *leader
     return err == ERR_NO_MEMORY ? LEADER_CLOSE : LEADER_GO_ON;
 }
 
+/* A follower on whose data lies part of another history's state names that in FULL: its place in the history of
+ * SYNC does not tell what it holds. */
+static enum leader_verdict on_take_full(struct leader_link *link, struct leader *leader,
+                                        const struct line *line) {
+    if (!link->take_adopts) {
+        if (!leader->data.full_begin(leader->data.context)) {
+            return LEADER_CLOSE;
+        }
+        leader->whole_of = line->history_id == link->position.history_id ? line->history_id : 0;
+    }
+    link->take_began = true;
+    link->take_history_id = line->history_id;
+    link->take_floor = line->version;
+    return LEADER_GO_ON;
+}
+
 static enum leader_verdict on_take_line(struct leader_link *link, struct leader *leader,
                                         const struct line *line, int64_t now_ms, struct buf *out) {
     const struct group_data *data = &leader->data;
     link->last_line_ms = now_ms;
     if (line->verb == LINE_FULL && !link->take_began) {
-        if (!link->take_adopts && !data->full_begin(data->context)) {
-            return LEADER_CLOSE;
-        }
-        link->take_began = true;
-        link->take_history_id = line->history_id;
-        link->take_floor = line->version;
-    } else if (line->verb == LINE_END && link->take_began) {
+        return on_take_full(link, leader, line);
+    }
+    if (line->verb == LINE_END && link->take_began) {
         on_take_end(link, leader, line, now_ms, out);
     } else if (line->verb == LINE_REPLICATE && link->take_began) {
         if (!link->take_adopts) {

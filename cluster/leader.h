@@ -22,9 +22,9 @@
  * may be dead, with nobody to tell: then the follower gives it up within LINK_TIMEOUT_MS.
  *
  * A follower that names data of a history that is neither this one nor one this leader's data came from is
- * taken from first: wholly, while nothing has been written here; else only the keys that are missing here
- * (TAKING with adopt). So no restart order and no healed partition loses what only a follower had. (What was
- * deleted while such a follower was away comes back with it: the lesser evil.)
+ * taken from first: wholly, while nothing is here, or nothing but an earlier state of its history; else only
+ * the keys that are missing here (TAKING with adopt). So no restart order and no healed partition loses what
+ * only a follower had. (What was deleted while such a follower was away comes back with it: the lesser evil.)
  */
 #ifndef KVNODE_CLUSTER_LEADER_H
 #define KVNODE_CLUSTER_LEADER_H
@@ -88,6 +88,8 @@ struct leader {
      * histories. Beyond LEADER_KNOWN the oldest is forgotten: its data would be taken again. */
     struct position known[LEADER_KNOWN];
     size_t known_count;
+    uint64_t whole_of; /* 0, or the history that the store holds a state of, and nothing besides: what has been
+                          written here is not looked at */
     /* Nodes whose state broke off: tried after the others. */
     char failed[LEADER_FAILED][LIMIT_NODE_ID_BYTES + 1];
     size_t failed_count;

@@ -48,7 +48,7 @@ static bool state_step(void *context) {
                                                       false, out, &inbound->state_count);
     } while (inbound->state_cursor != 0 && buf_used(out) < until);
     if (inbound->state_cursor == 0) {
-        line_end(out, inbound->state_count, history_index(replication->config.history));
+        line_end(out, inbound->state_count, follower_state_position(&replication->follower).index);
         inbound->sending_state = false;
     }
     conn_flush(inbound->conn);
@@ -57,7 +57,7 @@ static bool state_step(void *context) {
 
 static void begin_state(struct inbound *inbound) {
     struct replication *replication = inbound->replication;
-    struct position position = follower_position(&replication->follower);
+    struct position position = follower_state_position(&replication->follower);
     inbound->state_cursor = inbound->state_count = 0;
     inbound->sending_state = true;
     line_full(conn_out(inbound->conn), position.history_id, position.index,

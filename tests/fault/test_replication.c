@@ -130,12 +130,12 @@ static void carry(struct buf *out, struct buf *in) {
 static bool send_state(void) {
     uint64_t cursor = 0, count = 0;
     struct buf *out = &world.to_leader;
-    line_full(out, history_id(world.f.history), history_index(world.f.history),
-              keyspace_floor(world.f.keyspace));
+    struct position position = follower_state_position(&world.follower);
+    line_full(out, position.history_id, position.index, keyspace_floor(world.f.keyspace));
     do {
         cursor = replicated_store_scan(world.f.keyspace, cursor, false, out, &count);
     } while (cursor != 0);
-    line_end(out, count, history_index(world.f.history));
+    line_end(out, count, position.index);
     return !buf_failed(out);
 }
 

@@ -262,10 +262,10 @@ static inline bool next_line(struct buf *in, struct slice *line) {
 
 static inline void begin_sending_state(struct connection *connection) {
     const struct node *node = connection->follower;
+    struct position position = follower_state_position(&node->follower);
     connection->sends_state = true;
     connection->scan_cursor = connection->scan_count = 0;
-    line_full(&connection->follower_out, history_id(node->history), history_index(node->history),
-              node->store.floor);
+    line_full(&connection->follower_out, position.history_id, position.index, node->store.floor);
 }
 
 static inline void send_state(struct connection *connection) {
@@ -274,7 +274,8 @@ static inline void send_state(struct connection *connection) {
                                          &connection->follower_out, &connection->scan_count);
     if (connection->scan_cursor == 0) {
         connection->sends_state = false;
-        line_end(&connection->follower_out, connection->scan_count, history_index(node->history));
+        line_end(&connection->follower_out, connection->scan_count,
+                 follower_state_position(&node->follower).index);
     }
 }
 

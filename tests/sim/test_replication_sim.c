@@ -748,6 +748,56 @@ static void test_one_bare_line_does_not_outweigh_the_data_of_the_group(void **st
     assert_true(model_equal(&world->nodes[0].store, &node->store));
 }
 
+static void run_until(struct world *world, bool (*holds)(struct world *)) {
+    for (int64_t end_ms = world->now_ms + 30000; !holds(world); world_step(world)) {
+        assert_true(world->now_ms < end_ms);
+    }
+}
+
+static bool node_1_is_ahead(struct world *world) { return world->nodes[1].store.count == 40; }
+
+static bool leader_serves(struct world *world) { return is_serving(&world->nodes[0]); }
+
+static bool node_2_has_part_of_the_state(struct world *world) {
+    struct model_store *store = &world->nodes[2].store;
+    return model_incomplete(store) && model_find(store, SLICE("alone")) != NULL;
+}
+
+/* Node 2 is behind node 1 in the first history, and has part of the state of the second, whose leader is gone
+ * before it has come whole. The third leader finds node 2 first, and then node 1. */
+static void test_part_of_a_state_is_not_lost_to_a_more_advanced_follower(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct node *leader = &world->nodes[0];
+    write_keys(leader, 30, 100);
+    run_until_quiet(world);
+    part(world, 0, 2, true);
+    part(world, 0, 3, true);
+    write_keys(leader, 40, 100);
+    run_until(world, node_1_is_ahead);
+    part(world, 0, 1, true);
+    node_restart(world, leader, true);
+    run_until(world, leader_serves);
+    write_keys(leader, 20, 1000);
+    model_set(&leader->store, SLICE("alone"), SLICE("v"), 0);
+    part(world, 0, 2, false);
+    run_until(world, node_2_has_part_of_the_state);
+    node_restart(world, leader, true);
+    run_until(world, leader_serves);
+    assert_non_null(model_find(&leader->store, SLICE("alone")));
+    assert_int_equal(history_index(leader->history), 0);
+    part(world, 0, 1, false);
+    part(world, 0, 3, false);
+    for (int64_t end_ms = world->now_ms + 1000; world->now_ms < end_ms;) {
+        world_step(world);
+    }
+    run_until_quiet(world);
+    assert_int_equal(leader->store.count, 41);
+    assert_non_null(model_find(&leader->store, SLICE("alone")));
+    for (size_t i = 1; i < WORLD_NODES; i++) {
+        assert_true(model_equal(&leader->store, &world->nodes[i].store));
+    }
+}
+
 /* A stranger that answers WHO as a leader says LEAD, an older history's, and perhaps the beginning of a state;
  * then it is gone. The leader leads again, and nobody has lost anything. */
 static void a_stranger_leads(struct world *world, const char *state) {
@@ -814,6 +864,7 @@ int main(void) {
         SCENE(test_data_that_turns_up_after_an_empty_leader_has_written),
         SCENE(test_versions_do_not_repeat_after_keys_were_adopted),
         SCENE(test_one_bare_line_does_not_outweigh_the_data_of_the_group),
+        SCENE(test_part_of_a_state_is_not_lost_to_a_more_advanced_follower),
         cmocka_unit_test(test_links_that_break_stall_and_fall_behind),
         cmocka_unit_test(test_any_node_may_start_anew),
         cmocka_unit_test(test_two_leaders_become_one_and_no_key_is_lost),

@@ -437,6 +437,23 @@ static void test_what_another_leader_began_to_send_is_not_continued(void **state
     answered("SYNC|me|-|0\n");
 }
 
+/* What it gives then is of no history: who takes it must not take it for what SYNC named. */
+static void test_part_of_a_state_over_older_data_is_told(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|500\nREPLICATE|k|a|1\n");
+    assert_int_equal(follower_state_position(&follower).history_id, A);
+    assert_int_equal(follower_state_position(&follower).index, 2);
+    reconnect(&first);
+    say("LEAD|other|0|" B_TEXT "|50\nFULL|" B_TEXT "|50|0\nREPLICATEX|b|b|1|400|0\n");
+    reconnect(&first);
+    is_at(A, 2);
+    assert_int_equal(follower_state_position(&follower).history_id, UINT64_C(0x10000));
+    assert_int_equal(follower_state_position(&follower).index, 0);
+    say("LEAD|heir|0|" C_TEXT "|0\nFULL|" C_TEXT "|7|0\nEND|0|7\n");
+    assert_int_equal(follower_state_position(&follower).index, 7);
+}
+
 /* Who was empty and has part of a state must not deny it: it may be all that is left. */
 static void test_part_of_a_state_is_data(void **state) {
     (void)state;
@@ -933,6 +950,7 @@ int main(void) {
         TEST(test_a_ping_that_names_another_index_leads_to_a_full_sync),
         TEST(test_a_state_that_cannot_begin_now_is_refused_and_changes_nothing),
         TEST(test_what_another_leader_began_to_send_is_not_continued),
+        TEST(test_part_of_a_state_over_older_data_is_told),
         TEST(test_part_of_a_state_is_data),
         TEST(test_a_bare_line_is_applied_if_it_is_newer),
         TEST(test_bare_lines_cannot_use_up_the_versions),

@@ -585,6 +585,72 @@ static void test_while_nothing_is_written_a_further_state_of_the_same_history_is
     hang_up(1);
 }
 
+/* On f0's data lies part of a state that broke off: f1 is ahead of it in A, and has never seen that part. */
+static void test_a_further_state_does_not_take_the_place_of_a_mixture(void **state) {
+    (void)state;
+    dial(0);
+    answers(0, "SYNC|f0|" B_TEXT "|5\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" A_TEXT "|0|0\nREPLICATEX|k|1|1|500|0\nREPLICATEX|of A|1|1|500|0\nEND|2|0\n");
+    dial(1);
+    answers(1, "SYNC|f1|" B_TEXT "|8\n");
+    assert_int_equal(leader.phase, LEADER_SERVING);
+    wait(50);
+    answers(1, "FULL|" B_TEXT "|8|0\nREPLICATEX|k|2|2|500|0\nREPLICATEX|late|1|1|500|0\nEND|2|8\n");
+    assert_true(holds("of A", "1", 1));
+    assert_true(holds("late", "1", 1));
+    assert_int_equal(store.count, 3);
+    dial(2);
+    answers(2, "SYNC|f2|" A_TEXT "|3\n"); /* and of A a part was there only */
+    assert_ptr_equal(leader.taking, &links[2]);
+    for (size_t i = 0; i < LINKS; i++) {
+        hang_up(i);
+    }
+}
+
+/* f1 has a history of which this leader has all keys and yet not the state. */
+static void test_a_further_state_takes_the_place_of_its_own_history_only(void **state) {
+    (void)state;
+    dial(0);
+    answers(0, "SYNC|f0|" A_TEXT "|5\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" A_TEXT "|5|0\nREPLICATEX|k|1|1|500|0\nEND|1|5\n");
+    dial(1);
+    answers(1, "SYNC|f1|" B_TEXT "|2\n");
+    wait(50);
+    answers(1, "FULL|" B_TEXT "|2|0\nEND|0|2\n");
+    assert_int_equal(history_index(history), 0);
+    dial(2);
+    answers(2, "SYNC|f2|" B_TEXT "|3\n");
+    wait(50);
+    answers(2, "FULL|" B_TEXT "|3|0\nREPLICATEX|of B|1|1|500|0\nEND|1|3\n");
+    assert_true(holds("k", "1", 1));
+    assert_true(holds("of B", "1", 1));
+    for (size_t i = 0; i < LINKS; i++) {
+        hang_up(i);
+    }
+}
+
+/* It took A's state, wrote, gave way, and leads on under a new history in which nothing is written yet. */
+static void test_a_leader_that_leads_on_keeps_what_it_had_written(void **state) {
+    (void)state;
+    dial(0);
+    answers(0, "SYNC|f0|" A_TEXT "|5\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" A_TEXT "|5|0\nREPLICATEX|k|1|1|500|0\nEND|1|5\n");
+    set("written", "v");
+    hang_up(0);
+    leader_resume(&leader, history_id(history), true, now_ms);
+    assert_int_equal(history_index(history), 0);
+    dial(1);
+    answers(1, "SYNC|f1|" A_TEXT "|8\n");
+    wait(50);
+    answers(1, "FULL|" A_TEXT "|8|0\nREPLICATEX|k|2|2|500|0\nREPLICATEX|late|1|1|500|0\nEND|2|8\n");
+    assert_true(holds("written", "v", 1));
+    assert_true(holds("late", "1", 1));
+    hang_up(1);
+}
+
 /* f0 was given the first state under the history of that time: with part of the second among it, it is not that
  * history's any more. And the leader goes on serving, however often the second breaks off. */
 static void test_a_second_state_that_breaks_off_leaves_another_history(void **state) {
@@ -746,6 +812,9 @@ int main(void) {
         TEST(test_a_state_that_cannot_be_taken_now_is_asked_for_again),
         TEST(test_a_state_that_is_still_arriving_is_waited_for),
         TEST(test_while_nothing_is_written_a_further_state_of_the_same_history_is_taken_whole),
+        TEST(test_a_further_state_does_not_take_the_place_of_a_mixture),
+        TEST(test_a_further_state_takes_the_place_of_its_own_history_only),
+        TEST(test_a_leader_that_leads_on_keeps_what_it_had_written),
         TEST(test_a_second_state_that_breaks_off_leaves_another_history),
         TEST(test_a_leader_that_has_written_takes_the_keys_it_lacks),
         TEST(test_a_less_advanced_follower_may_hold_what_no_other_has),
