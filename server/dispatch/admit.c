@@ -1,9 +1,6 @@
 #include "server/dispatch/admit.h"
 
-#include "cluster/routing.h"
 #include "cluster/slot.h"
-#include "server/peers/replication.h"
-#include "server/store/keyspace.h"
 
 #include <assert.h>
 
@@ -21,12 +18,11 @@ static bool one_group_owns_all(const struct routing *routing, const struct deman
     return true;
 }
 
-static enum err route(const struct command_context *context, const struct demand *demand,
-                      struct routing_answer *answer) {
-    if (!one_group_owns_all(context->routing, demand)) {
+enum err admit_keys(const struct routing *routing, const struct demand *demand, struct routing_answer *answer) {
+    if (!one_group_owns_all(routing, demand)) {
         return ERR_CROSSSLOT;
     }
-    *answer = routing_decide(context->routing, demand->keys[0], demand->leader);
+    *answer = routing_decide(routing, demand->keys[0], demand->leader);
     assert(answer->verdict != ROUTING_MOVED || answer->target != NULL);
     static const enum err errors[] = {
         [ROUTING_LOCAL] = ERR_NONE,
@@ -35,23 +31,4 @@ static enum err route(const struct command_context *context, const struct demand
         [ROUTING_LOADING] = ERR_LOADING,
     };
     return errors[answer->verdict];
-}
-
-enum err admit(const struct command_context *context, const struct demand *demand,
-               struct routing_answer *answer) {
-    enum err err = ERR_NONE;
-    if (demand->keys != NULL) {
-        err = route(context, demand, answer);
-    } else if (demand->data && replication_ready(context->replication) != ERR_NONE) {
-        err = ERR_LOADING;
-    } else if (demand->leader && !context->routing->self_leader) {
-        err = ERR_READONLY;
-    }
-    if (err == ERR_NONE && demand->at_once && keyspace_paused(context->keyspace)) {
-        err = ERR_PAUSED;
-    }
-    if (err == ERR_NONE && demand->grows) {
-        err = keyspace_make_room(context->keyspace);
-    }
-    return err;
 }

@@ -14,6 +14,8 @@
 #include "protocol/err.h"
 #include "protocol/slice.h"
 #include "server/context.h"
+#include "server/peers/replication.h"
+#include "server/store/keyspace.h"
 
 struct demand {
     const struct slice *keys; /* NULL: it is about none, or all, of them */
@@ -24,8 +26,29 @@ struct demand {
     bool at_once;             /* it writes, and can't wait for the end of a pause */
 };
 
-/* ERR_NONE: answer here. ERR_MOVED: answer->target says where; answer is set by MOVED and CLUSTERDOWN alone. */
-enum err admit(const struct command_context *context, const struct demand *demand,
-               struct routing_answer *answer);
+/* The part of admit that is about keys, when not every one of them is this node's to answer for. */
+enum err admit_keys(const struct routing *routing, const struct demand *demand, struct routing_answer *answer);
+
+/* ERR_NONE: answer here. ERR_MOVED: answer->target says where; answer is set by MOVED and CLUSTERDOWN alone.
+ * Inline: every command passes here, and what it demands is known where it is called. */
+static inline enum err admit(const struct command_context *context, const struct demand *demand,
+                             struct routing_answer *answer) {
+    const struct routing *routing = context->routing;
+    enum err err = ERR_NONE;
+    if (demand->keys != NULL) {
+        err = routing_answers_all(routing, demand->leader) ? ERR_NONE : admit_keys(routing, demand, answer);
+    } else if (demand->data && replication_ready(context->replication) != ERR_NONE) {
+        err = ERR_LOADING;
+    } else if (demand->leader && !routing->self_leader) {
+        err = ERR_READONLY;
+    }
+    if (err == ERR_NONE && demand->at_once && keyspace_paused(context->keyspace)) {
+        err = ERR_PAUSED;
+    }
+    if (err == ERR_NONE && demand->grows) {
+        err = keyspace_make_room(context->keyspace);
+    }
+    return err;
+}
 
 #endif
