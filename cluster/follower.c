@@ -253,13 +253,6 @@ static void add_to_batch(struct follower_link *link, struct slice bytes) {
     buf_append_byte(&link->batch, '\n');
 }
 
-static struct slice next_of_batch(struct slice *rest) {
-    const char *end = memchr(rest->ptr, '\n', rest->len);
-    struct slice bytes = slice_first(*rest, (size_t)(end - rest->ptr));
-    *rest = slice_skip(*rest, bytes.len + 1);
-    return bytes;
-}
-
 /* The whole batch is here: decode again and apply. All lines were found to be well-formed, or of the future,
  * before. If memory runs out in the middle, a part of it is there, and lies over the data of the position: a
  * FULL mends that. (A line alone that fails changes nothing: it is said again after CONTINUE.) */
@@ -268,11 +261,11 @@ static enum follower_verdict apply_batch(struct follower_link *link, struct foll
     struct slice rest = buf_slice(&link->batch);
     enum follower_verdict verdict = FOLLOWER_GO_ON;
     size_t applied = 0;
-    next_of_batch(&rest); /* BATCH itself */
+    slice_take_until(&rest, '\n'); /* BATCH itself */
     while (rest.len > 0 && verdict == FOLLOWER_GO_ON) {
         struct line line;
         const char *reason;
-        if (line_decode(next_of_batch(&rest), scratch, &line, &reason) == LINE_OK) {
+        if (line_decode(slice_take_until(&rest, '\n'), scratch, &line, &reason) == LINE_OK) {
             verdict = apply(follower, &line, out);
             applied += verdict == FOLLOWER_GO_ON;
         }
