@@ -203,6 +203,7 @@ class LateFollower(ClusterTestCase):
         follower.start().wait_listening()
         with LineConnection(follower.port) as peer:
             peer.send_line("REPLICATE|user1|Alice|3")
+            follower.wait_healthy()
             wait_until(lambda: follower.get("user1") == "Alice", what="the bare line")
         leader.start()
         cluster.wait_formed()

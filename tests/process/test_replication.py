@@ -360,6 +360,7 @@ class KvnodeFollower(ClusterTestCase):
         for stranger in strangers:
             self.addCleanup(stranger.close)
         talker.send_line("REPLICATE|bare|2|2")
+        follower.wait_healthy()
         wait_until(lambda: follower.get("bare") == "2", what="a peer that has said something is no stranger")
         leader.start().wait_healthy()
         leader.set("key", "value")
