@@ -98,7 +98,8 @@ static void log_refusal(const struct inbound *inbound, struct slice said, struct
     log_link(inbound, LOG_WARN, said.len > 0 ? "peer-refused" : "refused-by-peer", text);
 }
 
-/* The link ends with what was said since, or with line if nothing was. */
+/* The link ends with what was said since, or with line if nothing was. It is drained, never closed at once:
+ * inbound is still there when on_input goes on behind its lines. */
 static void end_refused(struct inbound *inbound, size_t said, struct slice line) {
     log_refusal(inbound, slice_skip(buf_slice(conn_out(inbound->conn)), said), line);
     conn_drain(inbound->conn, CLOSE_PROTOCOL);
@@ -211,11 +212,8 @@ static void take_part(struct inbound *inbound, struct slice part) {
 
 static size_t on_input(struct conn *conn, void *session, struct slice in) {
     struct inbound *inbound = session;
-    bool follows = inbound->link.phase >= FOLLOWER_SYNCING; /* then it may fail, but is not closed at once */
     size_t consumed = replication_each_line(conn, in, &inbound->scanned, on_line, inbound);
-    if (follows) {
-        follower_link_keep(&inbound->link, &inbound->replication->follower);
-    }
+    follower_link_keep(&inbound->link, &inbound->replication->follower);
     replication_state_moved(inbound->replication);
     if (!conn_closed(conn) && consumed < in.len) {
         take_part(inbound, slice_skip(in, consumed));
