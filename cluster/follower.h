@@ -83,25 +83,25 @@ struct follower_link {
 };
 
 struct follower {
-    char node_id[LIMIT_NODE_ID_BYTES + 1];
-    uint16_t group;
     struct history *history; /* its id and index are the position of the data */
     struct group_data data;
     int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
-    bool leading;           /* this node is a leader now, and writes the history */
     int64_t clock_ms;       /* the history's clock at that position */
-    bool own_history;       /* the position is in a history of this node's own: of bare lines, or of a part of a
-                             state on top of nothing */
     uint64_t overlaid_by;   /* 0, or the history whose state began and did not end: it lies over the data of
                                position (or lines were lost): good enough to be taken, not to be continued */
-    bool has_state;         /* it has had its group's state, whole, since the start: a leader's, its own when it
-                               led, or what a peer that says no LEAD gave to a node that had nothing */
     struct follower_link *leader_link; /* NULL: none stands */
     uint64_t gave_way;      /* 0, or the history that it led: the leader that it gave way to has not brought its
                                state yet */
     int64_t waits_since_ms; /* for that leader */
-    uint16_t random;        /* for the id of a history of this node's own; kept by the driver */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    bool leading;     /* this node is a leader now, and writes the history */
+    bool own_history; /* the position is in a history of this node's own: of bare lines, or of a part of a state
+                         on top of nothing */
+    bool has_state; /* it has had its group's state, whole, since the start: a leader's, its own when it led, or
+                       what a peer that says no LEAD gave to a node that had nothing */
+    uint16_t group;
+    uint16_t random; /* for the id of a history of this node's own; kept by the driver */
 };
 
 void follower_init(struct follower *follower, const char *node_id, uint16_t group, struct history *history,

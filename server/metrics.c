@@ -14,15 +14,39 @@
 #include <unistd.h>
 
 static const struct metric_row rows[METRICS] = {
-#define METRIC(kind, unit, section, field, name, help, expression)                                             \
-    {METRIC_##kind, METRIC_##unit, METRIC_IN_##section, #field, name, help, NULL, METRIC_##field, true, 0},
-#define MEASURE(kind, unit, decimals, section, field, name, help, expression)                                  \
-    {METRIC_##kind, METRIC_##unit, METRIC_IN_##section, #field, name,                                          \
-     help,          NULL,          METRIC_##field,      false,  decimals},
-#define ALIAS(section, field, other)                                                                           \
-    {METRIC_ALIAS, METRIC_COUNT, METRIC_IN_##section, #field, NULL, NULL, NULL, METRIC_##other, true, 0},
-#define NOTHING(section, field, text)                                                                          \
-    {METRIC_NOTHING, METRIC_COUNT, METRIC_IN_##section, #field, NULL, NULL, text, METRIC_##field, true, 0},
+#define METRIC(row_kind, row_unit, row_section, row_field, row_name, row_help, expression)                     \
+    {.kind = METRIC_##row_kind,                                                                                \
+     .unit = METRIC_##row_unit,                                                                                \
+     .section = METRIC_IN_##row_section,                                                                       \
+     .field = #row_field,                                                                                      \
+     .name = row_name,                                                                                         \
+     .help = row_help,                                                                                         \
+     .other = METRIC_##row_field,                                                                              \
+     .is_whole = true},
+#define MEASURE(row_kind, row_unit, digits, row_section, row_field, row_name, row_help, expression)            \
+    {.kind = METRIC_##row_kind,                                                                                \
+     .unit = METRIC_##row_unit,                                                                                \
+     .section = METRIC_IN_##row_section,                                                                       \
+     .field = #row_field,                                                                                      \
+     .name = row_name,                                                                                         \
+     .help = row_help,                                                                                         \
+     .other = METRIC_##row_field,                                                                              \
+     .decimals = digits},
+#define ALIAS(row_section, row_field, of)                                                                      \
+    {.kind = METRIC_ALIAS,                                                                                     \
+     .unit = METRIC_COUNT,                                                                                     \
+     .section = METRIC_IN_##row_section,                                                                       \
+     .field = #row_field,                                                                                      \
+     .other = METRIC_##of,                                                                                     \
+     .is_whole = true},
+#define NOTHING(row_section, row_field, shown)                                                                 \
+    {.kind = METRIC_NOTHING,                                                                                   \
+     .unit = METRIC_COUNT,                                                                                     \
+     .section = METRIC_IN_##row_section,                                                                       \
+     .field = #row_field,                                                                                      \
+     .text = shown,                                                                                            \
+     .other = METRIC_##row_field,                                                                              \
+     .is_whole = true},
 #include "server/metrics.def"
 #undef METRIC
 #undef MEASURE

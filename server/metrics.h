@@ -57,14 +57,14 @@ enum metric_section {
 };
 
 struct metric_row {
+    const char *field, *name, *help;
+    const char *text; /* of METRIC_NOTHING: what INFO shows */
     enum metric_kind kind;
     enum metric_unit unit;
     enum metric_section section;
-    const char *field, *name, *help;
-    const char *text;  /* of METRIC_NOTHING: what INFO shows */
     enum metric other; /* of METRIC_ALIAS: itself in all others */
+    int decimals;      /* that INFO shows, where it is not whole */
     bool is_whole;
-    int decimals; /* that INFO shows, where it is not whole */
 };
 
 /* A moment. */

@@ -34,12 +34,12 @@ enum {
 
 /* The signals that have a meaning here, or whose default action would end the node with no word to anybody. */
 static const struct signal_rule {
-    int number;
     const char *name;
+    int number;
     bool stops; /* else it is ignored, for now: a log and certificates to be opened anew will be HUP's */
 } signal_rules[] = {
-    {SIGTERM, "TERM", true}, {SIGINT, "INT", true},    {SIGQUIT, "QUIT", true},
-    {SIGHUP, "HUP", false},  {SIGUSR1, "USR1", false}, {SIGUSR2, "USR2", false},
+    {"TERM", SIGTERM, true}, {"INT", SIGINT, true},    {"QUIT", SIGQUIT, true},
+    {"HUP", SIGHUP, false},  {"USR1", SIGUSR1, false}, {"USR2", SIGUSR2, false},
 };
 enum { SIGNAL_RULES = sizeof(signal_rules) / sizeof(signal_rules[0]) };
 

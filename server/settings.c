@@ -22,13 +22,29 @@ static const enum log_level level_of_word[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LO
                                                LOG_ERROR, LOG_INFO, LOG_WARN, LOG_ERROR};
 
 static const struct setting table[] = {
-#define SETTING(kind, field, name, flag, unit, min, max, initial, effect, help)                                \
-    {name,    flag, SETTING_KIND_##kind, unit, offsetof(struct settings, field), min, max,                     \
-     initial, NULL, SETTING_##effect,    help},
-#define WORD(field, words, name, flag, unit, initial, effect, help)                                            \
-    {name,    flag,  SETTING_KIND_WORD, unit, offsetof(struct settings, field), 0, 0,                          \
-     initial, words, SETTING_##effect,  help},
-#define CONSTANT(name, text) {name, NULL, SETTING_KIND_CONSTANT, "", 0, 0, 0, text, NULL, SETTING_NONE, ""},
+#define SETTING(row_kind, field, row_name, row_flag, row_unit, least, most, text, row_effect, row_help)        \
+    {.name = row_name,                                                                                         \
+     .flag = row_flag,                                                                                         \
+     .kind = SETTING_KIND_##row_kind,                                                                          \
+     .unit = row_unit,                                                                                         \
+     .offset = offsetof(struct settings, field),                                                               \
+     .min = least,                                                                                             \
+     .max = most,                                                                                              \
+     .initial = text,                                                                                          \
+     .effect = SETTING_##row_effect,                                                                           \
+     .help = row_help},
+#define WORD(field, row_words, row_name, row_flag, row_unit, text, row_effect, row_help)                       \
+    {.name = row_name,                                                                                         \
+     .flag = row_flag,                                                                                         \
+     .kind = SETTING_KIND_WORD,                                                                                \
+     .unit = row_unit,                                                                                         \
+     .offset = offsetof(struct settings, field),                                                               \
+     .initial = text,                                                                                          \
+     .words = row_words,                                                                                       \
+     .effect = SETTING_##row_effect,                                                                           \
+     .help = row_help},
+#define CONSTANT(row_name, text)                                                                               \
+    {.name = row_name, .kind = SETTING_KIND_CONSTANT, .unit = "", .initial = text, .help = ""},
 #include "server/settings.def"
 #undef SETTING
 #undef WORD

@@ -114,15 +114,14 @@ enum setting_effect {
 
 /* A row; settings.def says what stands in it. */
 struct setting {
-    const char *name, *flag;
-    enum setting_kind kind;
-    const char *unit;
+    const char *name, *flag, *unit;
     size_t offset; /* in struct settings */
     int64_t min, max;
     const char *initial;
     const char *const *words; /* ended by NULL */
-    enum setting_effect effect;
     const char *help;
+    enum setting_kind kind;
+    enum setting_effect effect;
 };
 
 void settings_init(struct settings *settings); /* the defaults */

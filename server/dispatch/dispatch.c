@@ -9,6 +9,7 @@
 #include "server/stats.h"
 #include "server/store/keyspace.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum { QUOTED_MAX_BYTES = 128 };
@@ -80,12 +81,13 @@ static struct demand demand_of(const struct request *request) {
 bool dispatch_admits(struct request *request) {
     const struct command_context *context = request->context;
     const struct demand demand = demand_of(request);
-    struct routing_answer answer;
+    struct routing_answer answer = {0};
     enum err err = admit(context, &demand, &answer);
     if (__builtin_expect(err == ERR_NONE, 1)) {
         return true;
     }
     if (err == ERR_MOVED) {
+        assert(answer.target != NULL);
         context->stats->redirects++;
         resp_errorf(&request->reply, "MOVED %u %s:%u", answer.slot, answer.target->host,
                     answer.target->redis_port);
