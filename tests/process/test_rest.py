@@ -217,6 +217,7 @@ class Keys(RestTestCase):
         self.assertEqual(node.http("GET", "/health").json()["status"], "empty")
         with LineConnection(node.port) as peer:
             peer.send_line(b"REPLICATE|big|v|9007199254740993")
+            node.wait_healthy()
             wait_until(lambda: node.get("big") == "v", what="the line was applied")
         answer = node.http("GET", "/get?key=big")
         self.assertIn(b'"version":9007199254740993,', answer.body)
