@@ -142,6 +142,7 @@ class EveryByteThroughEveryDoor(ClusterTestCase):
                     peer.send_line(b"REPLICATEX|%s|%s|1|1700000000000|0" % (percent(key), percent(value)))
                 else:
                     peer.send_line(b"REPLICATE|%s|%s|1" % (key, value))
+            follower.wait_healthy()  # it had nothing before
             wait_until(lambda: follower.execute("DBSIZE") == len(wanted), PATIENCE_S, "all lines")
             self.assert_holds(follower, wanted)
             for key, value in wanted.items():
