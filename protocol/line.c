@@ -262,7 +262,8 @@ static const struct row *find_row(struct slice name) {
 
 bool line_may_be_known(struct slice part) {
     struct slice rest, name = field_up_to_bar(part, &rest);
-    bool ends_in_cr = name.len > 0 && name.ptr[name.len - 1] == '\r'; /* the LF is still to come */
+    /* Then the LF is still to come. */
+    bool ends_in_cr = rest.len == 0 && name.len > 0 && name.ptr[name.len - 1] == '\r';
     bool whole = rest.len > 0 || ends_in_cr;
     name.len -= ends_in_cr;
     for (size_t r = 0; r < sizeof(rows) / sizeof(rows[0]); r++) {

@@ -50,9 +50,14 @@ static inline struct slice slice_skip(struct slice s, size_t n) { return slice_o
 
 /* The text up to mark, which is taken off *rest together with the mark; all of it when there is no mark. */
 static inline struct slice slice_take_until(struct slice *rest, char mark) {
+    struct slice taken = *rest;
     const char *end = rest->len == 0 ? NULL : memchr(rest->ptr, mark, rest->len);
-    struct slice taken = end == NULL ? *rest : slice_of(rest->ptr, (size_t)(end - rest->ptr));
-    *rest = slice_skip(*rest, taken.len + (end != NULL));
+    if (end == NULL) {
+        rest->len = 0;
+        return taken;
+    }
+    taken.len = (size_t)(end - rest->ptr);
+    *rest = slice_skip(*rest, taken.len + 1);
     return taken;
 }
 
