@@ -245,10 +245,15 @@ static void hear_endpoints(struct membership *m, const struct datagram *endpoint
     }
 }
 
-static void hear_leave(struct membership *m, const struct datagram *leave) {
+static void hear_leave(struct membership *m, const struct datagram *leave, int64_t now_ms) {
     struct member *member = members_find(m, leave->node_id);
-    if (member != NULL && !member->self) {
+    if (member == NULL) {
+        return;
+    }
+    if (!member->self) {
         members_let_go(m, member);
+    } else if (m->announce_due_ms != NEVER) { /* another node of this id has gone: this one has not */
+        m->answer_due_ms = now_ms;
     }
 }
 
@@ -269,7 +274,7 @@ void membership_hear(struct membership *m, const struct datagram *datagram, int6
         answer_soon(m, now_ms);
         break;
     case DATAGRAM_LEAVE:
-        hear_leave(m, datagram);
+        hear_leave(m, datagram, now_ms);
         break;
     case DATAGRAM_UPTIME: /* on the TCP port only */
         break;

@@ -392,6 +392,14 @@ static void echoes_and_former_selves_are_ignored(void **state) {
     end(scene);
 }
 
+static void a_leave_in_the_own_name_is_contradicted_at_once(void **state) {
+    (void)state;
+    struct scene *scene = follower_scene();
+    hear(scene, "LEAVE|self"); /* said by another node of this id */
+    assert_int_equal(pass(scene, TICK_MS, MEMBERSHIP_SEND_FACTS), 1);
+    end(scene);
+}
+
 static void a_double_of_the_own_id_is_reported_every_5_s_at_most(void **state) {
     (void)state;
     struct scene *scene = follower_scene();
@@ -1033,6 +1041,7 @@ int main(void) {
         cmocka_unit_test(a_restart_under_a_new_id_replaces_the_node_at_its_host_and_port),
         cmocka_unit_test(a_node_at_a_new_address_has_to_say_its_ports_again),
         cmocka_unit_test(echoes_and_former_selves_are_ignored),
+        cmocka_unit_test(a_leave_in_the_own_name_is_contradicted_at_once),
         cmocka_unit_test(a_double_of_the_own_id_is_reported_every_5_s_at_most),
         cmocka_unit_test(of_two_nodes_with_one_id_the_later_goes),
         cmocka_unit_test(whoever_hears_its_own_id_from_elsewhere_announces_itself),
