@@ -308,7 +308,7 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
     enum follower_verdict verdict = FOLLOWER_GO_ON;
     if (line->verb == LINE_CLOCK) {
         follower->clock_ms = line->timestamp_ms;
-    } else {
+    } else if (line->verb != LINE_TERM) { /* of no data: it counts */
         verdict = apply(follower, line, out);
     }
     if (verdict == FOLLOWER_GO_ON) {

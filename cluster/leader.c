@@ -167,7 +167,8 @@ static void begin_state(struct leader_link *link, struct leader *leader, struct 
     link->scan_cursor = link->scan_count = 0;
     leader->full_syncs++;
     if (!link->spec_only) {
-        line_full(out, history_id(history), history_index(history), leader->data.floor(leader->data.context));
+        line_full(out, history_id(history), history_index(history), leader->data.floor(leader->data.context),
+                  NULL);
     }
 }
 

@@ -30,8 +30,10 @@ enum field {
     FIELD_GROUP,
     FIELD_HISTORY,
     FIELD_HISTORY_OR_NONE,
-    FIELD_REASON, /* the rest, '|' and all */
-    FIELD_LINE,   /* the whole line, for another decoder */
+    FIELD_TERM,         /* its number */
+    FIELD_TERM_OR_NONE, /* may be missing; its text */
+    FIELD_REASON,       /* the rest, '|' and all */
+    FIELD_LINE,         /* the whole line, for another decoder */
 };
 
 enum { MOST_FIELDS = 5 };
@@ -59,6 +61,7 @@ static const struct row {
     {NAME("EXPIREX"), LINE_EXPIRE, true, {FIELD_KEY_X, FIELD_DEADLINE}},
     {NAME("CLOCK"), LINE_CLOCK, false, {FIELD_TIMESTAMP}},
     {NAME("BATCH"), LINE_BATCH, false, {FIELD_LINES}},
+    {NAME("TERM"), LINE_TERM, false, {FIELD_TERM, FIELD_NODE_ID}},
     {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
     {NAME("FLOOR"), LINE_FLOOR, false, {FIELD_ANY_VERSION}},
     {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX}},
@@ -66,7 +69,7 @@ static const struct row {
     {NAME("LEAD"), LINE_LEAD, false, {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX}},
     {NAME("SYNC"), LINE_SYNC, false, {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE}},
     {NAME("CONTINUE"), LINE_CONTINUE, false, {FIELD_HISTORY, FIELD_INDEX}},
-    {NAME("FULL"), LINE_FULL, false, {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION}},
+    {NAME("FULL"), LINE_FULL, false, {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION, FIELD_TERM_OR_NONE}},
     {NAME("END"), LINE_END, false, {FIELD_COUNT, FIELD_INDEX}},
     {NAME("PULL"), LINE_PULL, false, {FIELD_NONE}},
     {NAME("ERROR"), LINE_ERROR, false, {FIELD_REASON}},
@@ -161,6 +164,12 @@ static const char *read_history(struct slice text, uint64_t *out) {
     return id == 0 ? "bad history id" : NULL; /* 0 is how struct line says "nowhere" */
 }
 
+static const char *read_term(struct slice text, struct slice *out) {
+    struct term term;
+    *out = text;
+    return term_parse(text, &term) ? NULL : "bad term";
+}
+
 static const char *read_field(struct decoder *decoder, enum field field, struct slice text) {
     struct line *out = decoder->out;
     switch (field) {
@@ -201,6 +210,10 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
         return read_history(text, &out->history_id);
     case FIELD_HISTORY_OR_NONE:
         return slice_equals(text, SLICE("-")) ? NULL : read_history(text, &out->history_id);
+    case FIELD_TERM:
+        return read_number(text, 1, UINT64_MAX, "bad term", &out->count);
+    case FIELD_TERM_OR_NONE:
+        return read_term(text, &out->text);
     case FIELD_REASON:
         out->text = text;
         return NULL;
@@ -239,6 +252,9 @@ static bool take_field(struct decoder *decoder, enum field field, struct slice *
 static const char *read_fields(struct decoder *decoder, const struct row *row) {
     for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
         struct slice text;
+        if (*field == FIELD_TERM_OR_NONE && decoder->rest.len == 0) {
+            continue;
+        }
         if (!take_field(decoder, *field, &text)) {
             return "too few fields";
         }
@@ -457,6 +473,13 @@ void line_batch(struct buf *out, uint64_t count) {
     append_number_line(out, SLICE("BATCH"), count);
 }
 
+void line_term(struct buf *out, const struct term *term) {
+    char text[SHORT_LINE_BYTES];
+    assert(term->number > 0);
+    char *at = put_number(put(text, SLICE("TERM")), term->number);
+    append_line(out, text, put_node_id(at, term->node_id));
+}
+
 void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index) {
     char text[SHORT_LINE_BYTES];
     char *at = put_node_id(put(text, SLICE("LEAD")), node_id);
@@ -478,11 +501,16 @@ void line_continue(struct buf *out, uint64_t history_id, uint64_t index) {
     append_line(out, text, put_number(at, index));
 }
 
-void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor) {
+void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor, const struct term *term) {
     char text[SHORT_LINE_BYTES];
     char *at = put_history(put(text, SLICE("FULL")), history_id);
     at = put_number(at, index);
-    append_line(out, text, put_number(at, floor));
+    at = put_number(at, floor);
+    if (term != NULL && term->number > 0) {
+        *at++ = '|';
+        at += term_write(at, term);
+    }
+    append_line(out, text, at);
 }
 
 void line_end(struct buf *out, uint64_t count, uint64_t index) {

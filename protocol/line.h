@@ -9,11 +9,12 @@
  *                                    the value was shorter; its deadline stays
  *   DELETE|key|version     DELETEX|key|version     EXPIREX|key|deadline
  *   FLUSH|floor            FLOOR|floor             CLOCK|ms                BATCH|n
+ *   TERM|n|nodeID          from here on nodeID leads, for the nth time (term.h)
  *
  * Link lines (never in the history):
  *
  *   LEAD|nodeID|groupID|historyID|index      SYNC|nodeID|historyID|index      CONTINUE|historyID|index
- *   FULL|historyID|index|floor               END|count|index                  PING|index     ACK|index
+ *   FULL|historyID|index|floor[|term]        END|count|index                  PING|index     ACK|index
  *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
  *   NODE|nodeID     MESSAGE|channel|text (percent-encoded)
  *
@@ -28,6 +29,7 @@
 
 #include "protocol/buf.h"
 #include "protocol/limits.h"
+#include "protocol/term.h"
 
 #include <stdint.h>
 
@@ -46,7 +48,8 @@ enum line_verb {
     LINE_LAST_OF_CHANGES = LINE_FLOOR, /* what a BATCH may hold */
     LINE_CLOCK,
     LINE_BATCH,
-    LINE_LAST_OF_HISTORY = LINE_BATCH,
+    LINE_TERM,
+    LINE_LAST_OF_HISTORY = LINE_TERM,
     LINE_LEAD,
     LINE_SYNC,
     LINE_CONTINUE,
@@ -73,11 +76,12 @@ struct line {
     int64_t timestamp_ms; /* REPLICATEX; PATCHX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
-    uint64_t count;       /* BATCH: lines, 1 to LIMIT_BATCH_LINES; END: keys */
-    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE */
+    uint64_t count;       /* BATCH: lines, 1 to LIMIT_BATCH_LINES; END: keys; TERM: its number, at least 1 */
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM */
     uint16_t group;                        /* LEAD */
     uint64_t history_id;                   /* LEAD, SYNC, CONTINUE, FULL; 0: "-", nowhere (SYNC only) */
-    struct slice text;                     /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line */
+    struct slice text; /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line; FULL: the term as term_parse takes
+                        * it, empty when there is none */
 };
 
 enum line_result { LINE_OK, LINE_UNKNOWN, LINE_MALFORMED };
@@ -107,11 +111,13 @@ void line_flush(struct buf *out, uint64_t floor);
 void line_floor(struct buf *out, uint64_t floor);
 void line_clock(struct buf *out, int64_t now_ms);
 void line_batch(struct buf *out, uint64_t count);
+void line_term(struct buf *out, const struct term *term); /* one that is one */
 
 void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index);
 void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index); /* 0: "-|0" */
 void line_continue(struct buf *out, uint64_t history_id, uint64_t index);
-void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor);
+/* term: NULL, or of number 0: no field for it. */
+void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor, const struct term *term);
 void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
 void line_ack(struct buf *out, uint64_t index);

@@ -61,7 +61,7 @@ static void begin_state(struct inbound *inbound) {
     inbound->state_cursor = inbound->state_count = 0;
     inbound->sending_state = true;
     line_full(conn_out(inbound->conn), position.history_id, position.index,
-              keyspace_floor(replication->config.keyspace));
+              keyspace_floor(replication->config.keyspace), NULL);
     task_start(replication->loop, &inbound->state_task);
     log_link(inbound, LOG_INFO, "state-asked", "the leader takes the state back from this node");
 }

@@ -196,7 +196,7 @@ static bool greet(void) {
 static bool give_state(void) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
-    line_full(&lines, HISTORY_ID, INDEX, 0);
+    line_full(&lines, HISTORY_ID, INDEX, 0, NULL);
     for (size_t i = 0; i < KEYS; i++) {
         line_replicate_x(&lines, name_of(i), slice_of(value_bytes, length_of(i)), 1, 1000, 0);
     }

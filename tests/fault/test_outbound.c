@@ -114,7 +114,7 @@ static void a_state_is_sent(void) {
 static void give_state(void) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
-    line_full(&lines, 77, KEYS, 0);
+    line_full(&lines, 77, KEYS, 0, NULL);
     for (size_t i = 0; i < KEYS; i++) {
         line_replicate_x(&lines, name_of(i), slice_of(value_bytes, length_of(i)), 1, 1000, 0);
     }

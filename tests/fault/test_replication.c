@@ -131,7 +131,7 @@ static bool send_state(void) {
     uint64_t cursor = 0, count = 0;
     struct buf *out = &world.to_leader;
     struct position position = follower_state_position(&world.follower);
-    line_full(out, position.history_id, position.index, keyspace_floor(world.f.keyspace));
+    line_full(out, position.history_id, position.index, keyspace_floor(world.f.keyspace), NULL);
     do {
         cursor = replicated_store_scan(world.f.keyspace, cursor, false, out, &count);
     } while (cursor != 0);

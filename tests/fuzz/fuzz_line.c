@@ -13,6 +13,18 @@ static void require(bool holds) {
     }
 }
 
+static void encode_full(struct buf *out, const struct line *line) {
+    struct term term;
+    require(line->text.len == 0 || term_parse(line->text, &term));
+    line_full(out, line->history_id, line->index, line->version, line->text.len == 0 ? NULL : &term);
+}
+
+static void encode_term(struct buf *out, const struct line *line) {
+    struct term term = {.number = line->count};
+    memcpy(term.node_id, line->node_id, sizeof(term.node_id));
+    line_term(out, &term);
+}
+
 static void encode(struct buf *out, const struct line *line, struct slice original) {
     switch (line->verb) {
     case LINE_REPLICATE:
@@ -43,6 +55,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
     case LINE_BATCH:
         line_batch(out, line->count);
         return;
+    case LINE_TERM:
+        encode_term(out, line);
+        return;
     case LINE_LEAD:
         line_lead(out, line->node_id, line->group, line->history_id, line->index);
         return;
@@ -53,7 +68,7 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         line_continue(out, line->history_id, line->index);
         return;
     case LINE_FULL:
-        line_full(out, line->history_id, line->index, line->version);
+        encode_full(out, line);
         return;
     case LINE_END:
         line_end(out, line->count, line->index);

@@ -265,7 +265,7 @@ static inline void begin_sending_state(struct connection *connection) {
     struct position position = follower_state_position(&node->follower);
     connection->sends_state = true;
     connection->scan_cursor = connection->scan_count = 0;
-    line_full(&connection->follower_out, position.history_id, position.index, node->store.floor);
+    line_full(&connection->follower_out, position.history_id, position.index, node->store.floor, NULL);
 }
 
 static inline void send_state(struct connection *connection) {

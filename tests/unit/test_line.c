@@ -124,6 +124,8 @@ static void test_every_history_line_byte_for_byte(void **state) {
     assert_written(&out, "CLOCK|1700000000000\n");
     line_batch(&out, LIMIT_BATCH_LINES);
     assert_written(&out, "BATCH|1048576\n");
+    line_term(&out, &(struct term){.number = 3, .node_id = "eu-1"});
+    assert_written(&out, "TERM|3|eu-1\n");
     buf_deinit(&out);
 }
 
@@ -142,8 +144,12 @@ static void test_every_link_line_byte_for_byte(void **state) {
     assert_written(&out, "SYNC|a1b2c3d4|-|0\n");
     line_continue(&out, 1, 99);
     assert_written(&out, "CONTINUE|0000000000000001|99\n");
-    line_full(&out, HISTORY_ID, 99, 5);
+    line_full(&out, HISTORY_ID, 99, 5, NULL);
     assert_written(&out, "FULL|0192f0c4a1b2c3d4|99|5\n");
+    line_full(&out, HISTORY_ID, 99, 5, &(struct term){0}); /* none: the line that it always was */
+    assert_written(&out, "FULL|0192f0c4a1b2c3d4|99|5\n");
+    line_full(&out, HISTORY_ID, 99, 5, &(struct term){.number = UINT64_MAX, .node_id = "eu-1"});
+    assert_written(&out, "FULL|0192f0c4a1b2c3d4|99|5|18446744073709551615-eu-1\n");
     line_end(&out, 1000, 120);
     assert_written(&out, "END|1000|120\n");
     line_ping(&out, 0);
@@ -222,6 +228,11 @@ static void test_decodes_history_lines(void **state) {
     assert_int_equal(line.verb, LINE_BATCH);
     assert_int_equal(line.count, 1048576);
     assert_true(line.verb <= LINE_LAST_OF_HISTORY);
+    line = decoded(SLICE("TERM|3|eu-1"));
+    assert_int_equal(line.verb, LINE_TERM);
+    assert_true(line.verb > LINE_LAST_OF_CHANGES && line.verb <= LINE_LAST_OF_HISTORY);
+    assert_int_equal(line.count, 3);
+    assert_string_equal(line.node_id, "eu-1");
 }
 
 /* "Surplus fields at the end are ignored, so that both can grow." */
@@ -232,7 +243,7 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
         "SYNC|a|0192f0c4a1b2c3d4|9",
         "SYNC|a|-|0",
         "CONTINUE|0192f0c4a1b2c3d4|9",
-        "FULL|0192f0c4a1b2c3d4|9|3",
+        "FULL|0192f0c4a1b2c3d4|9|3|4-a",
         "END|4|9",
         "PING|9",
         "ACK|9",
@@ -289,6 +300,8 @@ static void test_decodes_link_lines(void **state) {
     assert_int_equal(line.verb, LINE_FULL);
     assert_int_equal(line.index, 99);
     assert_int_equal(line.version, 5);
+    assert_int_equal(line.text.len, 0);
+    assert_slice(decoded(SLICE("FULL|0192f0c4a1b2c3d4|99|5|3-eu-1|more")).text, "3-eu-1");
     line = decoded(SLICE("END|1000|120"));
     assert_int_equal(line.verb, LINE_END);
     assert_int_equal(line.count, 1000);
@@ -437,6 +450,10 @@ static void test_malformed(void **state) {
         {"BATCH|0", "bad count"},
         {"BATCH|1048577", "bad count"},
         {"BATCH|1|1", "too many fields"},
+        {"TERM|1", "too few fields"},
+        {"TERM|0|a", "bad term"},
+        {"TERM|1|a b", "bad node id"},
+        {"TERM|1|a|", "too many fields"},
         {"LEAD|a|0|0192f0c4a1b2c3d4", "too few fields"},
         {"LEAD||0|0192f0c4a1b2c3d4|1", "bad node id"},
         {"LEAD|a.b|0|0192f0c4a1b2c3d4|1", "bad node id"},
@@ -463,6 +480,9 @@ static void test_malformed(void **state) {
         {"CONTINUE|0192f0c4a1b2c3d4", "too few fields"},
         {"FULL|0192f0c4a1b2c3d4|1", "too few fields"},
         {"FULL|0192f0c4a1b2c3d4|1|x", "bad version"},
+        {"FULL|0192f0c4a1b2c3d4|1|2|", "bad term"},
+        {"FULL|0192f0c4a1b2c3d4|1|2|0-a", "bad term"},
+        {"FULL|0192f0c4a1b2c3d4|1|2|3", "bad term"},
         {"END|1", "too few fields"},
         {"END|x|1", "bad count"},
         {"END|1|x", "bad index"},

@@ -1,0 +1,87 @@
+#include "protocol/crc32c.h"
+
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "eight bytes are taken as one little-endian number");
+
+static const uint32_t table[8][256] = {
+#include "protocol/crc32c_table.def"
+};
+
+/* Eight bytes at a time: each has its part in the result by itself. */
+uint32_t crc32c_by_table(uint32_t crc, const void *bytes, size_t n) {
+    const unsigned char *at = bytes;
+    crc = ~crc;
+    for (; n >= 8; n -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        word ^= crc;
+        crc = 0;
+        for (size_t k = 0; k < 8; k++) {
+            crc ^= table[7 - k][word >> (8 * k) & 0xff];
+        }
+    }
+    for (; n > 0; n--, at++) {
+        crc = table[0][(crc ^ *at) & 0xff] ^ crc >> 8;
+    }
+    return ~crc;
+}
+
+#if defined(__x86_64__)
+#define INSTRUCTION_TARGET __attribute__((target("sse4.2")))
+#define CRC_OF_8(crc, x)   ((uint32_t)__builtin_ia32_crc32di((crc), (x)))
+#define CRC_OF_4(crc, x)   __builtin_ia32_crc32si((crc), (x))
+#define CRC_OF_1(crc, x)   __builtin_ia32_crc32qi((crc), (x))
+
+bool crc32c_has_instruction(void) { return __builtin_cpu_supports("sse4.2"); }
+
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+enum { HAS_CRC32 = 1 << 7 }; /* HWCAP_CRC32 of <asm/hwcap.h> */
+#if defined(__clang__)
+#define INSTRUCTION_TARGET __attribute__((target("crc")))
+#define CRC_OF_8(crc, x)   __builtin_arm_crc32cd((crc), (x))
+#define CRC_OF_4(crc, x)   __builtin_arm_crc32cw((crc), (x))
+#define CRC_OF_1(crc, x)   __builtin_arm_crc32cb((crc), (x))
+#else
+#define INSTRUCTION_TARGET __attribute__((target("+crc")))
+#define CRC_OF_8(crc, x)   __builtin_aarch64_crc32cx((crc), (x))
+#define CRC_OF_4(crc, x)   __builtin_aarch64_crc32cw((crc), (x))
+#define CRC_OF_1(crc, x)   __builtin_aarch64_crc32cb((crc), (x))
+#endif
+
+bool crc32c_has_instruction(void) { return (getauxval(AT_HWCAP) & HAS_CRC32) != 0; }
+#endif
+
+#ifdef INSTRUCTION_TARGET
+INSTRUCTION_TARGET uint32_t crc32c_by_instruction(uint32_t crc, const void *bytes, size_t n) {
+    const unsigned char *at = bytes;
+    crc = ~crc;
+    for (; n >= 8; n -= 8, at += 8) {
+        uint64_t word;
+        memcpy(&word, at, 8);
+        crc = CRC_OF_8(crc, word);
+    }
+    if (n >= 4) {
+        uint32_t word;
+        memcpy(&word, at, 4);
+        crc = CRC_OF_4(crc, word);
+        at += 4;
+        n -= 4;
+    }
+    for (; n > 0; n--, at++) {
+        crc = CRC_OF_1(crc, *at);
+    }
+    return ~crc;
+}
+#else
+bool crc32c_has_instruction(void) { return false; }
+
+uint32_t crc32c_by_instruction(uint32_t crc, const void *bytes, size_t n) {
+    return crc32c_by_table(crc, bytes, n);
+}
+#endif
+
+uint32_t crc32c(uint32_t crc, const void *bytes, size_t n) {
+    return crc32c_has_instruction() ? crc32c_by_instruction(crc, bytes, n) : crc32c_by_table(crc, bytes, n);
+}
