@@ -3,6 +3,7 @@
 
 #include "server/net/socket.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -178,6 +179,7 @@ static void on_socket(struct ev_loop *ev, ev_io *watcher, int events) {
 
 void conn_free(struct conn *conn) {
     conn_give_back(conn);
+    conn_forget_hold(conn);
     buf_deinit(&conn->in);
     buf_deinit(&conn->out);
     free(conn->peer);
@@ -270,6 +272,7 @@ void conn_close(struct conn *conn, enum close_reason reason) {
     }
     conn->state = CONN_CLOSED;
     wait_for(conn, 0);
+    conn_forget_hold(conn);
     net_forget(conn); /* the buffers stay for now: the session may be looking at its input */
     conn->handler->on_close(conn, conn->session, reason);
     stream_close(&conn->stream);
@@ -333,6 +336,7 @@ void conn_flush(struct conn *conn) {
 }
 
 size_t conn_send_direct(struct conn *conn, const char *ptr, size_t n) {
+    assert(conn->hold == NULL);
     if (conn_closed(conn)) {
         return 0;
     }

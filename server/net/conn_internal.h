@@ -10,6 +10,7 @@
 
 #include "server/net/conn.h"
 #include "server/net/deadlines.h"
+#include "server/net/fence.h"
 #include "server/net/stream.h"
 
 enum {
@@ -24,6 +25,20 @@ struct conn_loan {
     size_t before_bytes; /* of the output buffer: they come before it, what is behind them after it */
     const struct conn_lender *lender;
     void *owner;
+};
+
+/* What a conn behind a fence holds back. Places are counted from the first byte that the conn ever said. */
+enum { CONN_MARKS = 2 };
+struct conn_mark {
+    uint64_t at, ticket; /* what is from here on waits for the ticket */
+};
+struct conn_hold {
+    struct fence_link link; /* in the fence's list while there are marks */
+    struct conn *conn;
+    struct fence *fence;
+    uint64_t sent, seen; /* what the socket has taken; up to where the output has been looked at */
+    struct conn_mark marks[CONN_MARKS];
+    unsigned count;
 };
 
 struct conn_link {
@@ -42,6 +57,7 @@ struct conn {
     struct buf in;          /* the left-over of the input */
     struct buf out;         /* what the socket has not taken yet */
     struct conn_loan *loan; /* likewise, somewhere in the middle; NULL: none */
+    struct conn_hold *hold; /* NULL: all of it may leave */
     size_t max_input_bytes;
     size_t offered_bytes;  /* of input that on_input is at work on, and that is not in `in` */
     size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
@@ -109,6 +125,19 @@ void conn_free(struct conn *conn);
 static inline size_t conn_unsent_bytes(const struct conn *conn) {
     return buf_used(&conn->out) + (__builtin_expect(conn->loan != NULL, 0) ? conn->loan->rest.len : 0);
 }
+
+/* Of that, what may leave. */
+static inline size_t conn_may_leave(const struct conn *conn) {
+    const struct conn_hold *hold = conn->hold;
+    return __builtin_expect(hold == NULL, 1) || hold->count == 0 ? conn_unsent_bytes(conn)
+                                                                 : (size_t)(hold->marks[0].at - hold->sent);
+}
+
+/* --- fence.c */
+/* Looks at what has been added to the output, and at `more` bytes that are to be written behind it. True:
+ * something is held back. Of a conn with a hold only. */
+bool conn_mark(struct conn *conn, size_t more);
+void conn_forget_hold(struct conn *conn); /* nothing if there is none */
 
 /* --- conn_large.c */
 void conn_write_loan(struct conn *conn); /* as conn_write; there is one */

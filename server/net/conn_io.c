@@ -66,6 +66,9 @@ bool conn_can_send(const struct conn *conn) { return !conn->unwritable && !conn-
 
 int64_t conn_output_taken_ms(struct conn *conn) {
     int before = conn->untaken_bytes;
+    if (conn_held_bytes(conn) > 0 && conn_may_leave(conn) == 0) {
+        return loop_monotonic_ms(conn->net->loop); /* it is not the peer that is waited for */
+    }
     if (before > 0) {
         conn->untaken_bytes = stream_untaken_bytes(&conn->stream);
         /* Of what was written since the last look and is gone, the moment of the writing is all that is known.
@@ -93,6 +96,9 @@ static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
     stats->replication_written_bytes += conn->handler->replicates ? (uint64_t)sent : 0;
     conn->taken_ms = loop_monotonic_ms(conn->net->loop);
     conn->untaken_bytes = INT_MAX;
+    if (__builtin_expect(conn->hold != NULL, 0)) {
+        conn->hold->sent += (uint64_t)sent;
+    }
     if ((size_t)sent < n) {
         conn->unwritable = true;
         conn->untaken_bytes = stream_untaken_bytes(&conn->stream);
@@ -123,8 +129,11 @@ void conn_write(struct conn *conn) {
         conn_fail(conn, CLOSE_OUTPUT_LIMIT);
         return;
     }
-    size_t n = conn_unsent_bytes(conn);
-    conn->over_low |= n > CONN_OUT_LOW_BYTES;
+    conn->over_low |= conn_unsent_bytes(conn) > CONN_OUT_LOW_BYTES;
+    if (__builtin_expect(conn->hold != NULL, 0)) {
+        conn_mark(conn, 0);
+    }
+    size_t n = conn_may_leave(conn);
     if (n > 0 && conn_can_send(conn)) {
         if (__builtin_expect(conn->loan != NULL, 0)) {
             conn_write_loan(conn);
@@ -132,11 +141,10 @@ void conn_write(struct conn *conn) {
             buf_consume(out,
                         conn_send(conn, out->data + out->start, n < CONN_WRITE_BYTES ? n : CONN_WRITE_BYTES));
         }
-        n = conn_unsent_bytes(conn);
         /* What is left of a long output waits for its next turn, too. */
-        conn->unwritable |= n > 0;
+        conn->unwritable |= conn_may_leave(conn) > 0;
     }
-    conn->blocked |= n >= CONN_OUT_HIGH_BYTES;
+    conn->blocked |= conn_unsent_bytes(conn) >= CONN_OUT_HIGH_BYTES;
 }
 
 bool conn_room_is_due(const struct conn *conn) {

@@ -32,15 +32,24 @@ void conn_give_back(struct conn *conn) {
     }
 }
 
+/* The first n bytes of them. */
+static void cut_parts(struct slice parts[CONN_SEND_PARTS], size_t n) {
+    for (size_t i = 0; i < CONN_SEND_PARTS; i++) {
+        parts[i] = slice_first(parts[i], parts[i].len < n ? parts[i].len : n);
+        n -= parts[i].len;
+    }
+}
+
 void conn_write_loan(struct conn *conn) {
     struct conn_loan *loan = conn->loan;
     struct slice out = buf_slice(&conn->out);
     bool last = loan->rest.len <= CONN_WRITE_BYTES;
-    const struct slice parts[CONN_SEND_PARTS] = {
+    struct slice parts[CONN_SEND_PARTS] = {
         [PARTS_BEFORE] = slice_first(out, loan->before_bytes),
         [PART_LARGE] = slice_first(loan->rest, last ? loan->rest.len : CONN_WRITE_BYTES),
         [PARTS_BEHIND] = last ? slice_skip(out, loan->before_bytes) : SLICE(""),
     };
+    cut_parts(parts, conn_may_leave(conn));
     size_t sent = conn_send_parts(conn, parts);
     size_t before = sent < loan->before_bytes ? sent : loan->before_bytes;
     size_t large = sent - before < parts[PART_LARGE].len ? sent - before : parts[PART_LARGE].len;
@@ -55,7 +64,8 @@ void conn_write_loan(struct conn *conn) {
 void conn_write_large(struct conn *conn, struct slice large, struct slice tail,
                       const struct conn_lender *lender, void *owner) {
     struct buf *out = conn_out(conn);
-    if (!conn_closed(conn) && conn_can_send(conn) && conn->loan == NULL && !buf_failed(out)) {
+    bool held = conn->hold != NULL && !conn_closed(conn) && conn_mark(conn, large.len + tail.len);
+    if (!held && !conn_closed(conn) && conn_can_send(conn) && conn->loan == NULL && !buf_failed(out)) {
         bool whole = large.len <= CONN_WRITE_BYTES;
         const struct slice parts[CONN_SEND_PARTS] = {
             [PARTS_BEFORE] = buf_slice(out),

@@ -1,0 +1,57 @@
+/* fence.h: output that waits until it may leave.
+ *
+ * Commands run at once; what they answer may have seen changes that are not safe yet (not written, not synced,
+ * not on other nodes). A conn behind a fence marks its output where it would be written to the socket, all of
+ * it, whoever said it; what is behind a mark stays until the fence is raised that far:
+ *
+ *     sent | may leave | mark 0: behind it as safe as ticket 0 | mark 1: as safe as ticket 1 |
+ *
+ * A ticket is a number that only grows; whoever raises the fence knows what it means (an index of the history).
+ * Two marks are enough: what comes while both are there is put under the second, which takes the newer ticket,
+ * and so waits for one raise more at most. No way leads round it: large values, walks, pushes and drains write
+ * by conn_write too. Held output counts as output: a conn with too much of it does not read.
+ *
+ * A conn without a fence pays one comparison a write.
+ */
+#ifndef KVNODE_SERVER_NET_FENCE_H
+#define KVNODE_SERVER_NET_FENCE_H
+
+#include "server/net/conn.h"
+
+struct fence_link {
+    struct fence_link *next, *prev;
+};
+
+/* Embedded in its owner; outlives the conns behind it. */
+struct fence {
+    uint64_t (*newest)(const void *context); /* what all that was executed up to now has to wait for */
+    const void *context;
+    uint64_t safe;          /* a ticket up to this may leave */
+    struct fence_link held; /* the conns that hold something back */
+    size_t held_count;
+    uint64_t held_total; /* marks that were set, ever */
+};
+
+/* Nothing is held before it is closed by fence_close: all is safe. */
+void fence_init(struct fence *fence, uint64_t (*newest)(const void *context), const void *context);
+
+/* Up to ticket safe all may leave, and does: conns write. It never goes back but by fence_close. Outside of the
+ * conns' turns (LOOP_COMMIT). */
+void fence_raise(struct fence *fence, uint64_t safe);
+#define FENCE_OPEN UINT64_MAX /* as ticket: nothing is held */
+
+/* From now on output waits for tickets above safe. */
+void fence_close(struct fence *fence, uint64_t safe);
+
+/* What is held will never be safe: its conns are closed, and what became of their requests stays unknown to
+ * them, as with any connection that breaks. Outside of the conns' turns. */
+void fence_break(struct fence *fence, enum close_reason reason);
+
+/* From here on the conn's output passes it. False: out of memory. Once, on a conn that has said nothing yet. */
+bool conn_set_fence(struct conn *conn, struct fence *fence);
+/* What was added to the output in this turn has seen no data: it is marked for nothing, but does not overtake
+ * what is. */
+void conn_vouch(struct conn *conn);
+size_t conn_held_bytes(const struct conn *conn); /* of conn_output_bytes, as of the last write */
+
+#endif
