@@ -41,6 +41,7 @@ struct client {
         overflowed; /* it is in that list; it has not taken, or misses, messages and is to be closed */
 
     uint32_t gates;   /* enum client_gate: the features that are on for it */
+    uint32_t ran;     /* flags of the commands of this turn: what its replies may have seen */
     uint32_t holds;   /* enum client_gate: why none of its commands is run, although its input is there */
     uint8_t protocol; /* 2 or 3 */
     bool answering;   /* the answer to its last command is still being gathered: no other is run meanwhile */

@@ -180,6 +180,7 @@ void client_deliver(struct client *client) {
     if (buf_used(&client->pushes) == 0 || client->answering) {
         return;
     }
+    client->ran = UINT32_MAX; /* by others, who knows by what */
     buf_append_slice(conn_out(client->conn), buf_slice(&client->pushes));
     buf_deinit(&client->pushes);
 }

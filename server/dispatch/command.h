@@ -44,6 +44,9 @@ enum command_flag {
 #define COMMAND_UNQUEUED          (1U << COMMAND_BIT_UNQUEUED)          /* run at once between MULTI and EXEC */
 #define COMMAND_SYSTEM            (1U << COMMAND_BIT_SYSTEM) /* not for applications: told by COMMAND DOCS */
 
+/* One that may see or change data, or tell others of it. */
+#define COMMAND_SEES_DATA (COMMAND_WRITE | COMMAND_READONLY | COMMAND_AT_LEADER | COMMAND_SPREADS)
+
 struct request;
 typedef void command_function(struct request *request);
 

@@ -109,6 +109,7 @@ static void call(struct request *request) {
 }
 
 static void run(struct request *request) {
+    request->client->ran |= request->command->flags;
     struct command_stat *stat = telemetry_stat(request->context->telemetry, request->command);
     if (telemetry_begin(stat) || telemetry_large(request)) {
         uint64_t begin_us = loop_monotonic_us();

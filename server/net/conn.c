@@ -200,7 +200,7 @@ static struct conn *create(struct net *net, int fd, const struct conn_handler *h
     buf_init(&conn->in, SIZE_MAX); /* offer() holds it to max_input_bytes */
     buf_init(&conn->out, CONN_OUT_MAX_BYTES);
     conn->peer = strdup(peer);
-    if (conn->peer == NULL || !net_register(net, conn)) {
+    if (conn->peer == NULL || !conn_pass_fence(conn) || !net_register(net, conn)) {
         conn_free(conn);
         return NULL;
     }

@@ -65,6 +65,7 @@ struct conn_handler {
      */
     void (*on_close)(struct conn *conn, void *session, enum close_reason reason);
     bool replicates; /* its bytes are counted as replication's besides */
+    bool fenced;     /* its output passes the net's fence, if there is one: see fence.h */
 };
 
 /* What all conns of a loop share: scratch, the registry of ids, counters. */

@@ -110,6 +110,7 @@ struct net {
     uint32_t slot_count, first_free; /* first_free == slot_count: none */
     uint64_t last_number;            /* high bits of the last id */
     struct net_stats stats;
+    struct fence *fence;  /* NULL: none */
     struct buf spare_out; /* lent to the conn whose turn it is */
     struct buf nowhere;   /* takes the output for closed conns: nothing */
     bool stopping;
@@ -137,6 +138,7 @@ static inline size_t conn_may_leave(const struct conn *conn) {
 /* Looks at what has been added to the output, and at `more` bytes that are to be written behind it. True:
  * something is held back. Of a conn with a hold only. */
 bool conn_mark(struct conn *conn, size_t more);
+bool conn_pass_fence(struct conn *conn);  /* a new conn; false: out of memory */
 void conn_forget_hold(struct conn *conn); /* nothing if there is none */
 
 /* --- conn_large.c */

@@ -70,14 +70,18 @@ void fence_break(struct fence *fence, enum close_reason reason) {
 
 /* --- a conn behind it */
 
-bool conn_set_fence(struct conn *conn, struct fence *fence) {
-    assert(conn->hold == NULL && conn_unsent_bytes(conn) == 0);
-    struct conn_hold *hold = malloc(sizeof(*hold));
-    if (hold == NULL) {
+void net_set_fence(struct net *net, struct fence *fence) { net->fence = fence; }
+
+bool conn_pass_fence(struct conn *conn) {
+    struct fence *fence = conn->net->fence;
+    if (fence == NULL || !conn->handler->fenced) {
+        return true;
+    }
+    conn->hold = malloc(sizeof(*conn->hold));
+    if (conn->hold == NULL) {
         return false;
     }
-    *hold = (struct conn_hold){.conn = conn, .fence = fence};
-    conn->hold = hold;
+    *conn->hold = (struct conn_hold){.conn = conn, .fence = fence};
     return true;
 }
 

@@ -11,7 +11,7 @@
  * and so waits for one raise more at most. No way leads round it: large values, walks, pushes and drains write
  * by conn_write too. Held output counts as output: a conn with too much of it does not read.
  *
- * A conn without a fence pays one comparison a write.
+ * Without a fence a conn pays one comparison a write.
  */
 #ifndef KVNODE_SERVER_NET_FENCE_H
 #define KVNODE_SERVER_NET_FENCE_H
@@ -47,8 +47,8 @@ void fence_close(struct fence *fence, uint64_t safe);
  * them, as with any connection that breaks. Outside of the conns' turns. */
 void fence_break(struct fence *fence, enum close_reason reason);
 
-/* From here on the conn's output passes it. False: out of memory. Once, on a conn that has said nothing yet. */
-bool conn_set_fence(struct conn *conn, struct fence *fence);
+/* Conns that come from now on pass it, if they are of a kind that does (conn_handler.fenced). */
+void net_set_fence(struct net *net, struct fence *fence);
 /* What was added to the output in this turn has seen no data: it is marked for nothing, but does not overtake
  * what is. */
 void conn_vouch(struct conn *conn);

@@ -6,6 +6,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/walk.h"
+#include "server/net/fence.h"
 #include "server/net/socket.h"
 #include "server/settings.h"
 #include "server/stats.h"
@@ -219,6 +220,7 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
     session->in_callback = true;
     session->client.active_ms = loop_monotonic_ms(clients->loop);
     clients->current = &session->client;
+    session->client.ran = 0;
     uint64_t began_us = 0;
     while (more && consumed < in.len) {
         consumed += run_batch(session, slice_skip(in, consumed), &more);
@@ -232,6 +234,9 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
     clients->current = NULL;
     client_deliver(&session->client);
     session->in_callback = false;
+    if ((session->client.ran & COMMAND_SEES_DATA) == 0 && !session->closed) {
+        conn_vouch(conn);
+    }
     if (session->closed) {
         free(session);
     } else if (session->client.cut) {
@@ -303,6 +308,7 @@ static const struct conn_handler handler = {
     .on_end = on_end,
     .on_deadline = on_deadline,
     .on_close = on_close,
+    .fenced = true,
 };
 
 /* --- The server

@@ -30,6 +30,7 @@ struct rest_session {
     enum http_phase armed_for; /* what the deadline is about, unless for_output */
     bool for_output;           /* the deadline is about the client's reading */
     bool drain_after_body;     /* the client wants no more answers */
+    bool saw_data;             /* a request of this turn */
     size_t received_mark;      /* bytes of the request when the deadline was set */
     size_t kept_body_bytes;    /* as counted in the server's */
 };

@@ -9,6 +9,7 @@ struct route {
     struct slice path;
     struct slice allow; /* the header line */
     bool for_everybody; /* answered without a password, too */
+    bool no_data;       /* the answer tells of the node alone */
     rest_handler *get, *post, *delete;
     rest_check *post_head; /* what the head of a POST decides; NULL: nothing takes a body here */
 };
@@ -24,9 +25,9 @@ static const struct route routes[] = {
     ROUTE("/set", "POST, OPTIONS", .post = rest_set, .post_head = rest_set_head),
     ROUTE("/delete", "DELETE, OPTIONS", .delete = rest_delete),
     ROUTE("/keys", "GET, HEAD, OPTIONS", .get = rest_list),
-    ROUTE("/cluster", "GET, HEAD, OPTIONS", .get = rest_cluster),
+    ROUTE("/cluster", "GET, HEAD, OPTIONS", .get = rest_cluster, .no_data = true),
     /* A load balancer has no password. */
-    ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health, .for_everybody = true),
+    ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health, .for_everybody = true, .no_data = true),
 };
 /* "OPTIONS *": of the server in general. No other method has such a target (RFC 9112, 3.2.4). */
 static const struct route any_route = ROUTE("*", "GET, HEAD, POST, DELETE, OPTIONS", .get = NULL);
@@ -126,6 +127,7 @@ void rest_dispatch(struct exchange *exchange) {
     }
     rest_handler *handler = handler_of(route, exchange->request->method);
     if (handler != NULL) {
+        exchange->session->saw_data |= !route->no_data;
         handler(exchange);
         return;
     }

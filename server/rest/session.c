@@ -1,6 +1,6 @@
 #include "server/rest/session.h"
 
-#include "server/net/conn.h"
+#include "server/net/fence.h"
 #include "server/net/loop.h"
 #include "server/rest/body.h"
 #include "server/rest/exchange.h"
@@ -200,6 +200,7 @@ static void refuse(struct rest_session *session, enum err err, const char *detai
 static size_t on_input(struct conn *conn, void *context, struct slice in) {
     struct rest_session *session = context;
     size_t used = 0;
+    session->saw_data = false;
     while (used < in.len && session->body == NULL && !conn_out_full(conn)) {
         struct http_request request;
         size_t n;
@@ -227,6 +228,9 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
         if (conn_closed(conn)) {
             return in.len;
         }
+    }
+    if (!session->saw_data) {
+        conn_vouch(conn);
     }
     arm_deadline(session);
     return used;
@@ -302,6 +306,7 @@ static const struct conn_handler handler = {
     .on_end = on_end,
     .on_deadline = on_deadline,
     .on_close = on_close,
+    .fenced = true,
 };
 
 /* --- Life --- */

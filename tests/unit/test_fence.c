@@ -54,7 +54,7 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     self->reason = reason;
 }
 
-static const struct conn_handler handler = {.on_input = on_input, .on_close = on_close};
+static const struct conn_handler handler = {.on_input = on_input, .on_close = on_close, .fenced = true};
 
 static void lend(void *owner) { ++*(int *)owner; }
 static void give_back(void *owner) { --*(int *)owner; }
@@ -70,10 +70,10 @@ static int begin(void **state) {
     memset(large, 'L', sizeof(large));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
     scene.peer = fds[1];
+    fence_init(&scene.fence, newest, &scene);
+    net_set_fence(scene.net, &scene.fence);
     scene.conn = conn_adopt(scene.net, fds[0], &handler, &scene, 4 << 20);
     assert_non_null(scene.conn);
-    fence_init(&scene.fence, newest, &scene);
-    assert_true(conn_set_fence(scene.conn, &scene.fence));
     return 0;
 }
 
