@@ -18,6 +18,7 @@ FLOORS = (
     ("log", "memory", "version", "notify_flags", "stats"),
     ("net",),
     ("store",),
+    ("journal",),
     ("settings",),
     ("options", "password"),
     ("peers",),
