@@ -4,6 +4,7 @@
  * The first byte of the data says the protocol and how the rest is split; the rest is what the client sends.
  * What was complete in it is counted by the request parser (a target of its own), what was answered by the
  * reader below. */
+#define RESP_FIXTURE_REAL_CLOCK /* the fuzzer itself looks at it */
 #include "tests/unit/resp_fixture.h"
 
 #include "protocol/resp_request.h"

@@ -1,7 +1,7 @@
 /* resp_fixture.h: a RESP client on one end of a socket pair, a session with a real loop, keyspace, membership
  * and routing on the other. The tests read as transcripts: what is sent, what is answered. Replication alone is
- * played (below). For one program each: it has the node, and functions in place of those of
- * server/peers/replication.c. */
+ * played (below), and the clock (played_clock.h) but where RESP_FIXTURE_REAL_CLOCK is defined. For one program
+ * each: it has the node, and functions in place of those of server/peers/replication.c. */
 #ifndef KVNODE_TESTS_UNIT_RESP_FIXTURE_H
 #define KVNODE_TESTS_UNIT_RESP_FIXTURE_H
 
@@ -25,6 +25,9 @@
 #include "server/resp/session.h"
 #include "server/settings.h"
 #include "server/stats.h"
+#ifndef RESP_FIXTURE_REAL_CLOCK
+#include "tests/unit/played_clock.h"
+#endif
 
 #include <errno.h>
 #include <ev.h>
@@ -118,6 +121,8 @@ enum err replication_ready(const struct replication *replication) {
 
 /* --- The node and the client
  * -------------------------------------------------------------------------------------- */
+
+enum { FIXTURE_PATIENCE_MS = 30000 }; /* with what is waited for */
 
 static struct {
     struct loop *loop;
@@ -214,7 +219,13 @@ static inline int set_up(void **state) {
     return 0;
 }
 
-static inline void turn(void) { ev_run(loop_ev(node.loop), EVRUN_NOWAIT); }
+/* It takes 1 ms of the played clock. */
+static inline void turn(void) {
+#ifndef RESP_FIXTURE_REAL_CLOCK
+    played_clock_pass_ms(1);
+#endif
+    ev_run(loop_ev(node.loop), EVRUN_NOWAIT);
+}
 
 static inline int tear_down(void **state) {
     (void)state;
@@ -250,9 +261,9 @@ static inline bool receive(void) {
     return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
-/* Turns the loop until n bytes have come, or the connection is closed, for at most 5 s. */
+/* Turns the loop until n bytes have come, or the connection is closed, for at most FIXTURE_PATIENCE_MS. */
 static inline bool receive_bytes(size_t n) {
-    int64_t until_ms = now_ms() + 5000;
+    int64_t until_ms = now_ms() + FIXTURE_PATIENCE_MS;
     bool open = true;
     while (open && buf_used(&node.received) < n && now_ms() < until_ms) {
         turn();
@@ -306,7 +317,7 @@ static inline void check_part(const char *line, const char *part, bool wanted) {
     send_bytes(slice_from_text(line));
     send_bytes(SLICE("\r\nECHO end-of-reply\r\n"));
     static const char end[] = "$12\r\nend-of-reply\r\n";
-    int64_t until_ms = now_ms() + 5000;
+    int64_t until_ms = now_ms() + FIXTURE_PATIENCE_MS;
     do {
         receive_bytes(buf_used(&node.received) + 1);
         buf_append_byte(&node.received, '\0');

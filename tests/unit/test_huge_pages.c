@@ -1,5 +1,6 @@
 #include "server/memory/huge_pages.h"
 
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -19,7 +21,7 @@ enum {
     HUGE_PAGE = 2 << 20,
     BLOCK = 32 << 10, /* not touched by malloc */
     BLOCKS = (64 << 20) / BLOCK,
-    PATIENCE_MS = 100,
+    PATIENCE_MS = 30000,
 };
 
 static void *blocks[BLOCKS];
@@ -41,14 +43,37 @@ static bool is_resident(void *page) {
     return true;
 }
 
+/* R: it runs, or waits for a processor; S: it waits for something to do. */
+static char state_of_thread(const char *id) {
+    char path[64], text[512] = "";
+    snprintf(path, sizeof(path), "/proc/self/task/%.16s/stat", id);
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+        fclose(file);
+    }
+    const char *name_end = strrchr(text, ')');
+    return name_end == NULL || name_end[1] == '\0' ? 'S' : name_end[2];
+}
+
+static bool others_are_at_work(void) {
+    DIR *threads = opendir("/proc/self/task");
+    assert_non_null(threads);
+    bool at_work = false;
+    for (const struct dirent *thread; (thread = readdir(threads)) != NULL;) {
+        bool is_other = thread->d_name[0] != '.' && atoi(thread->d_name) != getpid();
+        at_work = at_work || (is_other && state_of_thread(thread->d_name) != 'S');
+    }
+    closedir(threads);
+    return at_work;
+}
+
+/* The thread that touches was woken before the allocation was over; a busy machine may let it wait for long. */
 static bool becomes_resident(void *page) {
-    for (int ms = 0; ms < PATIENCE_MS; ms++) {
-        if (is_resident(page)) {
-            return true;
-        }
+    for (int ms = 0; ms < PATIENCE_MS && !is_resident(page) && others_are_at_work(); ms++) {
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    return false;
+    return is_resident(page);
 }
 
 static bool kernel_touches_on_advice(void) {
