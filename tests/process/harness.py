@@ -54,10 +54,8 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parents[2]
 KVNODE = Path(os.environ.get("KVNODE", ROOT / "kvnode")).resolve()
-# Under sanitizers a node needs a few times longer for everything that the processor does.
+# Under sanitizers a node needs more memory, and a few times longer for everything that the processor does.
 SANITIZE = os.environ.get("KVNODE_SANITIZE", "0") == "1"
-START_S = 15.0
-
 SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w*Sanitizer|: runtime error: ")
 
 # --- ports ---------------------------------------------------------------------------------------------------------
@@ -164,7 +162,7 @@ class Node:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def wait_healthy(self, timeout: float = START_S) -> "Node":
+    def wait_healthy(self, timeout: float = TIMEOUT_S) -> "Node":
         """Until GET /health is 200; fails at once when the process ends."""
 
         def healthy() -> bool:
@@ -258,7 +256,7 @@ class Node:
         assert answer.status == 200, answer
         return answer.json()
 
-    def wait_listening(self, timeout: float = START_S) -> "Node":
+    def wait_listening(self, timeout: float = TIMEOUT_S) -> "Node":
         """Until it answers at all: a follower without a leader is not healthy, but it is there."""
         wait_until(lambda: self.http("GET", "/health", timeout=2).status in (200, 503), timeout, f"{self.name} answers")
         return self
@@ -334,7 +332,7 @@ class Cluster:
             node.start()
         return self.wait_formed()
 
-    def wait_formed(self, timeout: float = START_S) -> "Cluster":
+    def wait_formed(self, timeout: float = TIMEOUT_S) -> "Cluster":
         running = [node for node in self.nodes if node.is_running()]
         for node in running:
             node.wait_healthy(timeout)

@@ -20,7 +20,9 @@ import time
 from datetime import datetime
 from typing import Iterable, Optional, Sequence, Union
 
-from harness import HOST, Cluster, DiscoverySocket, LineConnection, LineServer, Node, RespClient, free_port, wait_until
+from harness import (
+    HOST, TIMEOUT_S, Cluster, DiscoverySocket, LineConnection, LineServer, Node, RespClient, free_port, wait_until,
+)
 
 SLOTS = 16384
 VIRTUAL_NODES = 150
@@ -55,7 +57,7 @@ class FakeFollower:
         if self.endpoints:
             self._discovery.send(f"ENDPOINTS|{self.node_id}|1|1")
 
-    def accept(self, timeout: float = 10.0) -> LineConnection:
+    def accept(self, timeout: float = TIMEOUT_S) -> LineConnection:
         return self._server.accept(timeout)
 
     def accept_and_sync(self, history: Union[bytes, str] = b"-", index: int = 0) -> tuple[LineConnection, bytes, int]:
@@ -132,7 +134,7 @@ class FakeStarter:
         """Says who it is, and answers the node that asks."""
         for datagram in self._said:
             self._discovery.send(datagram)
-        with self._server.accept(10) as link:
+        with self._server.accept() as link:
             assert link.read_line() == b"WHO"
             for line in self._said:
                 link.send_line(line)
@@ -172,7 +174,7 @@ class Relay:
         while not self._closed:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection((HOST, self._to_port), timeout=10)
+                far = socket.create_connection((HOST, self._to_port), timeout=TIMEOUT_S)
             except OSError:
                 continue
             far.settimeout(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import base64
 from typing import Any, Iterator, Union
 
-from harness import Cluster, ClusterTestCase, Connection, Node, Response
+from harness import TIMEOUT_S, Cluster, ClusterTestCase, Connection, Node, Response
 
 
 def json_text(data: bytes) -> Any:
@@ -46,7 +46,7 @@ class RestTestCase(ClusterTestCase):
         self.cluster: Cluster = self.start_cluster(groups=1, followers=0, **flags)
         return self.cluster.leader()
 
-    def connect(self, node: Node, timeout: float = 10.0) -> HttpConnection:
+    def connect(self, node: Node, timeout: float = TIMEOUT_S) -> HttpConnection:
         connection = HttpConnection(node.api, timeout=timeout)
         self.addCleanup(connection.close)
         return connection

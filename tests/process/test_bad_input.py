@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ctest: timeout=240
 """What everybody may send, and what nobody should: every byte through every door; too much, slow, many; garbage."""
 import base64
 import random
@@ -12,11 +11,10 @@ from typing import Callable, Optional
 from urllib.parse import quote
 
 from harness import (
-    HOST, SANITIZE, ClusterTestCase, Connection, LineConnection, Node, http_request, main, wait_until,
+    HOST, SANITIZE, TIMEOUT_S, ClusterTestCase, Connection, LineConnection, Node, http_request, main, wait_until,
 )
 from peers import pipeline_all
 
-PATIENCE_S = 60 if SANITIZE else 15
 MEGABYTE = 1 << 20
 
 AWKWARD = [
@@ -82,7 +80,7 @@ class EveryByteThroughEveryDoor(ClusterTestCase):
             write(cluster.leader(), key, value)
         late = cluster.add_node()
         late.start().wait_healthy()
-        cluster.wait_same_data(timeout=PATIENCE_S)
+        cluster.wait_same_data()
         for node in cluster.nodes:
             self.assert_holds(node, wanted)
 
@@ -96,7 +94,7 @@ class EveryByteThroughEveryDoor(ClusterTestCase):
         for key in wanted:
             answer = cluster.leader().http("DELETE", "/delete?key=" + quote(key, safe=""))
             self.assertEqual((answer.status, from_json(answer.json()["key"])), (200, key))
-        cluster.wait_same_data(timeout=PATIENCE_S)
+        cluster.wait_same_data()
         for node in cluster.nodes:
             wait_until(lambda: node.execute("DBSIZE") == 0, what=f"{node.name} has deleted all")
 
@@ -143,7 +141,7 @@ class EveryByteThroughEveryDoor(ClusterTestCase):
                 else:
                     peer.send_line(b"REPLICATE|%s|%s|1" % (key, value))
             follower.wait_healthy()  # it had nothing before
-            wait_until(lambda: follower.execute("DBSIZE") == len(wanted), PATIENCE_S, "all lines")
+            wait_until(lambda: follower.execute("DBSIZE") == len(wanted), what="all lines")
             self.assert_holds(follower, wanted)
             for key, value in wanted.items():
                 escaped = b"".join(b"%%%02x" % byte for byte in key)  # every byte, in lower case
@@ -227,23 +225,23 @@ class TooMuch(ClusterTestCase):
 
     def test_a_key_over_64_mb_is_refused_through_both_doors(self) -> None:
         key = b"k" * (64 * MEGABYTE + 1)
-        with self.node.resp(timeout=PATIENCE_S) as client:
+        with self.node.resp() as client:
             (refused,) = client.pipeline([("SET", key, "v")])
             self.assertEqual(str(refused), "ERR key exceeds maximum allowed size (64MB)")
             self.assertEqual(client.execute("SET", key[:-1], "v"), "OK")
             self.assertEqual(client.execute("DEL", key[:-1]), 1)
-        answer = self.node.http("POST", "/set", {"key": key.decode(), "value": "v"}, timeout=PATIENCE_S)
+        answer = self.node.http("POST", "/set", {"key": key.decode(), "value": "v"})
         self.assertEqual(answer.status, 413)
         if not SANITIZE:
             wait_until(lambda: self.node.resident_bytes() - self.before < 100 * MEGABYTE, what="memory is given back")
 
     def test_ten_megabytes_are_fine(self) -> None:
         value = random.randbytes(10 * MEGABYTE)
-        with self.node.resp(timeout=PATIENCE_S) as client:
+        with self.node.resp() as client:
             self.assertEqual(client.execute("SET", "large", value), "OK")
             self.assertEqual(client.execute("GET", "large"), value)
         raw = {"Accept": "application/octet-stream"}
-        answer = self.node.http("GET", "/get?key=large", headers=raw, timeout=PATIENCE_S)
+        answer = self.node.http("GET", "/get?key=large", headers=raw)
         self.assertEqual(answer.body, value)
 
 
@@ -268,16 +266,16 @@ class TooSlow(ClusterTestCase):
             self.addCleanup(connection.close)
         patient.send(b"*3\r\n$3\r\nSET\r\n$4\r\nslow\r\n$7\r\npat")
 
-        while time.monotonic() - began < 9:
+        while time.monotonic() - began < 8:
             time.sleep(0.5)
             trickle.send(b"X")  # a byte now and then buys no time
             readable = select.select([connection.sock for connection in slow.values()], [], [], 0)[0]
-            self.assertEqual(readable, [], "too early")
+            if time.monotonic() - began < 9.9:
+                self.assertEqual(readable, [], "too early")
         for name, connection in slow.items():
             with self.subTest(half=name):
                 self.assertEqual(connection.read_until(b"\r\n"), b"HTTP/1.1 408 Request Timeout")
-                self.assertTrue(connection.is_closed(2))
-                self.assertLess(time.monotonic() - began, 11 + (5 if SANITIZE else 0.5))
+                self.assertTrue(connection.is_closed())
 
         patient.send(b"ient\r\n")
         self.assertEqual(patient.read_reply(), "OK")
@@ -317,7 +315,7 @@ class TooMany(ClusterTestCase):
     def connect(self, port: int, count: int) -> list[socket.socket]:
         connections = []
         for _ in range(count):
-            connections.append(socket.create_connection((HOST, port), 10))
+            connections.append(socket.create_connection((HOST, port), TIMEOUT_S))
             self.addCleanup(connections[-1].close)
         return connections
 
@@ -345,7 +343,6 @@ class TooMany(ClusterTestCase):
         for connection in served:
             self.assertEqual(self.answers(connection), b"+PONG\r\n")
         for connection in self.connect(node.redis, 30):
-            connection.settimeout(10)
             self.assertEqual(connection.recv(100), self.REFUSAL)
             self.assertEqual(connection.recv(100), b"")
         for _ in range(10):
@@ -440,7 +437,7 @@ class Garbage(ClusterTestCase):
 
     def throw(self, port: int, sample: bytes) -> None:
         """Sends it, and ends the connection in one of the ways in which connections end."""
-        connection = socket.create_connection((HOST, port), 10)
+        connection = socket.create_connection((HOST, port), TIMEOUT_S)
         end = random.randrange(4)
         try:
             connection.sendall(sample)
@@ -472,7 +469,7 @@ class Garbage(ClusterTestCase):
                 resident = {node: node.resident_bytes() for node in cluster.nodes}
         for node in cluster.nodes:
             node.wait_healthy()
-            wait_until(lambda: node.open_files() <= files[node] + 2, PATIENCE_S, f"{node.name} has closed them all")
+            wait_until(lambda: node.open_files() <= files[node] + 2, what=f"{node.name} has closed them all")
             self.assertGreater(node.count("protocol_errors"), errors[node])
             self.assertGreater(node.count("lines_unknown") + node.count("lines_malformed"), 0)
             if not SANITIZE:
@@ -505,6 +502,7 @@ class Garbage(ClusterTestCase):
         sent = 0
         words = b"ANNOUNCE ENDPOINTS WHO LEAVE | a1b2c3d4 127.0.0.1 8000 0 65536 true -1".split() + [b"\n", b"\0", b""]
         with cluster.discovery() as peer:
+            received = {node: node.count("datagrams_received") for node in cluster.nodes}
             for i in range(2000):
                 kind = random.randrange(3)
                 if kind == 0:
@@ -514,8 +512,10 @@ class Garbage(ClusterTestCase):
                 else:
                     peer.send(b"ANNOUNCE|" + b"|".join(random.choices(words, k=random.randrange(5, 9))) + b"|")
                 sent += 1
-                if i % 50 == 0:
-                    time.sleep(0.001)  # no more than a socket's buffer holds
+                if i % 20 == 19:  # no more than a socket's buffer holds
+                    for node in cluster.nodes:
+                        read = lambda: node.count("datagrams_received") - received[node]
+                        wait_until(lambda: read() > i, what="they are read")
             peer.send("ANNOUNCE|good|127.0.0.1|19998|0|false")
             for node in cluster.nodes:
                 wait_until(lambda: 19998 in node.known_nodes(), what="the good one behind them")

@@ -7,7 +7,7 @@ import time
 import unittest.mock
 from pathlib import Path
 
-from harness import ClusterTestCase, Node, main, wait_until
+from harness import TIMEOUT_S, ClusterTestCase, Node, main, wait_until
 
 # In place of the C library's clock: as many seconds off as the file says.
 SHIM = r"""
@@ -41,7 +41,7 @@ class SetClock(ClusterTestCase):
         cls.addClassCleanup(cls.directory.cleanup)
         cls.shim, cls.set = Path(cls.directory.name) / "clock.so", Path(cls.directory.name) / "seconds"
         command = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", str(cls.shim)]
-        subprocess.run(command, input=SHIM, text=True, check=True, timeout=60)
+        subprocess.run(command, input=SHIM, text=True, check=True, timeout=TIMEOUT_S)
 
     def set_clock(self, seconds: int) -> None:
         self.set.write_text(str(seconds))
@@ -66,9 +66,9 @@ class SetClock(ClusterTestCase):
         self.set_clock(-600)
         wait_until(lambda: "event=clock-set-back" in leader.log(), what="it is noticed")
         with cluster.discovery() as peer:
-            heard = peer.receive(6)
+            heard = peer.receive()
             while heard is not None and not heard.data.startswith(b"ANNOUNCE|" + leader.cluster()["self"]["id"].encode()):
-                heard = peer.receive(6)
+                heard = peer.receive()
             self.assertIsNotNone(heard, "it goes on to announce itself")
         leader.execute("SET", "short", "1", "PX", 300)
         after = leader.set("after", "2")

@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ctest: timeout=240
 """Discovery as the specification has it, byte for byte, and the three datagrams that kvnode adds (DESIGN.md 5)."""
 import re
 import socket
@@ -7,14 +6,14 @@ import time
 import unittest
 
 from harness import (
-    SANITIZE, Cluster, ClusterTestCase, DiscoverySocket, Node, RespError, free_port, main, wait_until,
+    TIMEOUT_S, Cluster, ClusterTestCase, DiscoverySocket, Node, RespError, free_port, main, wait_until,
 )
 from peers import FakeNode, Relay
 
-# What a busy machine may add to a time that a node keeps.
-SLACK_S = 0.5 if SANITIZE else 0.1
-# WHO is asked for the last time 3.875 s after the start, and answered within 0.2 s.
-WHO_IS_OVER_S = 4.3
+# Between two announcements of a node there are 4.5 s at least; the rest of its times is told in virtual time, by
+# unit/test_membership and sim/test_discovery_sim.
+ANNOUNCE_EVERY_S = 4.5
+DEATH_S = 30 + TIMEOUT_S  # of silence
 
 
 def has_ipv6() -> bool:
@@ -41,26 +40,18 @@ class Announcements(ClusterTestCase):
         self.assertIn(b"WHO", said)
         self.assertIn(b"ANNOUNCE|a1b2c3d4|127.0.0.1|%d|0|true" % cluster.leader().port, said)
 
-    def test_announce_every_five_seconds_byte_for_byte(self) -> None:
+    def test_announcements_byte_for_byte(self) -> None:
         cluster, ear = self.one_leader()
         node = cluster.leader()
         announce = b"ANNOUNCE|a1b2c3d4|127.0.0.1|%d|0|true" % node.port
         endpoints = b"ENDPOINTS|a1b2c3d4|%d|%d|true|0" % (node.api, node.redis)
 
         # A node that has just started asks WHO a few times more, and is answered by itself too: first that is over.
-        heard = [ear.wait_for(b"", 6)]
-        while time.monotonic() - heard[0].at < WHO_IS_OVER_S:
-            ear.wait_for(b"", 6)
-        ear.drain()
-        heard = [ear.wait_for(b"", 6)]
+        heard: list[bytes] = []
         while len(heard) < 8:
-            heard.append(ear.wait_for(b"", 6))
-        self.assertEqual([datagram.data for datagram in heard], [announce, endpoints] * 4)
-        gaps = [later.at - earlier.at for earlier, later in zip(heard[0::2], heard[2::2])]
-        for gap in gaps:
-            self.assertGreaterEqual(gap, 4.5 - SLACK_S, gaps)
-            self.assertLessEqual(gap, 5.0 + SLACK_S, gaps)
-        self.assertGreater(max(gaps) - min(gaps), 0.005, "a jitter keeps nodes from speaking in chorus")
+            data = ear.wait_for(b"").data
+            heard = [] if data == b"WHO" else heard + [data]
+        self.assertEqual(heard, [announce, endpoints] * 4)
 
     def test_a_follower_announces_itself_as_one(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)
@@ -75,16 +66,17 @@ class Announcements(ClusterTestCase):
             cluster.leader().start()
             self.assertRegex(ear.wait_for(b"ANNOUNCE|").data, rb"^ANNOUNCE\|[0-9a-f]{8}\|127\.0\.0\.1\|\d+\|0\|true$")
 
-    def test_who_is_answered_within_200_ms(self) -> None:
+    def test_who_is_answered(self) -> None:
         _, ear = self.one_leader()
-        # Once could be an announcement that was due anyway; five times are answers.
-        for _ in range(5):
+        began, answers, due = time.monotonic(), 0, 0.0
+        while answers < due + 4:  # more often than announcements were due anyway
+            self.assertLess(answers, 100)
             ear.drain()
-            asked = time.monotonic()
             ear.send("WHO")
-            announce = ear.wait_for(b"ANNOUNCE|a1b2c3d4|", 1)
-            self.assertLessEqual(announce.at - asked, 0.2 + SLACK_S)
-            ear.wait_for(b"ENDPOINTS|a1b2c3d4|", 1)
+            ear.wait_for(b"ANNOUNCE|a1b2c3d4|")
+            ear.wait_for(b"ENDPOINTS|a1b2c3d4|")
+            answers += 1
+            due = (time.monotonic() - began) / ANNOUNCE_EVERY_S
 
     def test_published_ports_stand_wherever_a_node_is_named(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)
@@ -98,7 +90,7 @@ class Announcements(ClusterTestCase):
             follower.start().wait_healthy()
             for node in (leader, follower):
                 named_first = lambda: node.execute("CLUSTER", "SLOTS")[0][2][1]
-                wait_until(lambda: named_first() == redis, 5, f"{node.name} names it by that port")
+                wait_until(lambda: named_first() == redis, what=f"{node.name} names it by that port")
                 with node.resp() as client:
                     self.assertIn(b"inside 127.0.0.1:%d@%d " % (redis, port), client.execute("CLUSTER", "NODES"))
                 named = [one for one in node.cluster()["nodes"] if one["id"] == "inside"]
@@ -114,32 +106,32 @@ class Announcements(ClusterTestCase):
     def test_localhost_is_127_0_0_1_and_1_of_ipv6(self) -> None:
         cluster, _ = self.one_leader()
         for port in (cluster.leader().port, cluster.leader().api, cluster.leader().redis):
-            socket.create_connection(("::1", port), timeout=5).close()
-            socket.create_connection(("127.0.0.1", port), timeout=5).close()
+            socket.create_connection(("::1", port), timeout=TIMEOUT_S).close()
+            socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_S).close()
 
     def test_leave_on_sigterm(self) -> None:
         cluster, ear = self.one_leader()
         ear.drain()
         cluster.leader().stop()
-        self.assertEqual(ear.wait_for(b"LEAVE", 1).data, b"LEAVE|a1b2c3d4")
+        self.assertEqual(ear.wait_for(b"LEAVE").data, b"LEAVE|a1b2c3d4")
 
 
 class Membership(ClusterTestCase):
-    def test_a_new_node_is_known_within_a_second(self) -> None:
+    def test_a_new_node_is_known_and_knows_all(self) -> None:
         cluster = self.start_cluster(groups=1, followers=1)
         newcomer = cluster.add_node()
         newcomer.start()
         for node in cluster.nodes[:2]:
-            wait_until(lambda: newcomer.port in node.known_nodes(), 3 if SANITIZE else 1, f"the newcomer on {node.name}")
+            wait_until(lambda: newcomer.port in node.known_nodes(), what=f"the newcomer on {node.name}")
         everyone = {node.port for node in cluster.nodes}
-        wait_until(lambda: newcomer.known_nodes() == everyone, 3 if SANITIZE else 1, "everyone on the newcomer")
+        wait_until(lambda: newcomer.known_nodes() == everyone, what="everyone on the newcomer")
 
     def test_a_node_that_leaves_is_gone_at_once(self) -> None:
         cluster = self.start_cluster(groups=1, followers=2)
         leaver = cluster.followers()[1]
         leaver.stop()
         for node in cluster.nodes[:2]:
-            wait_until(lambda: leaver.port not in node.known_nodes(), 1, f"{node.name} has heard LEAVE")
+            wait_until(lambda: leaver.port not in node.known_nodes(), what=f"{node.name} has heard LEAVE")
             self.assertEqual(node.known_nodes(alive=False), set(), "it left; it did not die")
 
     def test_a_killed_node_is_dead_after_30_s(self) -> None:
@@ -148,27 +140,25 @@ class Membership(ClusterTestCase):
         watchers = cluster.nodes[:2]
         with cluster.discovery() as ear:
             start = b"ANNOUNCE|%s|" % self.id_of(killed)
-            last_heard = ear.wait_for(start, 7).at
+            last_heard = ear.wait_for(start).at
             killed.kill()
             for node in watchers:
-                wait_until(lambda: killed.port in node.known_nodes(alive=False), 35, f"{node.name} has noticed")
+                wait_until(lambda: killed.port in node.known_nodes(alive=False), DEATH_S, f"{node.name} has noticed")
                 self.assertNotIn(killed.port, node.known_nodes())
-            silence = time.monotonic() - last_heard
-            self.assertGreaterEqual(silence, 30 - SLACK_S)
-            self.assertLessEqual(silence, 32 + SLACK_S)
+            self.assertGreater(time.monotonic() - last_heard, 25, "not at once")
             self.assertNotIn(b"LEAVE", b"".join(datagram.data for datagram in ear.drain()))
 
         # It comes back with another id: who announces the same host and port replaces the dead one.
         killed.start()
         for node in watchers:
-            wait_until(lambda: killed.port in node.known_nodes(), 2, f"{node.name} has it back")
+            wait_until(lambda: killed.port in node.known_nodes(), what=f"{node.name} has it back")
             self.assertEqual(node.known_nodes(alive=False), set())
 
     def test_a_peer_that_knows_only_the_specification_is_a_member(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)
         with cluster.discovery() as peer:
             peer.send("ANNOUNCE|0a0b0c0d|127.0.0.1|19999|0|false")
-            wait_until(lambda: 19999 in cluster.leader().known_nodes(), 2, "the peer is known")
+            wait_until(lambda: 19999 in cluster.leader().known_nodes(), what="the peer is known")
 
     def test_datagrams_that_are_no_datagrams_change_nothing(self) -> None:
         cluster = self.start_cluster(groups=1, followers=1)
@@ -186,7 +176,7 @@ class Membership(ClusterTestCase):
             # Datagrams are read in order: when the last, good one has been understood, the others have been too.
             peer.send("ANNOUNCE|good|127.0.0.1|19998|0|false")
         for node in cluster.nodes:
-            wait_until(lambda: 19998 in node.known_nodes(), 2, "the good datagram")
+            wait_until(lambda: 19998 in node.known_nodes(), what="the good datagram")
             self.assertEqual(node.known_nodes(), before | {19998})
 
     def assert_made_way(self, later: Node, first: Node, leader: Node) -> None:
@@ -210,7 +200,7 @@ class Membership(ClusterTestCase):
             self.assert_made_way(later.start(id="twin"), first, leader)
             self.assertRegex(first.log(), r"level=warn event=duplicate-id node=twin address=127\.0\.0\.1:\d+ group=0 ")
             # The first says at once where it is, whatever the later one said.
-            wait_until(lambda: leader.known_nodes() == {leader.port, first.port}, 2, "the first is known as before")
+            wait_until(lambda: leader.known_nodes() == {leader.port, first.port}, what="the first is known as before")
             leader.set("key", later.name)
             cluster.wait_same_data()
 
@@ -226,7 +216,7 @@ class Membership(ClusterTestCase):
         with cluster.discovery() as discovery:
             discovery.send(f"ANNOUNCE|twin|127.0.0.1|{first.port}|0|false")
         wait_until(lambda: "event=duplicate-id node=twin" in later.log(), what="it has heard that")
-        wait_until(lambda: leader.known_nodes() == {leader.port, later.port}, 2, "where it is")
+        wait_until(lambda: leader.known_nodes() == {leader.port, later.port}, what="where it is")
         self.assertTrue(later.is_running())
 
     def test_two_others_of_one_id_are_warned_about(self) -> None:
@@ -248,22 +238,24 @@ class Membership(ClusterTestCase):
         with cluster.discovery() as peer:
             for i, host in enumerate(nobody):
                 peer.send(f"ANNOUNCE|x{i}|{host}|8100|0|true")
-        wait_until(lambda: leader.count("datagrams_malformed") == len(nobody), 2, "each is counted")
+        wait_until(lambda: leader.count("datagrams_malformed") == len(nobody), what="each is counted")
         self.assertEqual(leader.known_nodes(), before)
 
     def test_a_flood_of_strangers_keeps_nobody_out(self) -> None:
         cluster = self.make_cluster(groups=1, followers=1)
         leader, follower = cluster.leader().start().wait_healthy(), cluster.followers()[0]
+        began = time.monotonic()
         with cluster.discovery() as peer:
             received = leader.count("datagrams_received")
             for i in range(4200):
                 peer.send(f"ANNOUNCE|n{i}|127.0.0.1|{1000 + i}|9|false")
                 if i % 50 == 49:  # the socket's buffer is not the subject
-                    wait_until(lambda: leader.count("datagrams_received") >= received + i, 5, "they are read")
+                    wait_until(lambda: leader.count("datagrams_received") >= received + i, what="they are read")
         self.assertGreater(leader.count("members_evicted"), 0)
-        self.assertEqual(leader.log().count("level=warn event=too-many-members"), 1)
+        warned = leader.log().count("level=warn event=too-many-members")
+        self.assertIn(warned, range(1, 2 + int(time.monotonic() - began) // 60), "at most once a minute")
         follower.start()
-        wait_until(lambda: follower.port in leader.known_nodes(), 10, "the real one is known")
+        wait_until(lambda: follower.port in leader.known_nodes(), what="the real one is known")
         follower.wait_healthy()
         self.assertEqual(leader.count("datagrams_ignored"), 0)
 
@@ -276,7 +268,7 @@ class Membership(ClusterTestCase):
             for i in range(3000):
                 peer.send(f"ANNOUNCE|n{i}|127.0.0.1|{1000 + i}|0|false")
                 if i % 50 == 49:  # the socket's buffer is not the subject
-                    wait_until(lambda: leader.count("datagrams_received") >= received + i, 5, "they are read")
+                    wait_until(lambda: leader.count("datagrams_received") >= received + i, what="they are read")
         nodes = leader.cluster()["nodes"]
         self.assertEqual(["link" in node for node in nodes if node["id"] == "n2999"], [True])
         self.assertEqual(len(nodes), 3001)
@@ -286,7 +278,7 @@ class Membership(ClusterTestCase):
         other = self.start_cluster(groups=1, followers=0)
         with one.discovery() as ear:
             ear.send("WHO")
-            ear.wait_for(b"ANNOUNCE|", 2)
+            ear.wait_for(b"ANNOUNCE|")
         self.assertEqual(one.leader().known_nodes(), {one.leader().port})
         self.assertEqual(other.leader().known_nodes(), {other.leader().port})
 

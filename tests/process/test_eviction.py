@@ -54,7 +54,7 @@ class Eviction(ClusterTestCase):
         leader.execute("CONFIG", "SET", "maxmemory", limit)
         self.assertEqual(leader.execute("DBSIZE"), 30_000)
         leader.execute("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-        wait_until(lambda: used(leader) <= limit, 10, "the leader is within its limit")
+        wait_until(lambda: used(leader) <= limit, what="the leader is within its limit")
         cluster.wait_same_data()
         leader.execute("CONFIG", "SET", "maxmemory", 0)
         write(leader, 0, 30_000)
@@ -100,7 +100,7 @@ class Eviction(ClusterTestCase):
             leader.execute("SET", "key:8", VALUE)
             return leader.execute("EXISTS", "key:7") == 0
 
-        wait_until(key_7_has_gone, 10, "the only key that may go has gone")
+        wait_until(key_7_has_gone, what="the only key that may go has gone")
         self.assertEqual(leader.execute("DBSIZE"), 2_000)
         leader.execute("DEL", *(f"key:{i}" for i in range(100, 200)))
         leader.execute("SET", "a", "b")

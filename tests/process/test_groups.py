@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ctest: timeout=240
 """Many groups, many followers (the sizes of the specification), and how any node leads to a key's owner (DESIGN.md 6, 7)."""
 import shutil
 import subprocess
@@ -8,16 +7,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import SANITIZE, Cluster, ClusterTestCase, Node, RespClient, RespError, free_port, main, wait_until
+from harness import (
+    SANITIZE, TIMEOUT_S, Cluster, ClusterTestCase, Node, RespClient, RespError, free_port, main, wait_until,
+)
 from peers import SLOTS, FakeStarter, Relay, key_slot, keys_of_all_slots, pipeline_all, ring_owners, slot_map
 
-PATIENCE_S = 90 if SANITIZE else 30
 KEYS = 20_000 if SANITIZE else 100_000
 
 
 def run(*command: str) -> str:
     """A client program's standard output; it must succeed."""
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert ended.returncode == 0, (command, ended)
     return ended.stdout
 
@@ -30,7 +30,7 @@ def wait_ring(cluster: Cluster, groups: int) -> None:
             return client.info()["groups_in_ring"] == str(groups) and None not in slot_map(client)
 
     for node in cluster.nodes:
-        wait_until(lambda: has_all(node), PATIENCE_S, f"{node.name} has {groups} groups")
+        wait_until(lambda: has_all(node), what=f"{node.name} has {groups} groups")
 
 
 class Sizes(ClusterTestCase):
@@ -70,9 +70,9 @@ class Sizes(ClusterTestCase):
         shares = self.load(cluster)
         leader = cluster.leader()
         self.assertEqual(list(shares), [leader.redis])
-        wait_until(lambda: leader.count("followers_online") == 5, PATIENCE_S, "five links")
-        cluster.wait_same_data(timeout=PATIENCE_S)
-        cluster.wait_replicated(timeout=PATIENCE_S)
+        wait_until(lambda: leader.count("followers_online") == 5, what="five links")
+        cluster.wait_same_data()
+        cluster.wait_replicated()
         for node in cluster.nodes:
             self.check(node, shares[leader.redis])
         info = leader.info()
@@ -311,7 +311,7 @@ class FirstState(ClusterTestCase):
                 self.assertGreaterEqual(offset, 4000)
                 for about in (leader, follower):
                     told = lambda: self.shard(node, about)[b"replication-offset"]
-                    wait_until(lambda: told() == offset, 7, f"{node.name} shows where {about.name} is")
+                    wait_until(lambda: told() == offset, what=f"{node.name} shows where {about.name} is")
 
     def assert_not_offered(self, leader: Node, follower: Node) -> None:
         for command in (("GET", "key3999"), ("EXISTS", "key3999"), ("DBSIZE",), ("SCAN", 0)):
@@ -342,7 +342,7 @@ class FirstState(ClusterTestCase):
         cluster.wait_same_data(group=1)
         leader.kill()
         for node in (other, follower):
-            wait_until(lambda: leader.port in node.known_nodes(alive=False), 40, f"{node.name} calls it dead")
+            wait_until(lambda: leader.port in node.known_nodes(alive=False), 30 + TIMEOUT_S, f"{node.name} calls it dead")
             self.assertEqual(self.shard(node, leader)[b"health"], b"fail")
             self.assertEqual(self.shard(node, leader)[b"role"], b"master")
             self.assertEqual(self.shard(node, follower)[b"health"], b"online")

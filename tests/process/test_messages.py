@@ -2,7 +2,7 @@
 """PUBLISH: a message reaches the subscribers of every node of every group, once each."""
 from typing import Any
 
-from harness import ClusterTestCase, LineConnection, Node, RespClient, main, wait_until
+from harness import TIMEOUT_S, ClusterTestCase, LineConnection, Node, RespClient, main, wait_until
 from peers import introduced
 
 BINARY = bytes(range(256))
@@ -10,7 +10,7 @@ BINARY = bytes(range(256))
 
 class Messages(ClusterTestCase):
     def listen(self, node: Node, *command: Any) -> RespClient:
-        client = node.resp(timeout=5)
+        client = node.resp()
         self.addCleanup(client.close)
         client.execute(*command)
         return client
@@ -61,7 +61,7 @@ class Messages(ClusterTestCase):
             leader.execute("PUBLISH", "ch", "after")
             return self.heard_within(back, 0.5)
 
-        wait_until(is_heard, 10, "the node that came back hears")
+        wait_until(is_heard, what="the node that came back hears")
 
     @staticmethod
     def heard_within(client: RespClient, seconds: float) -> bool:
@@ -71,7 +71,7 @@ class Messages(ClusterTestCase):
         except TimeoutError:
             return False
         finally:
-            client.sock.settimeout(5)
+            client.sock.settimeout(TIMEOUT_S)
 
     def test_a_peer_that_knows_only_the_specification_is_told_nothing(self) -> None:
         cluster = self.start_cluster(groups=1, followers=0)

@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ctest: timeout=60
 """A password guards both doors for clients, and stands in the way of neither replication nor of the node's end."""
 import base64
 

@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ctest: timeout=300
 """The REST API (DESIGN.md 8), endpoint by endpoint, and HTTP/1.1 as a careful peer sees it."""
 import base64
 import json
@@ -85,7 +84,7 @@ class Keys(RestTestCase):
         node.set("k", "without")
         self.assertEqual(node.execute("PTTL", "k"), -1)
         node.http("POST", "/set", {"key": "k", "value": "v", "ttl": 0.05})
-        wait_until(lambda: node.get("k") is None, 2, "the key expired")
+        wait_until(lambda: node.get("k") is None, what="the key expired")
         for ttl in (0, -1, "1", True, 1e18, []):
             self.assert_problem(node.http("POST", "/set", {"key": "k", "value": "v", "ttl": ttl}), 400, "ERR")
         for text in ("0", "-1", "x", "", "1e3"):
@@ -229,15 +228,15 @@ class Keys(RestTestCase):
         node = self.start_node()
         data = bytes(range(256)) * (40 << 10)
         headers = {"Content-Type": "application/octet-stream"}
-        self.assertEqual(node.http("POST", "/set?key=big", data, headers=headers, timeout=60).status, 200)
-        raw = node.http("GET", "/get?key=big", headers={"Accept": "application/octet-stream"}, timeout=60)
+        self.assertEqual(node.http("POST", "/set?key=big", data, headers=headers).status, 200)
+        raw = node.http("GET", "/get?key=big", headers={"Accept": "application/octet-stream"})
         self.assertEqual(len(raw.body), len(data))
         self.assertTrue(raw.body == data)
-        answer = node.http("GET", "/get?key=big", timeout=60).json()
+        answer = node.http("GET", "/get?key=big").json()
         self.assertTrue(base64.b64decode(answer["value"]["base64"]) == data)
         text = "ä\n" * (1 << 20)
-        self.assertEqual(node.http("POST", "/set", {"key": "text", "value": text}, timeout=60).status, 200)
-        self.assertTrue(node.http("GET", "/get?key=text", timeout=60).json()["value"] == text)
+        self.assertEqual(node.http("POST", "/set", {"key": "text", "value": text}).status, 200)
+        self.assertTrue(node.http("GET", "/get?key=text").json()["value"] == text)
 
 
 class Listing(RestTestCase):
@@ -255,7 +254,7 @@ class Listing(RestTestCase):
         self.fail("the pages do not end")
 
     def fill(self, node: Node, names: list[str]) -> None:
-        with node.resp(timeout=60) as client:
+        with node.resp() as client:
             for i in range(0, len(names), 1000):
                 client.pipeline([("SET", name, "v") for name in names[i : i + 1000]])
 
@@ -317,7 +316,7 @@ class Listing(RestTestCase):
         # More than the sockets' buffers take in.
         names = [f"{i:0400d}" for i in range(25_000 if SANITIZE else 50_000)]
         self.fill(node, names)
-        reader = HttpConnection(node.api, timeout=60)
+        reader = HttpConnection(node.api)
         self.addCleanup(reader.close)
         # The list, and behind it a request that has to wait for its end.
         reader.send(b"GET /keys HTTP/1.1\r\nHost: localhost\r\n\r\nGET /get?key=x HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -455,7 +454,7 @@ class Protocol(RestTestCase):
             if stays:
                 self.assertEqual(connection.ask(request).status, 200)
             else:
-                self.assertTrue(connection.is_closed(2))
+                self.assertTrue(connection.is_closed())
 
     def test_a_client_that_has_said_all_gets_its_answers(self) -> None:
         node = self.start_node()
@@ -464,7 +463,7 @@ class Protocol(RestTestCase):
         connection.sock.shutdown(socket.SHUT_WR)
         self.assertEqual(connection.read_response().status, 200)
         self.assertEqual(connection.read_response().json()["count"], 0)
-        self.assertTrue(connection.is_closed(2))
+        self.assertTrue(connection.is_closed())
 
     def test_methods_and_paths(self) -> None:
         node = self.start_node()
@@ -494,13 +493,13 @@ class Protocol(RestTestCase):
     def test_slow_senders(self) -> None:
         node = self.start_node()
         begin = time.monotonic()
-        head, body, chunks = (self.connect(node, timeout=30) for _ in range(3))
+        head, body, chunks = (self.connect(node) for _ in range(3))
         head.send(b"GET /get?key=k HTTP/1.1\r\nHost: ")
         body.send(b"POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nbegin")
         chunks.send(b"POST /set?key=k HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         idle = self.connect(node)
         self.assertEqual(idle.ask("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200)
-        uploader = self.connect(node, timeout=30)
+        uploader = self.connect(node)
         size, step = 25 << 14, 1 << 14
         uploader.send(b"POST /set?key=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size)
 
@@ -508,18 +507,16 @@ class Protocol(RestTestCase):
             for _ in range(25):
                 time.sleep(0.6)  # the pace of a link of 27 KB/s
                 uploader.send(b"x" * step)
-                try:
+                if time.monotonic() - begin < 9:  # and no more when it may be closed: what it is told is still to be read
                     chunks.send(b"1\r\nx\r\n")
-                except OSError:
-                    pass  # it is closed by then
         thread = threading.Thread(target=trickle, daemon=True)
         thread.start()
         for connection in (head, body, chunks):
             answer = connection.read_response()
             self.assert_problem(answer, 408, "TIMEOUT")
-            self.assertTrue(9.5 < time.monotonic() - begin < 14, "after 10 s")
+            self.assertGreater(time.monotonic() - begin, 9.5, "after 10 s")
             if connection is not chunks:
-                self.assertTrue(connection.is_closed(3))
+                self.assertTrue(connection.is_closed())
         self.assertEqual(uploader.read_response().status, 200, "one that makes progress is not cut off")
         self.assertGreater(time.monotonic() - begin, 14)
         self.assertEqual(len(node.execute("GET", "slow")), size)
@@ -543,7 +540,6 @@ class Protocol(RestTestCase):
         received = [0, 0]
         while min(received) < size:
             time.sleep(0.1)
-            self.assertLess(time.monotonic() - begin, 60)
             for i, reader in enumerate(readers):
                 wanted = min(size, int((time.monotonic() - begin) / 7 * size)) - received[i]
                 received[i] += len(reader.read_exactly(max(0, wanted)))

@@ -1,5 +1,4 @@
 #!/usr/bin/env python3
-# ctest: timeout=240
 """The bodies of requests: who may send one, what becomes of it, and what its head decides before it comes."""
 from __future__ import annotations
 
@@ -154,7 +153,7 @@ class Memory(BodyTestCase):
 
     def assert_takes_no_memory(self, node: Node, request: str, *fields: str) -> None:
         before = node.resident_bytes()
-        connections = [self.connect(node, timeout=30) for _ in range(4)]
+        connections = [self.connect(node) for _ in range(4)]
         for connection in connections:
             connection.send(self.head(request, *fields))
         for connection in connections:

@@ -30,7 +30,7 @@ class SeedSteps(ClusterTestCase):
         # 4. Reads from both leader and followers
         self.assertEqual(leader.get("test"), "hello")
         for node in followers:
-            wait_until(lambda: node.get("test") == "hello", 2, f"the value on {node.name}")
+            wait_until(lambda: node.get("test") == "hello", what=f"the value on {node.name}")
 
         # 5. Verifies replication
         self.assertEqual(leader.set("test", "again")["version"], 2)
