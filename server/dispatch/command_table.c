@@ -93,18 +93,14 @@ static const struct command *find_subcommand(const struct command_table *table, 
     return command_table_find(table, slice_of(full, container.len + 1 + name.len));
 }
 
-const struct command *command_table_resolve(const struct command_table *table, const struct slice *args,
-                                            size_t arg_count, const struct command **container) {
-    *container = NULL;
-    const struct command *command = command_table_find(table, args[0]);
-    if (command == NULL || (command->flags & (COMMAND_CONTAINER | COMMAND_SUBCOMMAND)) == 0) {
-        return command;
-    }
-    if ((command->flags & COMMAND_SUBCOMMAND) != 0) {
+const struct command *command_table_resolve_within(const struct command_table *table,
+                                                   const struct command *found, const struct slice *args,
+                                                   size_t arg_count, const struct command **container) {
+    if ((found->flags & COMMAND_SUBCOMMAND) != 0) {
         return NULL;
     }
-    *container = command;
-    return arg_count < 2 ? command : find_subcommand(table, args[0], args[1]);
+    *container = found;
+    return arg_count < 2 ? found : find_subcommand(table, args[0], args[1]);
 }
 
 bool command_is_subcommand_of(const struct command *command, const struct command *container) {
