@@ -15,6 +15,7 @@ _Static_assert(LIMIT_KEY_BYTES <= UINT32_MAX && LIMIT_VALUE_BYTES <= UINT32_MAX,
 struct layout {
     unsigned flags; /* but for the mark */
     size_t key_at;
+    size_t value_len;
     size_t total_bytes;
 };
 
@@ -34,6 +35,7 @@ static struct layout layout_of(size_t key_len, const struct entry_fields *fields
         .flags = key_width << ENTRY_KEY_WIDTH | value_width << ENTRY_VALUE_WIDTH |
                  version_width << ENTRY_VERSION_WIDTH | (deadline ? ENTRY_DEADLINE_FIELD : 0U),
         .key_at = key_at,
+        .value_len = value_len,
         .total_bytes = ENTRY_FLAGS_BYTES + key_at + key_len + value_len + entry_trailer_bytes(value_len),
     };
 }
@@ -71,7 +73,7 @@ static void store_header(struct entry *entry, const struct layout *layout, size_
     entry->flags = (uint16_t)(layout->flags | mark << ENTRY_MARK);
     store_time(entry->bytes + ENTRY_TIMESTAMP_AT, fields->timestamp_ms);
     uint8_t *at = store_number(entry->bytes + ENTRY_NUMBERS_AT, key_len, entry_width(entry, ENTRY_KEY_WIDTH));
-    at = store_number(at, entry_fields_value_len(fields), entry_width(entry, ENTRY_VALUE_WIDTH));
+    at = store_number(at, layout->value_len, entry_width(entry, ENTRY_VALUE_WIDTH));
     at = store_number(at, fields->version, entry_width(entry, ENTRY_VERSION_WIDTH));
     if ((layout->flags & ENTRY_DEADLINE_FIELD) != 0) {
         store_time(at, fields->deadline_ms);
@@ -101,14 +103,13 @@ static void store_value(uint8_t *to, const struct entry_fields *fields) {
 
 #define NO_TABLE (UINT32_C(1) << 31)
 
-static uint32_t borrowers(const struct entry *entry) {
-    struct slice value = entry_value(entry);
+/* Of an entry's value. */
+static uint32_t borrowers(struct slice value) {
     return value.len < ENTRY_LENDABLE_BYTES ? 0
                                             : (uint32_t)entry_load((const uint8_t *)value.ptr + value.len, 2);
 }
 
-static void set_borrowers(const struct entry *entry, uint32_t count) {
-    struct slice value = entry_value(entry);
+static void set_borrowers(struct slice value, uint32_t count) {
     if (value.len >= ENTRY_LENDABLE_BYTES) {
         memcpy((char *)value.ptr + value.len, &count, sizeof(count));
     }
@@ -116,22 +117,22 @@ static void set_borrowers(const struct entry *entry, uint32_t count) {
 
 void entry_lend(const struct entry *entry) {
     assert(entry_is_lendable(entry));
-    set_borrowers(entry, borrowers(entry) + 1);
+    set_borrowers(entry_value(entry), borrowers(entry_value(entry)) + 1);
 }
 
 void entry_give_back(const struct entry *entry) {
-    uint32_t left = borrowers(entry) - 1;
+    uint32_t left = borrowers(entry_value(entry)) - 1;
     if (left == NO_TABLE) {
         heap_free((void *)entry);
     } else {
-        set_borrowers(entry, left);
+        set_borrowers(entry_value(entry), left);
     }
 }
 
 void entry_destroy(struct entry *entry) {
-    uint32_t count = borrowers(entry);
+    uint32_t count = borrowers(entry_value(entry));
     if (__builtin_expect(count > 0, 0)) {
-        set_borrowers(entry, count | NO_TABLE);
+        set_borrowers(entry_value(entry), count | NO_TABLE);
     } else {
         heap_free(entry);
     }
@@ -153,15 +154,7 @@ static struct entry *create(struct slice key, const struct entry_fields *fields,
         memcpy(to, key.ptr, key.len);
     }
     store_value(to + key.len, fields);
-    set_borrowers(entry, 0);
-    return entry;
-}
-
-static struct entry *replace(struct entry *old, const struct entry_fields *fields, unsigned mark) {
-    struct entry *entry = create(entry_key(old), fields, mark, entry_access(old));
-    if (entry != NULL) {
-        entry_destroy(old);
-    }
+    set_borrowers(slice_of(to + key.len, layout.value_len), 0);
     return entry;
 }
 
@@ -174,25 +167,30 @@ struct entry *entry_create(struct slice key, const struct entry_fields *fields, 
     return create(key, fields, mark, 0);
 }
 
-struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fields, unsigned mark) {
-    struct slice key = entry_key(old);
+struct entry *entry_create_successor(const struct entry *old, const struct entry_fields *fields,
+                                     unsigned mark) {
+    return create(entry_key(old), fields, mark, entry_access(old));
+}
+
+bool entry_overwrite(struct entry *entry, const struct entry_fields *fields, unsigned mark) {
+    struct slice key = entry_key(entry), value = entry_value(entry);
     struct layout layout = layout_of(key.len, fields);
-    size_t allocated_bytes = entry_allocated_bytes(old);
-    if (heap_class(layout.total_bytes) != allocated_bytes || borrowers(old) > 0) {
-        return replace(old, fields, mark);
+    size_t allocated_bytes = entry_allocated_for(entry, value);
+    if (heap_class(layout.total_bytes) != allocated_bytes || borrowers(value) > 0) {
+        return false;
     }
-    uint8_t *to = old->bytes + layout.key_at;
+    uint8_t *to = entry->bytes + layout.key_at;
     if (to != (const uint8_t *)key.ptr) {
         /* Moving the key may trample on a value that is part of this entry. */
-        if (points_into(fields->value, old, allocated_bytes)) {
-            return replace(old, fields, mark);
+        if (points_into(fields->value, entry, allocated_bytes)) {
+            return false;
         }
         memmove(to, key.ptr, key.len);
     }
     store_value(to + key.len, fields);
-    store_header(old, &layout, key.len, fields, mark);
-    set_borrowers(old, 0);
-    return old;
+    store_header(entry, &layout, key.len, fields, mark);
+    set_borrowers(slice_of(to + key.len, layout.value_len), 0);
+    return true;
 }
 
 struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigned mark) {
@@ -213,7 +211,11 @@ struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigne
     struct slice key = entry_key(old);
     struct layout layout = layout_of(key.len, &fields);
     if (heap_class(layout.total_bytes) != entry_allocated_bytes(old)) {
-        return replace(old, &fields, mark);
+        struct entry *entry = entry_create_successor(old, &fields, mark);
+        if (entry != NULL) {
+            entry_destroy(old);
+        }
+        return entry;
     }
     memmove(old->bytes + layout.key_at, key.ptr, key.len + fields.value.len);
     store_header(old, &layout, key.len, &fields, mark);

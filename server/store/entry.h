@@ -28,13 +28,15 @@ struct entry {
     uint8_t bytes[];
 };
 
-/* flags: three widths as powers of two, whether there is room for a deadline, and the sync mark. */
+/* flags: three widths as powers of two, whether there is room for a deadline, whether it is untold, and the
+ * sync mark. */
 enum {
     ENTRY_KEY_WIDTH = 0,
     ENTRY_VALUE_WIDTH = 2,
     ENTRY_VERSION_WIDTH = 4,
     ENTRY_WIDTH_MASK = 3,
     ENTRY_DEADLINE_FIELD = 1 << 6,
+    ENTRY_UNTOLD = 1 << 7,
     ENTRY_MARK = 8, /* the shift of four bits */
     ENTRY_MARK_MAX = 15,
 };
@@ -130,6 +132,11 @@ static inline struct slice entry_value(const struct entry *entry) {
     return slice_of(entry->bytes + entry_key_at(entry) + entry_key_len(entry), len);
 }
 
+/* The same for who knows how long key and value are. */
+static inline struct slice entry_value_of(const struct entry *entry, size_t key_len, size_t value_len) {
+    return slice_of(entry->bytes + entry_key_at(entry) + key_len, value_len);
+}
+
 static inline uint64_t entry_version(const struct entry *entry) {
     return entry_load(entry->bytes + entry_version_at(entry), entry_width(entry, ENTRY_VERSION_WIDTH));
 }
@@ -171,6 +178,13 @@ static inline void entry_set_mark(struct entry *entry, unsigned mark) {
     entry->flags = (uint16_t)((entry->flags & ~((unsigned)ENTRY_MARK_MAX << ENTRY_MARK)) | mark << ENTRY_MARK);
 }
 
+/* It was written, and what it says will be told later: until then no other write may take its place. */
+static inline bool entry_untold(const struct entry *entry) { return (entry->flags & ENTRY_UNTOLD) != 0; }
+
+static inline void entry_set_untold(struct entry *entry, bool untold) {
+    entry->flags = (uint16_t)((entry->flags & ~(unsigned)ENTRY_UNTOLD) | (untold ? ENTRY_UNTOLD : 0U));
+}
+
 /* From this length of a value on it can be lent. */
 enum { ENTRY_LENDABLE_BYTES = 64 << 10, ENTRY_BORROWERS_BYTES = 4 };
 
@@ -178,11 +192,18 @@ static inline size_t entry_trailer_bytes(size_t value_len) {
     return value_len >= ENTRY_LENDABLE_BYTES ? ENTRY_BORROWERS_BYTES : 0;
 }
 
-/* Bytes that the allocator gives to the entry (its size class). */
-static inline size_t entry_allocated_bytes(const struct entry *entry) {
+/* All of it that does not change while it is lent. */
+static inline struct slice entry_image(const struct entry *entry) {
     struct slice value = entry_value(entry);
-    return heap_class((size_t)((const uint8_t *)value.ptr + value.len - (const uint8_t *)entry) +
-                      entry_trailer_bytes(value.len));
+    return slice_of(entry, (size_t)(value.ptr + value.len - (const char *)entry));
+}
+
+/* Bytes that the allocator gives to the entry (its size class). */
+static inline size_t entry_allocated_for(const struct entry *entry, struct slice value) {
+    return heap_class((size_t)(value.ptr + value.len - (const char *)entry) + entry_trailer_bytes(value.len));
+}
+static inline size_t entry_allocated_bytes(const struct entry *entry) {
+    return entry_allocated_for(entry, entry_value(entry));
 }
 
 static inline bool entry_is_lendable(const struct entry *entry) {
@@ -192,11 +213,16 @@ static inline bool entry_is_lendable(const struct entry *entry) {
 void entry_lend(const struct entry *entry);
 void entry_give_back(const struct entry *entry);
 
-/* For the table that owns the entry. Each returns NULL when out of memory, and an old entry is then as it was;
- * when another entry than the old one is returned, the old one has been freed. key and value may point into it,
- * patches may not. */
+/* For the table that owns the entry. NULL: out of memory. key and value may point into an entry that is there
+ * already, patches may not. */
 struct entry *entry_create(struct slice key, const struct entry_fields *fields, unsigned mark);
-struct entry *entry_overwrite(struct entry *old, const struct entry_fields *fields, unsigned mark);
+/* In its place. False: the fields do not fit there (they are of another size class), or it is lent: nothing has
+ * changed, and the table needs a successor. */
+bool entry_overwrite(struct entry *entry, const struct entry_fields *fields, unsigned mark);
+/* Another entry of the same key; the old one stays as it is. NULL: out of memory. */
+struct entry *entry_create_successor(const struct entry *old, const struct entry_fields *fields, unsigned mark);
+/* When another entry than the old one is returned, the old one has been freed. NULL: out of memory, and it is
+ * as it was. */
 struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigned mark);
 void entry_destroy(struct entry *entry); /* with the last loan, if it is lent */
 

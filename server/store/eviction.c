@@ -89,15 +89,10 @@ uint32_t eviction_count_use(struct eviction *eviction, uint32_t access, int64_t 
     return with_counter(counter, now_ms);
 }
 
-/* The time of use counts from the write: there is a new one. A counter of 0 in minute 0 is a new entry's: once
- * in 45 days it may be an old one's, which is then as good as new. */
-void eviction_note_write(struct eviction *eviction, struct entry *entry, int64_t now_ms) {
-    uint32_t before = entry_access(entry);
-    if (!eviction->counts) {
-        if (before != 0) {
-            entry_set_access(entry, 0);
-        }
-    } else if (before == 0) {
+/* A counter of 0 in minute 0 is a new entry's: once in 45 days it may be an old one's, which is then as good as
+ * new. */
+void eviction_count_write(struct eviction *eviction, struct entry *entry, int64_t now_ms) {
+    if (entry_access(entry) == 0) {
         entry_set_access(entry, with_counter(COUNTER_OF_NEW, now_ms));
     } else {
         eviction_touch(eviction, entry, now_ms);

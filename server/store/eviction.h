@@ -111,8 +111,17 @@ static inline void eviction_touch(struct eviction *eviction, struct entry *entry
     }
 }
 
-/* The entry has just been put into the table, or overwritten. */
-void eviction_note_write(struct eviction *eviction, struct entry *entry, int64_t now_ms);
+void eviction_count_write(struct eviction *eviction, struct entry *entry, int64_t now_ms);
+
+/* The entry has just been put into the table, or overwritten. The time of use counts from the write: there is a
+ * new one. */
+static inline void eviction_note_write(struct eviction *eviction, struct entry *entry, int64_t now_ms) {
+    if (eviction->counts) {
+        eviction_count_write(eviction, entry, now_ms);
+    } else if (entry_access(entry) != 0) {
+        entry_set_access(entry, 0);
+    }
+}
 
 int64_t eviction_idle_ms(const struct entry *entry, int64_t now_ms);
 void eviction_set_idle_ms(struct entry *entry, int64_t idle_ms, int64_t now_ms);

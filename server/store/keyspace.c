@@ -31,12 +31,6 @@ bool keyspace_expired(const struct keyspace *keyspace, const struct entry *entry
     return entry_expired(entry, keyspace_now_ms(keyspace));
 }
 
-void keyspace_note_version(struct keyspace *keyspace, uint64_t version) {
-    if (version > keyspace->max_version) {
-        keyspace->max_version = version;
-    }
-}
-
 /* --- Life --- */
 
 /* Of the tables that were flushed. */
@@ -220,9 +214,6 @@ enum err keyspace_check_lengths(const struct key *key, size_t value_bytes) {
 }
 
 void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key) {
-    if (!keyspace->paused) {
-        return; /* it was deleted when it was met */
-    }
     const struct entry *entry = table_find(keyspace->table, key->hash, key->name);
     if (entry != NULL && keyspace->owner) {
         keyspace_delete_expired(keyspace, key, entry, KEYSPACE_EXPIRED);
@@ -246,49 +237,11 @@ struct table_place keyspace_place_to_write(struct keyspace *keyspace, const stru
  * before.
  */
 static uint64_t write_expired(struct keyspace *keyspace, const struct key *key, const struct entry *old,
-                              uint64_t version) {
-    if (old == NULL) {
-        keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
-    }
-    keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
-    keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
-    keyspace_tell(keyspace, KEYSPACE_EXPIRED, key->name);
+                              uint64_t version, uint32_t events) {
+    keyspace_tell(keyspace, events | KEYSPACE_EXPIRED, key->name);
     keyspace->stats.expired++;
     keyspace->stats.writes++;
     return old == NULL ? version : keyspace_delete_entry(keyspace, key, old);
-}
-
-void keyspace_say_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry) {
-    history_replicate(keyspace->history, key->name, entry_value(entry), entry_version(entry),
-                      entry_timestamp_ms(entry), entry_deadline_ms(entry));
-}
-
-enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key, const struct entry *old,
-                              struct entry_fields *fields) {
-    if (old == NULL) {
-        keyspace_delete_in_the_way(keyspace, key);
-    }
-    uint64_t last = old == NULL ? keyspace->floor : entry_version(old);
-    if (last == UINT64_MAX) {
-        return ERR_VERSIONS_EXHAUSTED;
-    }
-    fields->version = last + 1;
-    fields->timestamp_ms = keyspace_now_ms(keyspace);
-    return ERR_NONE;
-}
-
-void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
-                        bool timed) {
-    eviction_note_write(&keyspace->eviction, entry, keyspace_now_ms(keyspace));
-    keyspace_note_version(keyspace, entry_version(entry));
-    keyspace->stats.writes++;
-    if (is_new) {
-        keyspace_tell(keyspace, KEYSPACE_NEW, key->name);
-    }
-    keyspace_tell(keyspace, KEYSPACE_WRITTEN, key->name);
-    if (timed) {
-        keyspace_tell(keyspace, KEYSPACE_TIMED, key->name);
-    }
 }
 
 static int64_t deadline_of(const struct keyspace_set *set, const struct entry *old) {
@@ -320,16 +273,17 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     if (err != ERR_NONE) {
         return err;
     }
-    bool is_new = old == NULL, timed = set->deadline == KEYSPACE_DEADLINE_SET;
+    bool timed = set->deadline == KEYSPACE_DEADLINE_SET;
+    uint32_t events = keyspace_written_events(old == NULL, timed);
     if (timed && set->deadline_ms <= fields.timestamp_ms) {
-        fields.version = write_expired(keyspace, key, old, fields.version);
+        fields.version = write_expired(keyspace, key, old, fields.version, events);
     } else {
         struct entry *entry = keyspace_put(keyspace, key, &place, &fields);
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }
-        keyspace_say_entry(keyspace, key, entry);
-        keyspace_end_write(keyspace, key, entry, is_new, timed);
+        keyspace_say_entry(keyspace, key, entry, &fields);
+        keyspace_end_write(keyspace, key, entry, fields.version, events);
     }
     if (result != NULL) {
         *result = (struct keyspace_result){.version = fields.version, .timestamp_ms = fields.timestamp_ms};

@@ -14,6 +14,7 @@
 #define KVNODE_SERVER_STORE_KEYSPACE_H
 
 #include "cluster/history.h"
+#include "protocol/buf.h"
 #include "protocol/err.h"
 #include "server/net/loop.h"
 #include "server/store/eviction.h"
@@ -139,7 +140,8 @@ struct keyspace_many {
     struct keyspace *keyspace;
     struct keyspace_written *written; /* inside, as are the others */
     size_t count;
-    enum err err; /* of the first that failed: those behind it are not tried */
+    struct buf images; /* of entries that were overwritten in place */
+    enum err err;      /* of the first that failed: those behind it are not tried */
 };
 /* most: so many sets. Errors come with the end. */
 void keyspace_many_begin(struct keyspace_many *many, struct keyspace *keyspace, size_t most);

@@ -88,11 +88,16 @@ bool keyspace_expired(const struct keyspace *keyspace, const struct entry *entry
 static inline bool keyspace_dropped(const struct keyspace *keyspace, const struct entry *entry) {
     return (keyspace->marks.dropped >> entry_mark(entry) & 1) != 0;
 }
-void keyspace_note_version(struct keyspace *keyspace, uint64_t version);
-void keyspace_tell_observers(const struct keyspace *keyspace, enum keyspace_event event, struct slice key);
-static inline void keyspace_tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
-    if (__builtin_expect((keyspace->observed & event) != 0, 0)) {
-        keyspace_tell_observers(keyspace, event, key);
+static inline void keyspace_note_version(struct keyspace *keyspace, uint64_t version) {
+    if (version > keyspace->max_version) {
+        keyspace->max_version = version;
+    }
+}
+/* events: a set of enum keyspace_event, told in the order of their bits. */
+void keyspace_tell_observers(const struct keyspace *keyspace, uint32_t events, struct slice key);
+static inline void keyspace_tell(const struct keyspace *keyspace, uint32_t events, struct slice key) {
+    if (__builtin_expect((keyspace->observed & events) != 0, 0)) {
+        keyspace_tell_observers(keyspace, events, key);
     }
 }
 /* The deletion takes a version, is told to the history, and raises the floor. Returns that version. */
@@ -100,8 +105,8 @@ uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key,
 /* The same, counted as an expiry, and told as event. key may lie in the entry itself: then it dies with it. */
 void keyspace_delete_expired(struct keyspace *keyspace, const struct key *key, const struct entry *entry,
                              enum keyspace_event event);
-/* A write needs the place of what has expired also during a pause: its version comes after that of the entry.
- */
+/* During a pause what has expired is still there. A write needs its place: its version comes after that of the
+ * entry. */
 void keyspace_delete_in_the_way(struct keyspace *keyspace, const struct key *key);
 /* Writes fields under key. place: its own, as keyspace_find_live said. Returns NULL when out of memory: nothing
  * was written. */
@@ -111,17 +116,47 @@ struct entry *keyspace_put(struct keyspace *keyspace, const struct key *key, con
  * is looked for. */
 struct table_place keyspace_place_to_write(struct keyspace *keyspace, const struct key *key,
                                            const struct table_place *found);
-/* An owner's write over old, as keyspace_find_live said: says in fields which version it takes and when.
- * ERR_NONE, ERR_VERSIONS_EXHAUSTED. */
-enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key, const struct entry *old,
-                              struct entry_fields *fields);
-/* It has put entry into the table, and lines say so in the history: counted, and told to the observers. timed:
- * it set a deadline. */
-void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct entry *entry, bool is_new,
-                        bool timed);
-/* The whole of it, as one line. All is said from the entry, not from the request: its value may have pointed
- * into what was just overwritten. */
-void keyspace_say_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
+/* --- An owner's write: begin, put, say, end. Inline: it is the hot path. */
+
+/* Over old, as keyspace_find_live said: says in fields which version it takes and when. ERR_NONE,
+ * ERR_VERSIONS_EXHAUSTED. */
+static inline enum err keyspace_begin_write(struct keyspace *keyspace, const struct key *key,
+                                            const struct entry *old, struct entry_fields *fields) {
+    if (old == NULL && keyspace->paused) {
+        keyspace_delete_in_the_way(keyspace, key);
+    }
+    uint64_t last = old == NULL ? keyspace->floor : entry_version(old);
+    if (last == UINT64_MAX) {
+        return ERR_VERSIONS_EXHAUSTED;
+    }
+    fields->version = last + 1;
+    fields->timestamp_ms = loop_now_ms(keyspace->loop);
+    return ERR_NONE;
+}
+
+/* To the history, as one line. The value is the entry's: that of the request may have pointed into what was
+ * just overwritten. */
+static inline void keyspace_say_entry(struct keyspace *keyspace, const struct key *key,
+                                      const struct entry *entry, const struct entry_fields *fields) {
+    struct slice value = entry_value_of(entry, key->name.len, entry_fields_value_len(fields));
+    history_replicate(keyspace->history, key->name, value, fields->version, fields->timestamp_ms,
+                      fields->deadline_ms);
+}
+
+/* What is told of a write. timed: it set a deadline. */
+static inline uint32_t keyspace_written_events(bool is_new, bool timed) {
+    return KEYSPACE_WRITTEN | (is_new ? KEYSPACE_NEW : 0U) | (timed ? KEYSPACE_TIMED : 0U);
+}
+
+/* Counted, and told to the observers. */
+static inline void keyspace_end_write(struct keyspace *keyspace, const struct key *key, struct entry *entry,
+                                      uint64_t version, uint32_t events) {
+    eviction_note_write(&keyspace->eviction, entry, loop_now_ms(keyspace->loop));
+    keyspace_note_version(keyspace, version);
+    keyspace->stats.writes++;
+    keyspace_tell(keyspace, events, key->name);
+}
+
 /* Its entry is NULL: missing, expired (an owner deletes it then), or about to be dropped after a full state. */
 struct table_place keyspace_find_live(struct keyspace *keyspace, const struct key *key);
 /* A new table takes the place of the old one, which is freed in slices. */

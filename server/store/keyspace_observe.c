@@ -26,11 +26,17 @@ void keyspace_observe(struct keyspace *keyspace, struct keyspace_observer *obser
     note_observed(keyspace);
 }
 
-void keyspace_tell_observers(const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
+static void tell(const struct keyspace *keyspace, enum keyspace_event event, struct slice key) {
     for (const struct keyspace_observer *observer = keyspace->observers; observer != NULL;
          observer = observer->next) {
         if ((observer->events & event) != 0) {
             observer->happened(observer->context, keyspace, event, key);
         }
+    }
+}
+
+void keyspace_tell_observers(const struct keyspace *keyspace, uint32_t events, struct slice key) {
+    for (uint32_t left = events & keyspace->observed; left != 0; left &= left - 1) {
+        tell(keyspace, (enum keyspace_event)(left & -left), key);
     }
 }

@@ -67,9 +67,9 @@ enum err keyspace_patch(struct keyspace *keyspace, const struct key *key, const 
     if (lines_are_shorter(key, entry, is_new, patches, count)) {
         say_patches(keyspace, key, entry, is_new, patches, count);
     } else {
-        keyspace_say_entry(keyspace, key, entry);
+        keyspace_say_entry(keyspace, key, entry, &fields);
     }
-    keyspace_end_write(keyspace, key, entry, is_new, false);
+    keyspace_end_write(keyspace, key, entry, fields.version, keyspace_written_events(is_new, false));
     if (result != NULL) {
         *result = (struct keyspace_result){.version = fields.version, .timestamp_ms = fields.timestamp_ms};
     }

@@ -47,8 +47,9 @@ enum err keyspace_rename(struct keyspace *keyspace, const struct key *from, cons
         keyspace_tell(keyspace, KEYSPACE_DELETED, from->name);
         keyspace_delete_entry(keyspace, from, entry);
         keyspace->stats.deletes++;
-        keyspace_say_entry(keyspace, to, written);
-        keyspace_end_write(keyspace, to, written, is_new, fields.deadline_ms != 0);
+        keyspace_say_entry(keyspace, to, written, &fields);
+        keyspace_end_write(keyspace, to, written, fields.version,
+                           keyspace_written_events(is_new, fields.deadline_ms != 0));
     }
     keyspace_batch_end(keyspace);
     return written == NULL ? ERR_NO_MEMORY : ERR_NONE;

@@ -403,6 +403,18 @@ static inline bool key_is(const struct entry *entry, struct slice key) {
            (key.len == 0 || bytes_equal((const char *)entry->bytes + entry_key_at(entry), key.ptr, key.len));
 }
 
+/* A place is two words, which a function returns in registers. */
+static inline struct table_place place_of(struct entry *entry, const struct bucket *bucket, unsigned slot) {
+    return (struct table_place){entry, (uintptr_t)bucket | slot};
+}
+static inline struct bucket *place_bucket(const struct table_place *place) {
+    return (struct bucket *)(place->at &
+                             ~(uintptr_t)(BUCKET_SLOTS - 1)); /* NOLINT(performance-no-int-to-ptr) */
+}
+static inline unsigned place_slot(const struct table_place *place) {
+    return (unsigned)(place->at & (BUCKET_SLOTS - 1));
+}
+
 typedef bool entry_wanted(const struct table *table, const struct entry *entry, const void *what);
 
 /* The first entry with the tag of that hash that is wanted. Inlined with what it calls: this is the hot path.
@@ -415,11 +427,11 @@ search(const struct table *table, uint64_t hash, entry_wanted *is_wanted, const 
             unsigned slot = bucket_first_slot(matches);
             struct entry *entry = bucket_entry(bucket, slot);
             if (is_wanted(table, entry, what)) {
-                return (struct table_place){entry, bucket, slot};
+                return place_of(entry, bucket, slot);
             }
         }
     }
-    return (struct table_place){NULL, NULL, 0};
+    return (struct table_place){0};
 }
 
 static inline bool has_key(const struct table *table, const struct entry *entry, const void *key) {
@@ -443,29 +455,52 @@ struct entry *table_find_hash(const struct table *table, uint64_t hash) {
     return search(table, hash, has_hash, &hash).entry;
 }
 
-/* In the place of the entry that had old_bytes there is now this one, with that deadline (0: none). The bucket
- * is written only if it must be: a cache line that stays clean need not go back to memory. */
-static void note_change(struct table *table, const struct table_place *place, size_t old_bytes,
-                        const struct entry *entry, int64_t deadline_ms) {
-    assert(bucket_entry(place->bucket, place->slot) ==
-           place->entry); /* nothing has changed since the look-up */
-    bool had_deadline = bucket_deadline_at(place->bucket, place->slot), has_deadline = deadline_ms != 0;
+/* The entry there has that deadline from now on (0: none). The bucket is written only if it must be: a cache
+ * line that stays clean need not go back to memory. */
+static inline void note_deadline(struct table *table, const struct table_place *place, int64_t deadline_ms) {
+    struct bucket *bucket = place_bucket(place);
+    unsigned slot = place_slot(place);
+    assert(bucket_entry(bucket, slot) == place->entry); /* nothing has changed since the look-up */
+    bool had_deadline = bucket_deadline_at(bucket, slot), has_deadline = deadline_ms != 0;
     if (had_deadline != has_deadline) {
         table->deadline_count += (size_t)has_deadline - (size_t)had_deadline;
-        bucket_set_deadline(place->bucket, place->slot, has_deadline);
+        bucket_set_deadline(bucket, slot, has_deadline);
     }
-    if (entry != place->entry) {
-        table->used_bytes += entry_allocated_bytes(entry) - old_bytes;
-        bucket_set_entry(place->bucket, place->slot, entry);
+}
+
+/* In the place of the entry that has, or had, old_bytes there is now this one. */
+static void note_entry(struct table *table, const struct table_place *place, size_t old_bytes,
+                       const struct entry *entry) {
+    table->used_bytes += entry_allocated_bytes(entry) - old_bytes;
+    bucket_set_entry(place_bucket(place), place_slot(place), entry);
+}
+
+bool table_overwrite_in_place(struct table *table, const struct table_place *place,
+                              const struct entry_fields *fields) {
+    if (!entry_overwrite(place->entry, fields, table->mark)) {
+        return false;
     }
+    note_deadline(table, place, fields->deadline_ms);
+    return true;
+}
+
+struct entry *table_succeed(struct table *table, const struct table_place *place,
+                            const struct entry_fields *fields) {
+    struct entry *entry = entry_create_successor(place->entry, fields, table->mark);
+    if (entry != NULL) {
+        table_exchange(table, place, entry);
+    }
+    return entry;
 }
 
 struct entry *table_overwrite(struct table *table, const struct table_place *place,
                               const struct entry_fields *fields) {
-    size_t old_bytes = entry_allocated_bytes(place->entry);
-    struct entry *entry = entry_overwrite(place->entry, fields, table->mark);
+    if (table_overwrite_in_place(table, place, fields)) {
+        return place->entry;
+    }
+    struct entry *entry = table_succeed(table, place, fields);
     if (entry != NULL) {
-        note_change(table, place, old_bytes, entry, fields->deadline_ms);
+        entry_destroy(place->entry);
     }
     return entry;
 }
@@ -501,14 +536,23 @@ struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
 }
 
 void table_exchange(struct table *table, const struct table_place *place, struct entry *entry) {
-    note_change(table, place, entry_allocated_bytes(place->entry), entry, entry_deadline_ms(entry));
+    note_deadline(table, place, entry_deadline_ms(entry));
+    note_entry(table, place, entry_allocated_bytes(place->entry), entry);
+}
+
+void table_restore(struct table *table, const struct table_place *place, struct slice image) {
+    memcpy(place->entry, image.ptr, image.len);
+    note_deadline(table, place, entry_deadline_ms(place->entry));
 }
 
 struct entry *table_set_deadline(struct table *table, const struct table_place *place, int64_t deadline_ms) {
     size_t old_bytes = entry_allocated_bytes(place->entry);
     struct entry *entry = entry_set_deadline(place->entry, deadline_ms, table->mark);
     if (entry != NULL) {
-        note_change(table, place, old_bytes, entry, deadline_ms);
+        note_deadline(table, place, deadline_ms);
+    }
+    if (entry != NULL && entry != place->entry) {
+        note_entry(table, place, old_bytes, entry);
     }
     return entry;
 }
@@ -518,9 +562,10 @@ bool table_remove(struct table *table, uint64_t hash, struct slice key) {
     if (place.entry == NULL) {
         return false;
     }
-    table->deadline_count -= bucket_deadline_at(place.bucket, place.slot);
+    struct bucket *bucket = place_bucket(&place);
+    table->deadline_count -= bucket_deadline_at(bucket, place_slot(&place));
     table->count--;
-    struct bucket *unneeded = chain_remove(bucket_of(table, hash), place.bucket, place.slot);
+    struct bucket *unneeded = chain_remove(bucket_of(table, hash), bucket, place_slot(&place));
     if (unneeded != NULL) {
         give_back_buckets(table, unneeded, 1);
     }

@@ -35,9 +35,8 @@ struct entry *table_find(const struct table *table, uint64_t hash, struct slice 
 
 /* Where that is: what writes it then need not look for it again. Dies with the next change of the table. */
 struct table_place {
-    struct entry *entry;   /* NULL: there is none */
-    struct bucket *bucket; /* inside, as is the slot */
-    unsigned slot;
+    struct entry *entry; /* NULL: there is none */
+    uintptr_t at;        /* inside: its bucket, which is a cache line, and in the low bits its slot */
 };
 struct table_place table_find_place(const struct table *table, uint64_t hash, struct slice key);
 
@@ -54,8 +53,15 @@ struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
 struct entry *table_overwrite(struct table *table, const struct table_place *place,
                               const struct entry_fields *fields);
 
-/* Takes entry (entry_create, of the same key) in place of the one that is there, which is the caller's from now
- * on. */
+/* For a write that may be taken back, in two ways. In place; false: it does not fit there, and nothing has
+ * changed. table_restore: what entry_image was before. */
+bool table_overwrite_in_place(struct table *table, const struct table_place *place,
+                              const struct entry_fields *fields);
+void table_restore(struct table *table, const struct table_place *place, struct slice image);
+/* Or by another entry: the old one is the caller's from now on, and table_exchange puts it back, so that the
+ * new one is. NULL: out of memory, and nothing has changed. */
+struct entry *table_succeed(struct table *table, const struct table_place *place,
+                            const struct entry_fields *fields);
 void table_exchange(struct table *table, const struct table_place *place, struct entry *entry);
 
 /* Sets (0: clears) the deadline of the entry that is there; nothing else of it changes, not even the mark's

@@ -13,17 +13,32 @@ static struct {
     struct loop *loop;
     struct history *history;
     struct keyspace *keyspace;
+    struct keyspace_observer observer;
+    size_t told;          /* changes, to the observer */
+    size_t turn;          /* of values: no two in a row are equal */
     size_t lengths[KEYS]; /* of the value; 0: missing */
+    char firsts[KEYS];    /* its first byte */
+    uint64_t versions[KEYS];
     bool timed[KEYS];
 } store;
 
-static char value_bytes[VALUE_BYTES];
-static char names[8][16]; /* of keys that are written together */
+static char value_bytes[26 + VALUE_BYTES]; /* abc...zabc... */
+static char names[8][16];                  /* of keys that are written together */
 
 static struct key key_at(size_t i) {
     static char name[16];
     snprintf(name, sizeof(name), "key%zu", i);
     return keyspace_key(store.keyspace, slice_from_text(name));
+}
+
+static struct slice next_value(size_t length) { return slice_of(value_bytes + store.turn++ % 26, length); }
+
+/* A write of it was answered with success. */
+static void note_written(size_t i, struct slice value) {
+    store.versions[i] = (store.lengths[i] == 0 ? keyspace_floor(store.keyspace) : store.versions[i]) + 1;
+    store.lengths[i] = value.len;
+    store.firsts[i] = value.ptr[0];
+    store.timed[i] = false;
 }
 
 static void armed_loop(void) {
@@ -35,8 +50,13 @@ static void armed_loop(void) {
 static void check_key(size_t i, bool may_be_gone) {
     struct key key = key_at(i);
     const struct entry *entry = keyspace_find(store.keyspace, &key, KEYSPACE_QUIETLY);
-    if (entry == NULL ? store.lengths[i] > 0 && !may_be_gone : entry_value(entry).len != store.lengths[i]) {
+    struct slice expected = slice_of(value_bytes + (store.firsts[i] - 'a'), store.lengths[i]);
+    if (entry == NULL ? store.lengths[i] > 0 && !may_be_gone : !slice_equals(entry_value(entry), expected)) {
         fault_fail("key %zu is not as it was answered", i);
+    }
+    if (entry != NULL && entry_version(entry) != store.versions[i]) {
+        fault_fail("key %zu has version %llu, not %llu", i, (unsigned long long)entry_version(entry),
+                   (unsigned long long)store.versions[i]);
     }
     if (entry != NULL && (entry_deadline_ms(entry) != 0) != store.timed[i]) {
         fault_fail("the deadline of key %zu is not as it was answered", i);
@@ -56,13 +76,12 @@ static void check_all(bool may_be_gone) {
 
 static void set(size_t i, size_t length, bool may_be_gone) {
     struct key key = key_at(i);
-    struct keyspace_set write = {.value = slice_of(value_bytes, length)};
+    struct keyspace_set write = {.value = next_value(length)};
     fault_arm();
     enum err err = keyspace_set(store.keyspace, &key, &write, NULL);
     fault_disarm();
     if (err == ERR_NONE) {
-        store.lengths[i] = length;
-        store.timed[i] = false;
+        note_written(i, write.value);
     } else if (err != ERR_NO_MEMORY) {
         fault_fail("a write was answered with %d", (int)err);
     }
@@ -78,34 +97,40 @@ static void expire(size_t i) {
     check_key(i, false);
 }
 
+enum { MANY = 7 };
+
 /* MSET: some that are there and some that are not, one of them twice. All are written, or none is changed, and
- * the history does not move. */
+ * nobody is told of it. */
 static void set_many(size_t length) {
-    static const size_t keys[] = {0, 1, KEYS - 1, 2, KEYS - 2, 1, 3};
-    const size_t count = sizeof(keys) / sizeof(keys[0]);
-    uint64_t index = history_index(store.history);
-    uint64_t writes = keyspace_stats(store.keyspace)->writes;
+    static const size_t keys[MANY] = {0, 1, KEYS - 1, 2, KEYS - 2, 1, 3};
+    struct slice values[MANY];
+    uint64_t index = history_index(store.history), writes = keyspace_stats(store.keyspace)->writes;
+    size_t told = store.told, deadlines = keyspace_deadline_count(store.keyspace);
     struct keyspace_many many;
     fault_arm();
-    keyspace_many_begin(&many, store.keyspace, count);
-    for (size_t i = 0; i < count; i++) {
+    keyspace_many_begin(&many, store.keyspace, MANY);
+    for (size_t i = 0; i < MANY; i++) {
         struct key key = key_at(keys[i]);
         key.name.ptr = names[i];
         memcpy(names[i], key_at(keys[i]).name.ptr, key.name.len);
-        keyspace_many_set(&many, &key, slice_of(value_bytes, length + i));
+        values[i] = next_value(length + i);
+        keyspace_many_set(&many, &key, values[i]);
     }
     enum err err = keyspace_many_end(&many);
     fault_disarm();
-    for (size_t i = 0; i < count && err == ERR_NONE; i++) {
-        store.lengths[keys[i]] = length + i;
-        store.timed[keys[i]] = false;
+    for (size_t i = 0; i < MANY && err == ERR_NONE; i++) {
+        note_written(keys[i], values[i]);
     }
     if (err != ERR_NONE && (err != ERR_NO_MEMORY || history_index(store.history) != index)) {
         fault_fail("writes of many were answered with %d, and the index moved by %llu", (int)err,
                    (unsigned long long)(history_index(store.history) - index));
     }
-    if (err != ERR_NONE && keyspace_stats(store.keyspace)->writes != writes) {
-        fault_fail("writes that were taken back count");
+    if (keyspace_stats(store.keyspace)->writes != writes + (err == ERR_NONE ? MANY : 0) ||
+        store.told != told + (err == ERR_NONE ? MANY : 0)) {
+        fault_fail("of the writes of many some count, or were told of, and some not");
+    }
+    if (err != ERR_NONE && keyspace_deadline_count(store.keyspace) != deadlines) {
+        fault_fail("a deadline was not put back");
     }
     check_all(false);
 }
@@ -129,15 +154,26 @@ static void flush(void) {
     check_all(false);
 }
 
+static void happened(void *context, const struct keyspace *keyspace, enum keyspace_event event,
+                     struct slice key) {
+    (void)context, (void)keyspace, (void)event, (void)key;
+    store.told++;
+}
+
 static void begin(void) {
     memset(&store, 0, sizeof(store));
-    memset(value_bytes, 'v', sizeof(value_bytes));
+    memset(store.firsts, 'a', sizeof(store.firsts));
+    for (size_t i = 0; i < sizeof(value_bytes); i++) {
+        value_bytes[i] = (char)('a' + i % 26);
+    }
     store.loop = loop_create();
     store.history = history_create(history_make_id(1000, 1), 1 << 16);
     history_keep(store.history);
     store.keyspace = keyspace_create(store.loop, store.history, 0);
     assert_non_null(store.keyspace);
     keyspace_set_owner(store.keyspace, true);
+    store.observer = (struct keyspace_observer){.events = KEYSPACE_CHANGES, .happened = happened};
+    keyspace_observe(store.keyspace, &store.observer);
 }
 
 static void end(void) {
@@ -163,8 +199,11 @@ static void a_life(void) {
     }
     armed_loop();
     check_all(false);
-    set_many(50); /* as long as some were, so that they could have been overwritten in their place */
     set_many(50);
+    for (size_t i = 0; i < KEYS; i += 10) {
+        expire(i);
+    }
+    set_many(51); /* most of it in place, and key 0 had a deadline */
     set_many(600);
     flush();
     set_many(5);

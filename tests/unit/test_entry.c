@@ -45,6 +45,17 @@ static struct entry *create(struct slice key, const struct entry_fields *fields)
     return entry;
 }
 
+/* As a table does it: in place, or with a successor. */
+static struct entry *overwrite(struct entry *old, const struct entry_fields *fields, unsigned mark) {
+    if (entry_overwrite(old, fields, mark)) {
+        return old;
+    }
+    struct entry *entry = entry_create_successor(old, fields, mark);
+    assert_non_null(entry);
+    entry_destroy(old);
+    return entry;
+}
+
 static void assert_says(const struct entry *entry, struct slice key, const struct entry_fields *fields) {
     assert_true(slice_equals(entry_key(entry), key));
     assert_true(slice_equals(entry_value(entry), fields->value));
@@ -109,7 +120,7 @@ static void access_bits_stay_in_their_place(void **state) {
     assert_int_equal(entry_mark(entry), 15);
     entry_set_access(entry, 0xabcdef);
     fields.value = text(3000, 1);
-    entry = entry_overwrite(entry, &fields, 3);
+    entry = overwrite(entry, &fields, 3);
     assert_int_equal(entry_access(entry), 0xabcdef);
     assert_int_equal(entry_mark(entry), 3);
     entry_destroy(entry);
@@ -121,13 +132,13 @@ static void overwrites_the_same_size_in_place(void **state) {
     struct entry_fields fields = fields_of(text(32, 1), 255);
     struct entry *entry = create(key, &fields);
     fields = fields_of(text(32, 2), 256); /* the version takes one byte more: the key moves */
-    assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
+    assert_ptr_equal(overwrite(entry, &fields, 0), entry);
     assert_says(entry, key, &fields);
     fields = fields_of(text(31, 3), 257);
-    assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
+    assert_ptr_equal(overwrite(entry, &fields, 0), entry);
     assert_says(entry, key, &fields);
     fields = fields_of(text(32, 4), 1); /* and back */
-    assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
+    assert_ptr_equal(overwrite(entry, &fields, 0), entry);
     assert_says(entry, key, &fields);
     entry_destroy(entry);
 }
@@ -137,7 +148,7 @@ static void gives_back_what_a_shorter_value_leaves(void **state) {
     struct entry_fields fields = fields_of(text(5000, 1), 1);
     struct entry *entry = create(SLICE("key"), &fields);
     fields = fields_of(text(5, 2), 2);
-    entry = entry_overwrite(entry, &fields, 0);
+    entry = overwrite(entry, &fields, 0);
     assert_says(entry, SLICE("key"), &fields);
     assert_int_equal(entry_allocated_bytes(entry), 32);
     entry_destroy(entry);
@@ -158,7 +169,7 @@ static void a_value_may_be_part_of_the_entry_it_replaces(void **state) {
                 struct entry_fields after =
                     fields_of(slice_first(slice_skip(entry_value(entry), from), len), versions[from % 4]);
                 after.deadline_ms = (len + from) % 3 == 0 ? 77 : 0;
-                entry = entry_overwrite(entry, &after, 0);
+                entry = overwrite(entry, &after, 0);
                 after.value = slice_first(slice_skip(before.value, from), len);
                 assert_says(entry, key, &after);
                 entry_destroy(entry);
@@ -168,7 +179,7 @@ static void a_value_may_be_part_of_the_entry_it_replaces(void **state) {
     struct entry_fields fields = fields_of(text(21, 9), 255);
     struct entry *entry = create(key, &fields);
     fields = fields_of(entry_key(entry), 256);
-    entry = entry_overwrite(entry, &fields, 0);
+    entry = overwrite(entry, &fields, 0);
     fields.value = key;
     assert_says(entry, key, &fields);
     entry_destroy(entry);
@@ -221,7 +232,7 @@ static void survives_random_overwrites(void **state) {
             fields.version = random_magnitude(&random);
             fields.timestamp_ms = (int64_t)(random_magnitude(&random) >> 16);
             fields.deadline_ms = random_below(&random, 2) == 0 ? 0 : (int64_t)(random_magnitude(&random) >> 16);
-            entry = entry_overwrite(entry, &fields, 0);
+            entry = overwrite(entry, &fields, 0);
             assert_says(entry, key, &fields);
         }
         entry_destroy(entry);
@@ -256,7 +267,7 @@ static void patches_a_value(void **state) {
             const struct entry_patch one = {at, slice_of(patch, patch_len)};
             fields.patches = &one;
             fields.patch_count = 1;
-            entry = entry_overwrite(entry, &fields, 0);
+            entry = overwrite(entry, &fields, 0);
             fields.value = patched(room, slice_of(before, lens[i]), one.bytes, at);
             fields.patch_count = 0;
             assert_says(entry, key, &fields);
@@ -274,7 +285,7 @@ static void a_patch_does_not_move_a_large_value(void **state) {
         const struct entry_patch patch = {at, SLICE("patched")};
         fields = (struct entry_fields){
             .value = entry_value(entry), .version = 2, .patches = &patch, .patch_count = 1};
-        assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
+        assert_ptr_equal(overwrite(entry, &fields, 0), entry);
         assert_ptr_equal(entry_value(entry).ptr, value);
     }
     entry_destroy(entry);
@@ -289,7 +300,7 @@ static void patches_at_several_places_with_zeros_between(void **state) {
     fields.value = entry_value(entry);
     fields.patches = patches;
     fields.patch_count = sizeof(patches) / sizeof(patches[0]);
-    entry = entry_overwrite(entry, &fields, 0);
+    entry = overwrite(entry, &fields, 0);
     fields.value = SLICE("a1234567bcd\0\0e\0\0");
     fields.patch_count = 0;
     assert_says(entry, SLICE("key"), &fields);
@@ -337,7 +348,7 @@ static void what_is_lent_stays_when_it_is_overwritten(void **state) {
     const struct entry_patch patch = {1000, SLICE("patched")};
     fields.patches = &patch;
     fields.patch_count = 1;
-    entry = entry_overwrite(entry, &fields, 0); /* otherwise in place */
+    entry = overwrite(entry, &fields, 0); /* otherwise in place */
     assert_ptr_not_equal(entry, lent);
     memcpy(expected, room, LONGEST);
     memcpy(expected + 1000, "patched", 7);
@@ -345,7 +356,7 @@ static void what_is_lent_stays_when_it_is_overwritten(void **state) {
     fields.patch_count = 0;
     assert_says(entry, SLICE("key"), &fields);
     const struct entry *second = entry; /* the new one is nobody's */
-    assert_ptr_equal(entry_overwrite(entry, &fields, 0), second);
+    assert_ptr_equal(overwrite(entry, &fields, 0), second);
     give_back_twice(lent, room);
     entry_destroy(entry);
     assert_int_equal(allocated, 0);
@@ -361,7 +372,7 @@ static void what_was_lent_and_given_back_is_as_before(void **state) {
     entry_give_back(lent);
     entry_give_back(lent);
     struct entry_fields fields = fields_of(text(LONGEST, 2), 2);
-    assert_ptr_equal(entry_overwrite(entry, &fields, 0), entry);
+    assert_ptr_equal(overwrite(entry, &fields, 0), entry);
     entry_destroy(entry);
     assert_int_equal(allocated, 0);
 }
