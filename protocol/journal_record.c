@@ -136,12 +136,12 @@ static enum journal_result bad(const char **reason, const char *why) {
 enum journal_result journal_parse(struct slice in, struct journal_chain *chain, struct journal_record *out,
                                   const char **reason) {
     const char *lf = in.len == 0 ? NULL : memchr(in.ptr, '\n', slice_first(in, JOURNAL_RECORD_BYTES).len);
+    size_t bytes = lf == NULL ? in.len : (size_t)(lf - in.ptr) + 1;
+    if (bytes > JOURNAL_CRC_DIGITS ? in.ptr[JOURNAL_CRC_DIGITS] != ' ' : lf != NULL) {
+        return bad(reason, "no record");
+    }
     if (lf == NULL) {
         return in.len < JOURNAL_RECORD_BYTES ? JOURNAL_MORE : bad(reason, "a record longer than any line");
-    }
-    size_t bytes = (size_t)(lf - in.ptr) + 1;
-    if (bytes <= JOURNAL_CRC_DIGITS + 1 || in.ptr[JOURNAL_CRC_DIGITS] != ' ') {
-        return bad(reason, "no record");
     }
     char crc[JOURNAL_CRC_DIGITS];
     const char *body = in.ptr + JOURNAL_CRC_DIGITS + 1;

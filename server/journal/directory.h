@@ -10,7 +10,7 @@
 #include "protocol/journal_meta.h"
 #include "server/journal/disk.h"
 
-enum { JOURNAL_REASON_BYTES = 1024, JOURNAL_NAME_BYTES = 32 };
+enum { JOURNAL_REASON_BYTES = 1024, JOURNAL_NAME_BYTES = 40 };
 
 struct journal_directory;
 

@@ -25,5 +25,7 @@ extern const struct journal_disk journal_disk_system;
 /* All n bytes at offset, in as many calls as it takes; false: errno, and any part of them may be there. A call
  * that writes nothing is ENOSPC. */
 bool journal_disk_write_all(const struct journal_disk *disk, int fd, const void *bytes, size_t n, off_t offset);
+/* Up to n bytes, fewer at the end of the file alone; -1: errno. */
+ssize_t journal_disk_read_all(const struct journal_disk *disk, int fd, void *to, size_t n, off_t offset);
 
 #endif

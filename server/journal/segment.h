@@ -22,6 +22,15 @@
 
 enum journal_kind { JOURNAL_FULL, JOURNAL_STATE, JOURNAL_END, JOURNAL_HISTORY };
 
+/* What of the front of the buffer is known to be good: a record, or so much of a BATCH as has come. */
+struct journal_checked {
+    size_t bytes;
+    uint64_t records;
+    uint64_t index;      /* of the last history line */
+    uint64_t batch_left; /* history lines that a BATCH lacks */
+    struct journal_chain chain;
+};
+
 /* Embedded in its owner. Those that are not private may be read at any time. */
 struct journal_segment {
     /* Of FULL. */
@@ -51,17 +60,14 @@ struct journal_segment {
     /* Private. */
     const struct journal_disk *disk;
     int fd;
-    struct buf buf;        /* from the first record that was not given */
-    size_t checked_bytes;  /* of buf: whole records that are good */
-    size_t searched_bytes; /* behind them: no LF is there */
-    uint64_t checked;      /* records */
-    struct journal_chain checked_chain;
-    uint64_t checked_index;
-    uint64_t batch_left; /* history lines of the BATCH at the front of buf that have not been checked */
-    uint64_t giving;     /* checked records that have not been given */
-    struct {             /* the line that is looked through behind what is wrong */
+    struct buf buf;     /* from the first record on that has not been given */
+    size_t given_bytes; /* but for so much, which was given by the last call */
+    struct journal_checked checked;
+    uint64_t giving;       /* checked records that are given now */
+    size_t searched_bytes; /* behind what is checked: no LF is there */
+    struct {               /* the line that is looked through behind what is wrong */
         char head[64];
-        uint64_t n;
+        size_t n;
         uint64_t offset;
     } behind;
 };
