@@ -500,6 +500,11 @@ static void test_command(void **state) {
           "*4\r\n$11\r\nslowlog|get\r\n$12\r\nslowlog|help\r\n$11\r\nslowlog|len\r\n$13\r\nslowlog|reset\r\n");
     check_contains("COMMAND LIST", "\r\n$11\r\nslowlog|len\r\n");
     check("COMMAND LIST FILTERBY MODULE x", "*0\r\n");
+    /* Behind the number of them. */
+    check_contains(
+        "COMMAND INFO evalsha",
+        "$5\r\nindex\r\n:2\r\n$9\r\nfind_keys\r\n*4\r\n$4\r\ntype\r\n$6\r\nkeynum\r\n$4\r\nspec\r\n*6\r\n"
+        "$9\r\nkeynumidx\r\n:0\r\n$8\r\nfirstkey\r\n:1\r\n$7\r\nkeystep\r\n:1\r\n");
     check("COMMAND LIST FILTERBY x y", "-ERR syntax error\r\n");
     check("COMMAND LIST x", "-ERR syntax error\r\n");
     check_contains("COMMAND LIST FILTERBY ACLCAT transaction", "$4\r\nexec\r\n");

@@ -270,7 +270,7 @@ static void test_every_row_is_well_formed(void **state) {
         if (!syntax_is_well_formed(command->syntax)) {
             fail_msg("%s: malformed: %s", command->name, command->syntax);
         }
-        bool has_keys = command->first_key > 0 && strcmp(command->key_flags, "not_key") != 0;
+        bool has_keys = command->key_flags[0] != '\0' && strcmp(command->key_flags, "not_key") != 0;
         if ((count_keys(syntax_walk(command->syntax)) > 0) != has_keys) {
             fail_msg("%s: its syntax and its row disagree about keys: %s", command->name, command->syntax);
         }

@@ -72,41 +72,62 @@ static struct key_use key_use_at(const struct command *command, size_t i) {
     return (struct key_use){slice_of(at, n), note, rest, at[n] != ','};
 }
 
+/* Where an argument says how many keys there are: of EVAL and its kin, which run nowhere here. */
+static bool counts_keys(const struct command *command) {
+    return command->first_key == 0 && command->key_flags[0] != '\0';
+}
+
 static size_t key_use_count(const struct command *command) {
-    size_t count = command->first_key > 0;
+    size_t count = command->first_key > 0 || counts_keys(command);
     while (count > 0 && !key_use_at(command, count - 1).last) {
         count++;
     }
     return count;
 }
 
-/* One specification of where keys are: from an index, a range with a step. last: relative to the index, or from
- * the end if < 0. */
-static void reply_key_spec(struct resp_reply *reply, const struct key_use *use, int index, int last, int step) {
+/* The search for keys: as one of its types has it, with its numbers. */
+static void reply_search(struct resp_reply *reply, const char *what, const char *type, size_t numbers) {
+    resp_bulk_text(reply, what);
+    resp_map(reply, 2);
+    resp_bulk_text(reply, "type");
+    resp_bulk_text(reply, type);
+    resp_bulk_text(reply, "spec");
+    resp_map(reply, numbers);
+}
+
+static void reply_number(struct resp_reply *reply, const char *name, int number) {
+    resp_bulk_text(reply, name);
+    resp_integer(reply, number);
+}
+
+/* What is done with them, and from which argument on they are searched. */
+static void reply_key_use(struct resp_reply *reply, const struct key_use *use, int index) {
     resp_map(reply, 3U + (use->note.len > 0));
     resp_field(reply, "notes", use->note);
     resp_bulk_text(reply, "flags");
     reply_words(reply, use->flags, "", true);
-    resp_bulk_text(reply, "begin_search");
-    resp_map(reply, 2);
-    resp_bulk_text(reply, "type");
-    resp_bulk_text(reply, "index");
-    resp_bulk_text(reply, "spec");
-    resp_map(reply, 1);
-    resp_bulk_text(reply, "index");
-    resp_integer(reply, index);
-    resp_bulk_text(reply, "find_keys");
-    resp_map(reply, 2);
-    resp_bulk_text(reply, "type");
-    resp_bulk_text(reply, "range");
-    resp_bulk_text(reply, "spec");
-    resp_map(reply, 3);
-    resp_bulk_text(reply, "lastkey");
-    resp_integer(reply, last);
-    resp_bulk_text(reply, "keystep");
-    resp_integer(reply, step);
-    resp_bulk_text(reply, "limit");
-    resp_integer(reply, 0);
+    reply_search(reply, "begin_search", "index", 1);
+    reply_number(reply, "index", index);
+}
+
+/* One specification of where keys are: from an index, a range with a step. last: relative to the index, or from
+ * the end if < 0. */
+static void reply_key_range(struct resp_reply *reply, const struct key_use *use, int index, int last,
+                            int step) {
+    reply_key_use(reply, use, index);
+    reply_search(reply, "find_keys", "range", 3);
+    reply_number(reply, "lastkey", last);
+    reply_number(reply, "keystep", step);
+    reply_number(reply, "limit", 0);
+}
+
+static void reply_counted_keys(struct resp_reply *reply, const struct key_use *use) {
+    enum { NUMBER = 2 }; /* script numkeys key ... */
+    reply_key_use(reply, use, NUMBER);
+    reply_search(reply, "find_keys", "keynum", 3);
+    reply_number(reply, "keynumidx", 0);
+    reply_number(reply, "firstkey", 1);
+    reply_number(reply, "keystep", 1);
 }
 
 static void reply_key_specs(struct resp_reply *reply, const struct command *command) {
@@ -116,7 +137,11 @@ static void reply_key_specs(struct resp_reply *reply, const struct command *comm
         struct key_use use = key_use_at(command, i);
         int index = command->first_key + (int)i * command->key_step;
         int last = !use.last ? 0 : command->last_key < 0 ? command->last_key : command->last_key - index;
-        reply_key_spec(reply, &use, index, last, command->key_step);
+        if (counts_keys(command)) {
+            reply_counted_keys(reply, &use);
+        } else {
+            reply_key_range(reply, &use, index, last, command->key_step);
+        }
     }
 }
 
