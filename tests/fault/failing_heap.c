@@ -3,6 +3,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <execinfo.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,13 @@ void fault_plan(size_t nth, size_t times) {
 void fault_arm(void) { heap.armed = true; }
 void fault_disarm(void) { heap.armed = false; }
 size_t fault_count(void) { return heap.failed; }
+void fault_be_patient(int turns) {
+    enum { AT_ONCE = 1000 };
+    if (turns > AT_ONCE) {
+        poll(NULL, 0, 1);
+    }
+}
+
 void fault_memory_is_back(void) { heap.times = 0; }
 
 void fault_report(void) {

@@ -33,6 +33,12 @@ void fault_report(void);
         fail_msg(__VA_ARGS__);                                                                                 \
     } while (0)
 
+/* For those that turn a loop until something comes through the network: it is there at once, but on a busy
+ * machine, which needs a while for it, and is given that after many turns. They may give up after
+ * FAULT_MOST_TURNS. */
+enum { FAULT_MOST_TURNS = 20000 };
+void fault_be_patient(int turns);
+
 /* Calls run(nth, times) for 1, 2, 3, ... until a run has met no failure; each with one failure and with a while
  * of them. */
 void fault_each(void (*run)(void));

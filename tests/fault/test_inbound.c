@@ -1,19 +1,15 @@
 /* The replication port while memory fails: the test is the leader, and speaks to the node through a socket.
  * What is acknowledged is there, and a state that is given has all keys, or the connection is closed. */
 #include "server/net/loop.h"
-#include "server/peers/replication_internal.h"
-#include "server/store/keyspace.h"
-#include "tests/fault/failing_heap.h"
+#include "tests/fault/state_fixture.h"
 
 #include <errno.h>
 #include <ev.h>
 #include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { KEYS = 60, VALUE_BYTES = 3000, INDEX = 500, MOST_TURNS = 5000, MOST_LINKS = 30, HISTORY_ID = 77 };
+enum { INDEX = 500, MOST_LINKS = 30, HISTORY_ID = 77 };
 
 static struct {
     struct loop *loop;
@@ -30,20 +26,6 @@ static struct {
     struct datagram announce; /* the leader's */
     struct buf received;
 } port;
-
-static char value_bytes[VALUE_BYTES];
-
-static void on_role(void *context, enum replication_role role) {
-    (void)context;
-    (void)role;
-}
-
-static void on_state(void *context, bool has_state) {
-    (void)context;
-    (void)has_state;
-}
-
-static void on_leader(void *context) { (void)context; }
 
 /* The leader is known, and its port is open. */
 static void announce_leader(struct datagram *announce) {
@@ -81,26 +63,13 @@ static void begin(void) {
     struct member self = {
         .id = "follower", .host = "127.0.0.1", .self = true, .alive = true, .has_endpoints = true};
     memset(&port, 0, sizeof(port));
-    memset(value_bytes, 'v', sizeof(value_bytes));
     port.loop = loop_create();
     port.net = net_create(port.loop);
     port.history = history_create(0, 1 << 16);
     port.keyspace = keyspace_create(port.loop, port.history, 0);
     port.membership = membership_create(&self, 1);
     port.log = (struct log){.level = LOG_ERROR, .fd = STDERR_FILENO};
-    struct replication_config config = {.net = port.net,
-                                        .history = port.history,
-                                        .keyspace = port.keyspace,
-                                        .membership = port.membership,
-                                        .log = &port.log,
-                                        .bind_hosts = "127.0.0.1",
-                                        .max_accepted = 4,
-                                        .on_role = on_role,
-                                        .on_state = on_state,
-                                        .on_leader = on_leader};
-    const char *reason = "";
-    port.replication = replication_create(&config, &reason);
-    assert_non_null(port.replication);
+    port.replication = state_replication(port.net, port.history, port.keyspace, port.membership, &port.log);
     buf_init(&port.received, SIZE_MAX);
     announce_leader(&port.announce);
 }
@@ -154,11 +123,7 @@ static void hear(void) {
     }
 }
 
-static bool heard(const char *text) {
-    buf_append_byte(&port.received, '\0');
-    buf_truncate(&port.received, buf_used(&port.received) - 1);
-    return strstr(buf_slice(&port.received).ptr, text) != NULL;
-}
+static bool heard(const char *text) { return text_is_in(&port.received, text); }
 
 /* Until the answer is heard; false: the connection is closed. */
 static bool say(struct buf *lines, const char *answer) {
@@ -169,21 +134,14 @@ static bool say(struct buf *lines, const char *answer) {
         turn();
         answer_who();
         hear();
-        if (turns == MOST_TURNS) {
+        fault_be_patient(turns);
+        if (turns == FAULT_MOST_TURNS) {
             fault_fail("\"%s\" is not answered", answer);
         }
     }
     buf_deinit(lines);
     return heard(answer);
 }
-
-static struct slice name_of(size_t i) {
-    static char name[16];
-    snprintf(name, sizeof(name), "key%zu", i);
-    return slice_from_text(name);
-}
-
-static size_t length_of(size_t i) { return i * (VALUE_BYTES / KEYS); }
 
 static bool greet(void) {
     struct buf lines;
@@ -196,11 +154,7 @@ static bool greet(void) {
 static bool give_state(void) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
-    line_full(&lines, HISTORY_ID, INDEX, 0, NULL);
-    for (size_t i = 0; i < KEYS; i++) {
-        line_replicate_x(&lines, name_of(i), slice_of(value_bytes, length_of(i)), 1, 1000, 0);
-    }
-    line_end(&lines, KEYS, INDEX);
+    state_write(&lines, HISTORY_ID, INDEX);
     line_ping(&lines, INDEX);
     return say(&lines, "ACK|500\n");
 }
@@ -209,7 +163,7 @@ static void check_keys(void) {
     for (size_t i = 0; i < KEYS; i++) {
         struct key key = keyspace_key(port.keyspace, name_of(i));
         const struct entry *entry = keyspace_find(port.keyspace, &key, KEYSPACE_QUIETLY);
-        if (entry == NULL || entry_value(entry).len != length_of(i)) {
+        if (entry == NULL || entry_value(entry).len != value_of(i).len) {
             fault_fail("the state was acknowledged, and key %zu is not there", i);
         }
     }
@@ -238,31 +192,16 @@ static bool take_state(void) {
     return say(&lines, "END|");
 }
 
-static void check_state(void) {
-    for (size_t i = 0; i < KEYS; i++) {
-        char head[32];
-        struct slice name = name_of(i);
-        snprintf(head, sizeof(head), "X|%.*s|", (int)name.len, name.ptr);
-        if (!heard(head)) {
-            fault_fail("the state has ended without key %zu", i);
-        }
-    }
-}
-
 static void a_state_is_asked_for(void) {
     begin();
-    for (size_t i = 0; i < KEYS; i++) {
-        struct key key = keyspace_key(port.keyspace, name_of(i));
-        struct keyspace_set set = {.value = slice_of(value_bytes, length_of(i))};
-        assert_int_equal(keyspace_set(port.keyspace, &key, &set, NULL), ERR_NONE);
-    }
+    state_store(port.keyspace);
     history_restart(port.history, HISTORY_ID - 1, KEYS);
     follower_follow(&port.replication->follower);
     bool done = false;
     for (int links = 0; !done; links++) {
         done = greet() && take_state();
         if (done) {
-            check_state();
+            state_check_lines(&port.received);
         }
         hang_up();
         if (links == MOST_LINKS) {
