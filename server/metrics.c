@@ -14,44 +14,27 @@
 #include <unistd.h>
 
 static const struct metric_row rows[METRICS] = {
-#define METRIC(row_kind, row_unit, row_section, row_field, row_name, row_help, expression)                     \
+#define ROW(row_kind, row_unit, row_section, row_field, ...)                                                   \
     {.kind = METRIC_##row_kind,                                                                                \
      .unit = METRIC_##row_unit,                                                                                \
      .section = METRIC_IN_##row_section,                                                                       \
      .field = #row_field,                                                                                      \
-     .name = row_name,                                                                                         \
-     .help = row_help,                                                                                         \
-     .other = METRIC_##row_field,                                                                              \
-     .is_whole = true},
-#define MEASURE(row_kind, row_unit, digits, row_section, row_field, row_name, row_help, expression)            \
-    {.kind = METRIC_##row_kind,                                                                                \
-     .unit = METRIC_##row_unit,                                                                                \
-     .section = METRIC_IN_##row_section,                                                                       \
-     .field = #row_field,                                                                                      \
-     .name = row_name,                                                                                         \
-     .help = row_help,                                                                                         \
-     .other = METRIC_##row_field,                                                                              \
-     .decimals = digits},
-#define ALIAS(row_section, row_field, of)                                                                      \
-    {.kind = METRIC_ALIAS,                                                                                     \
-     .unit = METRIC_COUNT,                                                                                     \
-     .section = METRIC_IN_##row_section,                                                                       \
-     .field = #row_field,                                                                                      \
-     .other = METRIC_##of,                                                                                     \
-     .is_whole = true},
-#define NOTHING(row_section, row_field, shown)                                                                 \
-    {.kind = METRIC_NOTHING,                                                                                   \
-     .unit = METRIC_COUNT,                                                                                     \
-     .section = METRIC_IN_##row_section,                                                                       \
-     .field = #row_field,                                                                                      \
-     .text = shown,                                                                                            \
-     .other = METRIC_##row_field,                                                                              \
-     .is_whole = true},
+     __VA_ARGS__},
+#define METRIC(row_kind, row_unit, section, field, row_name, row_help, expression)                             \
+    ROW(row_kind, row_unit, section, field, .name = row_name, .help = row_help, .other = METRIC_##field,       \
+        .is_whole = true)
+#define MEASURE(row_kind, row_unit, digits, section, field, row_name, row_help, expression)                    \
+    ROW(row_kind, row_unit, section, field, .name = row_name, .help = row_help, .other = METRIC_##field,       \
+        .decimals = digits)
+#define ALIAS(section, field, of) ROW(ALIAS, COUNT, section, field, .other = METRIC_##of, .is_whole = true)
+#define NOTHING(section, field, shown)                                                                         \
+    ROW(NOTHING, COUNT, section, field, .text = shown, .other = METRIC_##field, .is_whole = true)
 #include "server/metrics.def"
 #undef METRIC
 #undef MEASURE
 #undef ALIAS
 #undef NOTHING
+#undef ROW
 };
 
 const struct metric_row *metrics_row(enum metric metric) { return &rows[metric]; }
