@@ -36,7 +36,8 @@ bool journal_directory_is_new(
 
 /* As it was written last. The node's id is in it. */
 const struct journal_meta *journal_directory_meta(const struct journal_directory *directory);
-/* In place and synced; counter and inodes are seen to. False: what was written before still holds. */
+/* In place and synced; counter and inodes are seen to. False: it may be on the disk or not: what would break a
+ * promise if it were forgotten, or if it were remembered, is not done before a call that ends well. */
 bool journal_directory_write_meta(struct journal_directory *directory, const struct journal_meta *meta);
 
 /* Of the running system; false: it does not say. */
@@ -47,7 +48,8 @@ bool journal_boot_id(char boot_id[JOURNAL_BOOT_ID_BYTES + 1]);
 void journal_segment_name(char name[JOURNAL_NAME_BYTES], uint64_t number);
 /* All there are, in order; the caller frees *numbers. */
 bool journal_directory_list(const struct journal_directory *directory, uint64_t **numbers, size_t *n);
-/* A new one, to be written and read, its name on the disk. */
+/* A new one, to be written and read, its name on the disk. EEXIST: a failed call may have left it; the next
+ * number will do. */
 int journal_directory_create_segment(struct journal_directory *directory, uint64_t number);
 int journal_directory_open_segment(const struct journal_directory *directory, uint64_t number, bool to_write);
 bool journal_directory_remove_segment(struct journal_directory *directory, uint64_t number);

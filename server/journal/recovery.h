@@ -1,20 +1,23 @@
 /* recovery.h: from DIR to the data: which segments are read, in which order, how far, and whether at all
  * (design, journal: "Recovery").
  *
- *     the newest segment with an END       wholly: FULL, STATE and HISTORY, END, HISTORY
- *     newer ones, which have none          a compaction that a crash has ended: what of the same history goes
- * on from where the one before it ends is given behind it, in the file's order, without its FULL: STATE and
- * HISTORY. Its state lines are absolute: this converges
- *       ... of another history, or without a header     dropped: nothing of it was acknowledged
- *     older ones                           not looked at
+ * - The newest segment with an END, wholly: FULL, STATE and HISTORY, END, HISTORY.
+ * - Newer ones, which have none, are a compaction that a crash has ended. One of the same history that goes on
+ *   from where the one before it ends is given behind it, in the file's order, without its FULL: STATE and
+ *   HISTORY. Its state lines are absolute, and nothing is dropped for them: this converges. One of another
+ *   history, or without a beginning, is dropped: nothing of it was acknowledged.
+ * - Older ones are not looked at.
  *
  * What is wrong behind the greatest SYNCED of the last segment that is read is a torn tail: a power cut leaves
  * holes. It is cut off, a BATCH as a whole. What is wrong anywhere else is damage: refused.
  *
- * It relies on its writer: a segment is begun when the one before it is synced to its end, and is of the same
- * index and term; a state line stands behind every history line whose effect it may have; the first segment
- * comes as incoming.log; the writer goes on in a segment, or begins a later one, only behind
- * journal_recovery_mend.
+ * It relies on its writer:
+ * - a segment is begun when the one before it is synced to its end, and with that index and term;
+ * - the first one, and one that is received, comes as incoming.log, whole and synced;
+ * - a state line stands behind every history line whose effect it may have;
+ * - the first plain line of a segment has a CLOCK in front of it (history_forget_clock);
+ * - SYNCED names an offset at which a record ends;
+ * - it goes on in a segment, or begins the next, only behind journal_recovery_mend.
  */
 #ifndef KVNODE_SERVER_JOURNAL_RECOVERY_H
 #define KVNODE_SERVER_JOURNAL_RECOVERY_H

@@ -130,7 +130,7 @@ static const char *const story_history[STORY_LAST_INDEX - STORY_FIRST_INDEX] = {
 static const char *story_line(uint64_t index) { return story_history[index - STORY_FIRST_INDEX - 1]; }
 
 /* The data behind that line. */
-static void story_model(struct model *model, uint64_t index) {
+static inline void story_model(struct model *model, uint64_t index) {
     memset(model, 0, sizeof(*model));
     for (size_t i = 0; i < sizeof(story_state) / sizeof(story_state[0]); i++) {
         model_apply(model, slice_from_text(story_state[i]));
@@ -141,7 +141,7 @@ static void story_model(struct model *model, uint64_t index) {
 }
 
 /* A node may stand there: within no batch, and behind the first state. */
-static bool story_is_place(uint64_t index) {
+static inline bool story_is_place(uint64_t index) {
     return index > STORY_FIRST_INDEX && index <= STORY_LAST_INDEX && !(index >= 13 && index < 16) &&
            !(index >= 23 && index < 25);
 }
@@ -169,7 +169,7 @@ static size_t story_first_segment(struct pen *pen, size_t *synced_at) {
     return *synced_at;
 }
 
-static size_t story_second_segment(struct pen *pen, size_t *synced_at) {
+static inline size_t story_second_segment(struct pen *pen, size_t *synced_at) {
     pen_init(pen, STORY_SECOND_SEGMENT);
     pen_state(pen, "FULL|" STORY_HISTORY "|21|3|2-b-node");
     pen_state(pen, "REPLICATEX|c|Cherry|10|1700000000002|0");
