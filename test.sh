@@ -29,6 +29,7 @@ step() { printf '\n%s\n' "$*"; }
 
 start_cluster() {
     local ports
+    take_ports
     mapfile -t ports < <(free_ports 10)
     leader=${ports[3]} follower1=${ports[4]} follower2=${ports[5]}
     local common=(-group 0 -discovery-port "${ports[9]}")
@@ -55,12 +56,12 @@ finish() {
 # --- what is asked -------------------------------------------------------------------------------------------------
 
 url() { printf 'http://%s:%s%s' "$host" "$1" "$2"; }
-get() { curl -s -m 5 "$(url "$1" "/get?key=$2")"; }
-post() { curl -s -m 5 -X POST "$(url "$1" /set)" -H 'Content-Type: application/json' -d "$2" "${@:3}"; }
+get() { curl -s -m "$patience" "$(url "$1" "/get?key=$2")"; }
+post() { curl -s -m "$patience" -X POST "$(url "$1" /set)" -H 'Content-Type: application/json' -d "$2" "${@:3}"; }
 
 # Three nodes alive in group 0, one of them its leader.
 topology_is_whole() {
-    curl -s -m 5 "$(url "$1" /cluster)" | jq -e '
+    curl -s -m "$patience" "$(url "$1" /cluster)" | jq -e '
         [.nodes[] | select(.alive and .group == 0)] |
         length >= 3 and ([.[] | select(.role == "leader")] | length == 1)' >/dev/null
 }
@@ -99,12 +100,12 @@ key=test-$$-$RANDOM
 
 step '1. Health of all nodes'
 for port in "$leader" "$follower1" "$follower2"; do
-    check "http://$host:$port/health answers 200" wait_for 15 node_is_healthy "$port"
+    check "http://$host:$port/health answers 200" wait_for "$patience" node_is_healthy "$port"
 done
 
 step '2. Cluster topology'
 for port in "$leader" "$follower1" "$follower2"; do
-    check "the node at $port knows three nodes alive and their leader" wait_for 15 topology_is_whole "$port"
+    check "the node at $port knows three nodes alive and their leader" wait_for "$patience" topology_is_whole "$port"
 done
 
 step '3. Write to the leader'
@@ -113,8 +114,8 @@ check 'POST /set is answered with key and version' write_is_confirmed "$answer" 
 
 step '4. Read from the leader and from both followers'
 check 'the leader returns the value' holds "$leader" "$key" hello
-check 'follower 1 returns the value' wait_for 5 holds "$follower1" "$key" hello
-check 'follower 2 returns the value' wait_for 5 holds "$follower2" "$key" hello
+check 'follower 1 returns the value' wait_for "$patience" holds "$follower1" "$key" hello
+check 'follower 2 returns the value' wait_for "$patience" holds "$follower2" "$key" hello
 
 step '5. Replication'
 for number in {1..20}; do
@@ -122,8 +123,8 @@ for number in {1..20}; do
 done
 for number in {16..20}; do
     check "after 4 writes, $key-$((number % 5)) is on both followers with its last value" \
-        wait_for 5 both_followers_hold "$key-$((number % 5))" "value $number"
-    check "  with the leader's version" wait_for 5 same_everywhere "$key-$((number % 5))"
+        wait_for "$patience" both_followers_hold "$key-$((number % 5))" "value $number"
+    check "  with the leader's version" wait_for "$patience" same_everywhere "$key-$((number % 5))"
 done
 
 step '6. Writes to followers are rejected'

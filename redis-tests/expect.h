@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { FOLLOWERS_MAX = 8, NODES_MAX = 1 + FOLLOWERS_MAX, WAIT_MS = 20000 };
+enum { FOLLOWERS_MAX = 8, NODES_MAX = 1 + FOLLOWERS_MAX, WAIT_MS = 60000 };
 
 /* What a case works with: a fresh connection to each node, and a place for what went wrong. */
 struct test {

@@ -11,7 +11,7 @@ teardown_file() { stop_nodes; }
 
 # The program prints a line per check, and says by its exit code whether all held.
 @test "hiredis_client HOST LEADER FOLLOWER..." {
-    run timeout 100 "${KVNODE_CLIENTS:?}/hiredis_client" 127.0.0.1 "$leader" "$follower1" "$follower2"
+    run timeout 300 "${KVNODE_CLIENTS:?}/hiredis_client" 127.0.0.1 "$leader" "$follower1" "$follower2"
     printf '%s\n' "$output"
     [[ $status == 0 ]]
 }

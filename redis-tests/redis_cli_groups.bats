@@ -37,7 +37,7 @@ key_of_group() {
         is "$port" "MOVED $slot $host:$leader1" GET "$key"
         is "$port" "MOVED $slot $host:$leader1" SET "$key" elsewhere
     done
-    wait_for 5 is "$follower1" there GET "$key"
+    wait_for "$patience" is "$follower1" there GET "$key"
     is "$follower1" "MOVED $slot $host:$leader1" SET "$key" elsewhere
     is "$leader1" there GET "$key"
 }
@@ -50,8 +50,8 @@ key_of_group() {
     local keys0 keys1
     keys0=$(cli "$leader0" DBSIZE) keys1=$(cli "$leader1" DBSIZE)
     ((keys0 + keys1 == 200 && keys0 > 50 && keys1 > 50))
-    wait_for 5 is "$follower0" "$keys0" DBSIZE
-    wait_for 5 is "$follower1" "$keys1" DBSIZE
+    wait_for "$patience" is "$follower0" "$keys0" DBSIZE
+    wait_for "$patience" is "$follower1" "$keys1" DBSIZE
     for port in $redis_ports; do
         [[ $(seq 200 | sed 's/.*/GET over:&/' | cli "$port" -c | grep -o 'value-[0-9]*') == "$(seq -f 'value-%g' 200)" ]]
     done
@@ -78,14 +78,14 @@ key_of_group() {
 @test "redis-cli --cluster check finds nothing wrong, asked at any node" {
     local port
     for port in $redis_ports; do
-        run timeout 20 redis-cli --cluster check "$host:$port"
+        run timeout "$patience" redis-cli --cluster check "$host:$port"
         [[ $status == 0 && $output == *'in 2 masters'* && $output == *'All nodes agree about slots configuration'* ]]
         [[ $output == *'All 16384 slots covered'* && $output != *ERR* ]]
     done
 }
 
 @test "redis-cli --cluster call reaches all four" {
-    run timeout 20 redis-cli --cluster call "$host:$follower0" PING
+    run timeout "$patience" redis-cli --cluster call "$host:$follower0" PING
     [[ $status == 0 && $(grep -c ': PONG' <<<"$output") == 4 ]]
 }
 
@@ -93,7 +93,7 @@ key_of_group() {
     local port
     is "$leader0" OK FLUSHALL
     is "$leader1" OK FLUSHALL
-    run timeout 60 redis-benchmark -h "$host" -p "$leader0" --cluster -q -n 20000 -r 100000 -t set,get -P 16
+    run timeout "$patience" redis-benchmark -h "$host" -p "$leader0" --cluster -q -n 20000 -r 100000 -t set,get -P 16
     [[ $status == 0 && $output == *'Cluster has 2 master nodes'* && $output == *SET:*GET:* && $output != *Error* ]]
     for port in $redis_ports; do echo "port $port: $(cli "$port" DBSIZE) keys"; done
     (($(cli "$leader0" DBSIZE) > 0 && $(cli "$leader1" DBSIZE) > 0))

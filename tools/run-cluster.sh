@@ -73,7 +73,7 @@ done
 for node in "${nodes[@]}"; do
     read -r name _ api _ <<<"$node"
     node_settled() { node_is_healthy "$api" || ! node_runs "$name"; }
-    wait_for 15 node_settled || die "$name did not become healthy: $(curl -s -m 2 "http://$host:$api/health" || true)"
+    wait_for "$patience" node_settled || die "$name did not become healthy: $(curl -s -m 2 "http://$host:$api/health" || true)"
     node_runs "$name" || die "$name ended: $(tail -n 3 "$logs/$name.log")"
 done
 echo 'All three are healthy.'
@@ -87,14 +87,14 @@ keys_of() { redis-cli -h "$host" -p "$1" DBSIZE; }
 keys=$(keys_of 6379)
 ((keys > 0)) || die 'nothing was loaded'
 followers_have_all() { [[ $(keys_of 6380) == "$keys" && $(keys_of 6381) == "$keys" ]]; }
-wait_for 30 followers_have_all || die "followers hold $(keys_of 6380) and $(keys_of 6381) of $keys keys"
+wait_for "$patience" followers_have_all || die "followers hold $(keys_of 6380) and $(keys_of 6381) of $keys keys"
 echo "$keys keys, on the leader and on both followers."
 
 # --- show ----------------------------------------------------------------------------------------------------------
 
 title 'Reading from both followers'
 show "curl -s 'http://$host:9001/get?key=curl' | jq -r .value"
-by_http=$(curl -sS -m 5 --fail "http://$host:9001/get?key=curl" | jq -r .value)
+by_http=$(curl -sS -m "$patience" --fail "http://$host:9001/get?key=curl" | jq -r .value)
 printf '%s\n' "$by_http"
 show "redis-cli -p 6381 GET curl"
 by_redis=$(redis-cli -h "$host" -p 6381 GET curl)
@@ -107,7 +107,7 @@ answer=$(redis-cli -h "$host" -p 6380 SET hello world 2>&1 || true)
 printf '%s\n' "$answer"
 [[ $answer == *MOVED*"$host:6379"* ]] || die 'no MOVED to the leader'
 show "curl -i -X POST http://$host:9001/set -H 'Content-Type: application/json' -d '{\"key\":\"hello\",\"value\":\"world\"}'"
-answer=$(curl -sS -m 5 -i -X POST "http://$host:9001/set" -H 'Content-Type: application/json' \
+answer=$(curl -sS -m "$patience" -i -X POST "http://$host:9001/set" -H 'Content-Type: application/json' \
     -d '{"key":"hello","value":"world"}' | tr -d '\r')
 printf '%s\n' "$answer"
 [[ $answer == 'HTTP/1.1 307'* && ${answer,,} == *$'\n'"location: http://$host:9000/set"* ]] ||

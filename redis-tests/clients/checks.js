@@ -15,7 +15,7 @@ export async function restart(port) {
 }
 
 // Until `condition` is true; what it throws counts as false.
-export async function until(condition, what, seconds = 15) {
+export async function until(condition, what, seconds = 60) {
     const deadline = Date.now() + seconds * 1000;
     let last;
     while (Date.now() < deadline) {

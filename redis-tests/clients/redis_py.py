@@ -15,8 +15,8 @@ CLUSTER = MODE == "cluster"
 
 def connect():
     if CLUSTER:
-        return RedisCluster(host="127.0.0.1", port=PORT, socket_timeout=10)
-    return redis.Redis(port=PORT, socket_timeout=10)
+        return RedisCluster(host="127.0.0.1", port=PORT, socket_timeout=60)
+    return redis.Redis(port=PORT, socket_timeout=60)
 
 
 def restart(port):
@@ -25,7 +25,7 @@ def restart(port):
     assert sys.stdin.readline() == "done\n"
 
 
-def until(condition, what, seconds=15):
+def until(condition, what, seconds=60):
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -60,8 +60,9 @@ SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): \w*Sanitizer|: runtime error: "
 
 # --- ports ---------------------------------------------------------------------------------------------------------
 
-# Below the range that the system gives to outgoing connections, and without the defaults that a user's nodes have.
-_CANDIDATES = range(10000, 32000)
+# Without the defaults that a user's nodes have, and below the ports of the scripts (tools/cluster.bash) and of outgoing
+# connections.
+_CANDIDATES = range(10000, 27000)
 _held_ports: list[socket.socket] = []
 _port_chance = random.SystemRandom()  # not the tests' own, which a seed repeats
 atexit.register(lambda: [port.close() for port in _held_ports])
