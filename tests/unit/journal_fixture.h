@@ -43,7 +43,7 @@ static void place_write(const struct place *place, const char *name, struct slic
     close(fd);
 }
 
-static bool place_has(const struct place *place, const char *name) {
+static inline bool place_has(const struct place *place, const char *name) {
     return access(place_name(place, name), F_OK) == 0;
 }
 

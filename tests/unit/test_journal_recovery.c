@@ -1,11 +1,8 @@
 #define _GNU_SOURCE 1 /* memmem */
-#include "failing_disk.h"
-#include "journal_fixture.h"
-#include "journal_story.h"
-
 #include "server/journal/recovery.h"
-
-#include <fcntl.h>
+#include "tests/unit/failing_disk.h"
+#include "tests/unit/journal_fixture.h"
+#include "tests/unit/journal_story.h"
 
 #define FIRST  "journal-0000000001.log"
 #define SECOND "journal-0000000002.log"

@@ -1,7 +1,6 @@
 #define _GNU_SOURCE 1 /* memfd_create */
-#include "journal_story.h"
-
 #include "server/journal/segment.h"
+#include "tests/unit/journal_story.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
