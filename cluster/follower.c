@@ -373,7 +373,13 @@ static void send_ack(struct follower_link *link, struct follower *follower, int6
     /* While a state arrives nothing of the new history is applied yet. */
     link->acked_index = link->phase == FOLLOWER_STREAM ? history_index(follower->history) : 0;
     link->last_ack_ms = now_ms;
-    line_ack(out, link->acked_index);
+    if (follower->keeps) {
+        uint64_t durable = follower->durable_index;
+        link->acked_durable = durable < link->acked_index ? durable : link->acked_index;
+        line_ack_durable(out, link->acked_index, link->acked_durable);
+    } else {
+        line_ack(out, link->acked_index);
+    }
 }
 
 static enum follower_verdict on_ping(struct follower_link *link, struct follower *follower,
@@ -537,7 +543,8 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
     if (follower->leader_link != link || silent_ms >= LINK_TIMEOUT_MS) {
         return FOLLOWER_CLOSE;
     }
-    bool news = link->phase == FOLLOWER_FULL || history_index(follower->history) != link->acked_index;
+    bool news = link->phase == FOLLOWER_FULL || history_index(follower->history) != link->acked_index ||
+                (follower->keeps && follower->durable_index > link->acked_durable);
     int64_t after_ms = news ? FOLLOWER_ACK_EVERY_MS : FOLLOWER_ACK_IDLE_MS;
     if (link->phase != FOLLOWER_SYNCING && now_ms - link->last_ack_ms >= after_ms) {
         send_ack(link, follower, now_ms, out);

@@ -71,7 +71,7 @@ struct follower_link {
     uint64_t full_floor;
     int64_t clock_ms; /* BARE: what its CLOCK lines said */
     int64_t last_line_ms, last_ack_ms;
-    uint64_t acked_index;
+    uint64_t acked_index, acked_durable;
     uint64_t leader_index; /* the newest the leader has told */
     uint64_t batch_left;   /* lines still missing of a BATCH */
     uint64_t batch_count;
@@ -95,7 +95,9 @@ struct follower {
     int64_t waits_since_ms; /* for that leader */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
     char node_id[LIMIT_NODE_ID_BYTES + 1];
-    bool leading;     /* this node is a leader now, and writes the history */
+    bool keeps;             /* this node has a disk; kept by the driver, as the next one */
+    uint64_t durable_index; /* of its history: what is as safe there as it has to be */
+    bool leading;           /* this node is a leader now, and writes the history */
     bool own_history; /* the position is in a history of this node's own: of bare lines, or of a part of a state
                          on top of nothing */
     bool has_state; /* it has had its group's state, whole, since the start: a leader's, its own when it led, or

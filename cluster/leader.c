@@ -70,6 +70,15 @@ static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_
     history_restart(leader->history, larger(id, larger(former, youngest) + 1), 0);
 }
 
+void leader_recover(struct leader *leader, bool keeps, int64_t now_ms) {
+    struct position position = {history_id(leader->history), history_index(leader->history)};
+    remember(leader, position);
+    if (!keeps) {
+        leader->whole_of = position.history_id;
+        begin_history(leader, position.history_id, now_ms);
+    }
+}
+
 void leader_resume(struct leader *leader, uint64_t led_history_id, bool touched, int64_t now_ms) {
     leader->phase = LEADER_SERVING;
     leader->whole_of = 0;
@@ -340,6 +349,7 @@ enum leader_verdict leader_link_line(struct leader_link *link, struct leader *le
         link->last_ack_ms = now_ms;
         if (link->phase == LEADER_LINK_STREAM && line.index <= history_index(leader->history)) {
             link->acked_index = line.index;
+            link->durable_index = line.count;
         }
         return LEADER_GO_ON;
     case LINE_ERROR:

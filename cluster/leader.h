@@ -61,11 +61,11 @@ struct leader_link {
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* as membership knows it */
     bool knows_sync;                       /* it has sent ENDPOINTS or SYNC: no spec-only peer */
     bool spec_only;
-    struct position position;         /* that it named in SYNC */
-    struct history_reader reader;     /* STATE, STREAM */
-    struct plain_stream plain;        /* likewise, of a spec-only peer */
-    uint64_t scan_cursor, scan_count; /* STATE */
-    uint64_t acked_index;
+    struct position position;            /* that it named in SYNC */
+    struct history_reader reader;        /* STATE, STREAM */
+    struct plain_stream plain;           /* likewise, of a spec-only peer */
+    uint64_t scan_cursor, scan_count;    /* STATE */
+    uint64_t acked_index, durable_index; /* applied, and on its disk */
     bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
     bool take_asked, take_began,
         take_adopts; /* TAKING: PULL was sent; FULL has come; only missing keys are taken */
@@ -101,6 +101,11 @@ struct leader {
 
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
                  const struct group_data *data, int64_t now_ms);
+
+/* Before the first link: the store holds what this node had before its restart, which the history's position
+ * names. keeps: no line that anybody may have got is missing, so that the history goes on; else another one
+ * begins. */
+void leader_recover(struct leader *leader, bool keeps, int64_t now_ms);
 
 /* This leader had stepped down, and leads on. touched: its data is no longer what the history that it led says;
  * it goes on under a new one. */

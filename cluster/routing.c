@@ -30,6 +30,12 @@ bool routing_rebuild(struct routing *routing) {
 
 void routing_set_self_leader(struct routing *routing, bool takes_writes) {
     routing->self_leader = takes_writes;
+    routing->self_writes = takes_writes && !routing->cannot_keep;
+}
+
+void routing_set_cannot_keep(struct routing *routing, bool cannot_keep) {
+    routing->cannot_keep = cannot_keep;
+    routing->self_writes = routing->self_leader && !cannot_keep;
 }
 
 void routing_set_self_state(struct routing *routing, bool has_state) { routing->self_has_state = has_state; }

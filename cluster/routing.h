@@ -28,7 +28,9 @@ struct routing_answer {
 struct routing {
     const struct membership *membership;
     uint16_t self_group;
-    bool self_leader;    /* takes writes */
+    bool self_leader;    /* is the one to take writes */
+    bool cannot_keep;    /* what is written: the disk takes nothing */
+    bool self_writes;    /* the one, and not the other */
     bool self_has_state; /* takes reads */
     bool ring_empty;     /* no group has joined: reads are answered from what is here */
     bool owns_all;       /* the ring is self's group alone */
@@ -40,13 +42,14 @@ void routing_init(struct routing *routing, const struct membership *membership);
 /* The groups of membership have changed: fills the owner table anew. False: out of memory (nothing changed). */
 bool routing_rebuild(struct routing *routing);
 void routing_set_self_leader(struct routing *routing, bool takes_writes);
+void routing_set_cannot_keep(struct routing *routing, bool cannot_keep);
 void routing_set_self_state(struct routing *routing, bool has_state);
 
 struct routing_answer routing_decide_slow(const struct routing *routing, struct slice key, bool write);
 
 /* Every key there is, or may be, is answered here: no slot has to be looked up. */
 static inline bool routing_answers_all(const struct routing *routing, bool write) {
-    return routing->owns_all && (write ? routing->self_leader : routing->self_has_state);
+    return routing->owns_all && (write ? routing->self_writes : routing->self_has_state);
 }
 
 /* The verdict for one key. */

@@ -30,10 +30,11 @@ enum field {
     FIELD_GROUP,
     FIELD_HISTORY,
     FIELD_HISTORY_OR_NONE,
-    FIELD_TERM,         /* its number */
-    FIELD_TERM_OR_NONE, /* may be missing; its text */
-    FIELD_REASON,       /* the rest, '|' and all */
-    FIELD_LINE,         /* the whole line, for another decoder */
+    FIELD_TERM,            /* its number */
+    FIELD_TERM_OR_NONE,    /* may be missing; its text */
+    FIELD_DURABLE_OR_NONE, /* may be missing; an index */
+    FIELD_REASON,          /* the rest, '|' and all */
+    FIELD_LINE,            /* the whole line, for another decoder */
 };
 
 enum { MOST_FIELDS = 5 };
@@ -64,7 +65,7 @@ static const struct row {
     {NAME("TERM"), LINE_TERM, false, {FIELD_TERM, FIELD_NODE_ID}},
     {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
     {NAME("FLOOR"), LINE_FLOOR, false, {FIELD_ANY_VERSION}},
-    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX}},
+    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX, FIELD_DURABLE_OR_NONE}},
     {NAME("PING"), LINE_PING, false, {FIELD_INDEX}},
     {NAME("LEAD"), LINE_LEAD, false, {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX}},
     {NAME("SYNC"), LINE_SYNC, false, {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE}},
@@ -210,6 +211,8 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
         return read_history(text, &out->history_id);
     case FIELD_HISTORY_OR_NONE:
         return slice_equals(text, SLICE("-")) ? NULL : read_history(text, &out->history_id);
+    case FIELD_DURABLE_OR_NONE:
+        return read_number(text, 0, out->index, "bad index", &out->count);
     case FIELD_TERM:
         return read_number(text, 1, UINT64_MAX, "bad term", &out->count);
     case FIELD_TERM_OR_NONE:
@@ -252,7 +255,8 @@ static bool take_field(struct decoder *decoder, enum field field, struct slice *
 static const char *read_fields(struct decoder *decoder, const struct row *row) {
     for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
         struct slice text;
-        if (*field == FIELD_TERM_OR_NONE && decoder->rest.len == 0) {
+        bool may_be_missing = *field == FIELD_TERM_OR_NONE || *field == FIELD_DURABLE_OR_NONE;
+        if (may_be_missing && decoder->rest.len == 0) {
             continue;
         }
         if (!take_field(decoder, *field, &text)) {
@@ -522,6 +526,11 @@ void line_end(struct buf *out, uint64_t count, uint64_t index) {
 void line_ping(struct buf *out, uint64_t index) { append_number_line(out, SLICE("PING"), index); }
 
 void line_ack(struct buf *out, uint64_t index) { append_number_line(out, SLICE("ACK"), index); }
+
+void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index) {
+    char text[SHORT_LINE_BYTES];
+    append_line(out, text, put_number(put_number(put(text, SLICE("ACK")), index), durable_index));
+}
 
 void line_pull(struct buf *out) { buf_append_text(out, "PULL\n"); }
 

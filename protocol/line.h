@@ -76,7 +76,8 @@ struct line {
     int64_t timestamp_ms; /* REPLICATEX; PATCHX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
-    uint64_t count;       /* BATCH: lines, 1 to LIMIT_BATCH_LINES; END: keys; TERM: its number, at least 1 */
+    uint64_t count; /* BATCH: lines, 1 to LIMIT_BATCH_LINES; ACK: index on the disk, 0: nothing is said of it;
+                       END: keys; TERM: its number, at least 1 */
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM */
     uint16_t group;                        /* LEAD */
     uint64_t history_id;                   /* LEAD, SYNC, CONTINUE, FULL; 0: "-", nowhere (SYNC only) */
@@ -121,6 +122,7 @@ void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t fl
 void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
 void line_ack(struct buf *out, uint64_t index);
+void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index); /* ACK|index|durable */
 void line_pull(struct buf *out);
 void line_node(struct buf *out, const char *node_id);
 void line_message(struct buf *out, struct slice channel, struct slice text);

@@ -8,6 +8,7 @@
 struct clients;
 struct discovery_stats;
 struct history;
+struct journal;
 struct keyspace;
 struct log;
 struct loop;
@@ -31,6 +32,7 @@ struct command_context {
     struct messenger *messenger;             /* NULL: there are no other nodes */
     const struct discovery_stats *discovery; /* server/peers/discovery.h */
     const struct history *history;
+    struct journal *journal; /* server/journal/journal.h; NULL: nothing is kept, or it is being recovered */
     const struct options *options; /* as it was started */
     struct log *log;
     struct server_stats *stats;    /* server/stats.h */

@@ -26,12 +26,16 @@ static const struct metric_row rows[METRICS] = {
 #define MEASURE(row_kind, row_unit, digits, section, field, row_name, row_help, expression)                    \
     ROW(row_kind, row_unit, section, field, .name = row_name, .help = row_help, .other = METRIC_##field,       \
         .decimals = digits)
+#define STATUS(section, field, row_name, row_help, expression)                                                 \
+    ROW(GAUGE, COUNT, section, field, .name = row_name, .help = row_help, .other = METRIC_##field,             \
+        .is_whole = true, .is_status = true)
 #define ALIAS(section, field, of) ROW(ALIAS, COUNT, section, field, .other = METRIC_##of, .is_whole = true)
 #define NOTHING(section, field, shown)                                                                         \
     ROW(NOTHING, COUNT, section, field, .text = shown, .other = METRIC_##field, .is_whole = true)
 #include "server/metrics.def"
 #undef METRIC
 #undef MEASURE
+#undef STATUS
 #undef ALIAS
 #undef NOTHING
 #undef ROW
@@ -58,6 +62,14 @@ void metrics_read(const struct command_context *context, struct metrics *out) {
     if (context->messenger != NULL) {
         out->messages = *messenger_stats(context->messenger);
     }
+    out->compacting_ms = -1;
+    if (context->journal != NULL) {
+        journal_status(context->journal, &out->journal);
+        int64_t since = out->journal.compacting_since_ms;
+        out->compacting_ms = since == 0 ? -1 : now_ms - since;
+    } else {
+        out->journal.last_compaction_ms = -1;
+    }
     replication_status(context->replication, &out->replication);
     allocator_read(&out->heap);
     getrusage(RUSAGE_SELF, &out->usage);
@@ -81,6 +93,9 @@ int64_t metrics_integer(const struct metrics *m, enum metric metric) {
 #define MEASURE(kind, unit, decimals, section, field, name, help, expression)                                  \
     case METRIC_##field:                                                                                       \
         return (int64_t)(expression);
+#define STATUS(section, field, name, help, expression)                                                         \
+    case METRIC_##field:                                                                                       \
+        return (expression);
 #define ALIAS(section, field, other)                                                                           \
     case METRIC_##field:                                                                                       \
         return metrics_integer(m, METRIC_##other);
@@ -88,6 +103,7 @@ int64_t metrics_integer(const struct metrics *m, enum metric metric) {
 #include "server/metrics.def"
 #undef METRIC
 #undef MEASURE
+#undef STATUS
 #undef ALIAS
 #undef NOTHING
     case METRICS:
@@ -102,11 +118,13 @@ double metrics_real(const struct metrics *m, enum metric metric) {
 #define MEASURE(kind, unit, decimals, section, field, name, help, expression)                                  \
     case METRIC_##field:                                                                                       \
         return (expression);
+#define STATUS(section, field, name, help, expression)
 #define ALIAS(section, field, other)
 #define NOTHING(section, field, text)
 #include "server/metrics.def"
 #undef METRIC
 #undef MEASURE
+#undef STATUS
 #undef ALIAS
 #undef NOTHING
     default:
@@ -135,6 +153,8 @@ static void write_row(const struct metrics *metrics, enum metric metric, struct 
     const struct metric_row *row = &rows[metric];
     if (row->kind == METRIC_NOTHING) {
         buf_printf(out, "%s:%s\r\n", row->field, row->text);
+    } else if (row->is_status) {
+        buf_printf(out, "%s:%s\r\n", row->field, metrics_integer(metrics, metric) != 0 ? "ok" : "err");
     } else if (row->is_whole) {
         int64_t number = metrics_integer(metrics, metric);
         buf_printf(out, "%s:%lld\r\n", row->field, (long long)number);

@@ -9,6 +9,7 @@
 
 #include "cluster/routing.h"
 #include "server/context.h"
+#include "server/journal/journal.h"
 #include "server/memory/allocator.h"
 #include "server/peers/messenger.h"
 #include "server/peers/replication.h"
@@ -20,11 +21,13 @@
 enum metric {
 #define METRIC(kind, unit, section, field, name, help, expression)            METRIC_##field,
 #define MEASURE(kind, unit, decimals, section, field, name, help, expression) METRIC_##field,
+#define STATUS(section, field, name, help, expression)                        METRIC_##field,
 #define ALIAS(section, field, other)                                          METRIC_##field,
 #define NOTHING(section, field, text)                                         METRIC_##field,
 #include "server/metrics.def"
 #undef METRIC
 #undef MEASURE
+#undef STATUS
 #undef ALIAS
 #undef NOTHING
     METRICS
@@ -65,6 +68,7 @@ struct metric_row {
     enum metric other; /* of METRIC_ALIAS: itself in all others */
     int decimals;      /* that INFO shows, where it is not whole */
     bool is_whole;
+    bool is_status; /* "ok" or "err" in INFO */
 };
 
 /* A moment. */
@@ -83,7 +87,8 @@ struct metrics {
     struct routing_gaps gaps;
     struct rusage usage, thread_usage;
     size_t used_bytes, backlog_bytes;
-    int64_t uptime_ms, exceeded_ms;
+    struct journal_status journal;
+    int64_t uptime_ms, exceeded_ms, compacting_ms;
 };
 
 const struct metric_row *metrics_row(enum metric metric);

@@ -5,15 +5,18 @@
 
 #include "cluster/history.h"
 #include "cluster/routing.h"
+#include "server/commands/client/pause.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
+#include "server/journal/load.h"
 #include "server/net/listener.h"
 #include "server/net/socket.h"
 #include "server/peers/discovery.h"
 #include "server/peers/messenger.h"
+#include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
 #include "server/resp/session.h"
 #include "server/rest/session.h"
@@ -51,6 +54,9 @@ struct node {
     struct loop *loop;
     struct net *net;
     struct history *history;
+    struct journal_directory *directory; /* NULL: nothing is kept */
+    struct journal_load *load;           /* until the data is recovered */
+    struct journal *journal;             /* from then on */
     struct keyspace *keyspace;
     struct membership *membership;
     struct routing routing;
@@ -273,6 +279,100 @@ static void watch_signals(struct node *node) {
     signal(SIGXFSZ, SIG_IGN);
 }
 
+/* --- The disk --- */
+
+static void on_trouble(void *context, const char *error) {
+    struct node *node = context;
+    routing_set_cannot_keep(&node->routing, error != NULL);
+}
+
+static void on_pressure(void *context, bool high) {
+    struct node *node = context;
+    log_write(&node->log, high ? LOG_WARN : LOG_INFO, "journal-behind", "high=%s text=%s",
+              high ? "true" : "false",
+              high ? "\"the disk is slower than the writers: they wait\"" : "\"writers go on\"");
+    node->stats.disk_behind = high;
+    pause_for_disk(resp_server_clients(node->resp), high);
+}
+
+static bool is_whole(void *context) {
+    const struct node *node = context;
+    return replication_is_whole(node->replication);
+}
+
+static uint64_t durable_index(void *context) {
+    const struct node *node = context;
+    return node->journal == NULL ? 0 : journal_durable_index(node->journal);
+}
+
+static void on_loaded(void *context, const struct journal_loaded *loaded, const char *error) {
+    struct node *node = context;
+    const char *reason;
+    if (error != NULL) {
+        on_fatal(node, error);
+        return;
+    }
+    const struct journal_config config = {
+        .net = node->net,
+        .history = node->history,
+        .data = replicated_store(node->keyspace),
+        .directory = node->directory,
+        .log = &node->log,
+        .fsync = (enum journal_fsync)node->settings.fsync,
+        .compact_ratio = (double)node->settings.compact_ratio,
+        .context = node,
+        .is_whole = is_whole,
+        .on_pressure = on_pressure,
+        .on_trouble = on_trouble,
+        .on_fatal = on_fatal,
+    };
+    node->journal = journal_create(&config, &loaded->tail, &reason);
+    if (node->journal == NULL) {
+        on_fatal(node, reason);
+        return;
+    }
+    node->stats.recovered_records = loaded->records;
+    node->context.journal = node->journal;
+    replication_start(node->replication, loaded->has_data, loaded->was_clean);
+    discovery_run_actions(node->discovery);
+}
+
+static bool open_directory(struct node *node, char *message, size_t n) {
+    struct settings *settings = &node->settings;
+    if (settings->data[0] == '\0') {
+        return true;
+    }
+    const struct journal_wish wish = {
+        .path = settings->data,
+        .id = settings->id[0] == '\0' ? NULL : settings->id,
+        .group = settings->group,
+        .adopt = settings->adopt_data,
+    };
+    char reason[JOURNAL_REASON_BYTES];
+    node->directory = journal_directory_open(&wish, &journal_disk_system, reason);
+    if (node->directory == NULL) {
+        snprintf(message, n, "%s", reason);
+        return false;
+    }
+    snprintf(settings->id, sizeof(settings->id), "%s", journal_directory_meta(node->directory)->node_id);
+    node->options.settings = *settings;
+    return true;
+}
+
+static bool start_loading(struct node *node, char *message, size_t n) {
+    const struct journal_load_config config = {
+        .loop = node->loop,
+        .history = node->history,
+        .data = replicated_store(node->keyspace),
+        .directory = node->directory,
+        .log = &node->log,
+        .context = node,
+        .on_end = on_loaded,
+    };
+    node->load = node->directory == NULL ? NULL : journal_load_start(&config, message, n);
+    return node->directory == NULL || node->load != NULL;
+}
+
 static bool create_core(struct node *node, const char **reason) {
     const struct settings *settings = &node->settings;
     struct {
@@ -323,6 +423,8 @@ static bool create_peers(struct node *node, const char **reason) {
         .bind_hosts = node->settings.bind,
         .port = node->settings.port,
         .max_accepted = node->max_accepted_peers,
+        .durable = node->directory != NULL ? durable_index : NULL,
+        .waits = node->directory != NULL,
         .context = node,
         .on_role = on_role,
         .on_state = on_state,
@@ -419,8 +521,16 @@ struct node *node_create(const struct options *options, char *message, size_t n)
     node->log = (struct log){.level = settings_log_level(&options->settings), .fd = 2};
     share_descriptors(node);
     node->settings = node->options.settings;
+    if (!open_directory(node, message, n)) {
+        node_destroy(&node);
+        return NULL;
+    }
     if (!create_core(node, &reason) || !create_peers(node, &reason) || !create_servers(node, &reason)) {
         snprintf(message, n, "%s", reason);
+        node_destroy(&node);
+        return NULL;
+    }
+    if (!start_loading(node, message, n)) {
         node_destroy(&node);
         return NULL;
     }
@@ -448,6 +558,9 @@ int node_run(struct node *node, char *message, size_t n) {
     }
     discovery_start(node->discovery);
     loop_run(node->loop);
+    if (node->journal != NULL && !journal_finish(node->journal) && node->fatal[0] == '\0') {
+        snprintf(node->fatal, sizeof(node->fatal), "not all of the data is on the disk: see the log");
+    }
     log_write(&node->log, LOG_INFO, "stopped", "keys=%zu", keyspace_count(node->keyspace));
     snprintf(message, n, "%s", node->fatal);
     return node->fatal[0] == '\0' ? 0 : 1;
@@ -462,7 +575,10 @@ void node_destroy(struct node **node) {
     listener_destroy(&gone->rest_listener);
     messenger_destroy(&gone->messenger);
     replication_destroy(&gone->replication);
+    journal_load_destroy(&gone->load);
     net_destroy(&gone->net);
+    journal_destroy(&gone->journal);
+    journal_directory_close(&gone->directory);
     discovery_destroy(&gone->discovery);
     rest_server_destroy(&gone->rest);
     resp_server_destroy(&gone->resp);

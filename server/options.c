@@ -425,7 +425,8 @@ static enum options_result complete_addresses(const struct parse *parse) {
 static enum options_result complete_id(const struct parse *parse) {
     struct settings *out = &parse->out->settings;
     uint32_t random;
-    if (out->id[0] != '\0') {
+    out->appendonly = out->data[0] != '\0';
+    if (out->id[0] != '\0' || out->appendonly) { /* with -data the id stands there, or is made there */
         return OPTIONS_RUN;
     }
     if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {

@@ -21,6 +21,9 @@ static const char *const log_levels[] = {"debug", "verbose", "notice", "warning"
 static const enum log_level level_of_word[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LOG_WARN,
                                                LOG_ERROR, LOG_INFO, LOG_WARN, LOG_ERROR};
 
+/* In the order of enum journal_fsync. */
+static const char *const fsyncs[] = {"no", "everysec", "always", NULL};
+
 static const struct setting table[] = {
 #define SETTING(row_kind, field, row_name, row_flag, row_unit, least, most, text, row_effect, row_help)        \
     {.name = row_name,                                                                                         \

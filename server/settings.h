@@ -109,6 +109,7 @@ enum setting_effect {
     SETTING_IDLE,
     SETTING_TRACKING,
     SETTING_NOTIFY,
+    SETTING_JOURNAL,
     SETTING_EFFECTS
 };
 

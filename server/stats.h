@@ -2,6 +2,7 @@
 #ifndef KVNODE_SERVER_STATS_H
 #define KVNODE_SERVER_STATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,7 +15,9 @@ struct server_stats {
     uint64_t evicted_clients; /* closed for maxmemory-clients */
     uint64_t http_requests;
     uint64_t protocol_errors;
-    uint64_t redirects; /* MOVED and 307 */
+    uint64_t redirects;         /* MOVED and 307 */
+    bool disk_behind;           /* writers have to wait for it */
+    uint64_t recovered_records; /* of the journal, at the start */
 };
 
 #endif

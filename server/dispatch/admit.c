@@ -24,6 +24,9 @@ enum err admit_keys(const struct routing *routing, const struct demand *demand, 
     }
     *answer = routing_decide(routing, demand->keys[0], demand->leader);
     assert(answer->verdict != ROUTING_MOVED || answer->target != NULL);
+    if (answer->verdict == ROUTING_LOCAL && demand->leader && routing->cannot_keep) {
+        return ERR_MISCONF;
+    }
     static const enum err errors[] = {
         [ROUTING_LOCAL] = ERR_NONE,
         [ROUTING_MOVED] = ERR_MOVED,

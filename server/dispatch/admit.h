@@ -2,7 +2,7 @@
  * answers"):
  *
  *   whose keys? (CROSSSLOT, CLUSTERDOWN, MOVED, LOADING) | data there? (LOADING) -> may this node write?
- * (READONLY)
+ * (READONLY) -> can it keep what is written? (MISCONF)
  *   -> paused? (PAUSED) -> room? (OOM)
  *
  * What a front-end does with the answer is its own: MOVED or a Location, an error line or a problem document.
@@ -15,6 +15,7 @@
 #include "protocol/slice.h"
 #include "server/context.h"
 #include "server/peers/replication.h"
+#include "server/stats.h"
 #include "server/store/keyspace.h"
 
 struct demand {
@@ -39,10 +40,11 @@ static inline enum err admit(const struct command_context *context, const struct
         err = routing_answers_all(routing, demand->leader) ? ERR_NONE : admit_keys(routing, demand, answer);
     } else if (demand->data && replication_ready(context->replication) != ERR_NONE) {
         err = ERR_LOADING;
-    } else if (demand->leader && !routing->self_leader) {
-        err = ERR_READONLY;
+    } else if (demand->leader && !routing->self_writes) {
+        err = routing->self_leader ? ERR_MISCONF : ERR_READONLY;
     }
-    if (err == ERR_NONE && demand->at_once && keyspace_paused(context->keyspace)) {
+    if (err == ERR_NONE && demand->at_once &&
+        (keyspace_paused(context->keyspace) || context->stats->disk_behind)) {
         err = ERR_PAUSED;
     }
     if (err == ERR_NONE && demand->grows) {

@@ -285,6 +285,10 @@ static void make_room(struct replication *replication) {
 
 void inbound_accept(void *context, int fd) {
     struct replication *replication = context;
+    if (!replication->started) {
+        close(fd); /* it comes again */
+        return;
+    }
     if (replication->inbound_count >= replication->config.max_accepted) {
         make_room(replication);
     }

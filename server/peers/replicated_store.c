@@ -1,5 +1,5 @@
-/* The keyspace as cluster/group_data.h has it. */
-#include "server/peers/replication_internal.h"
+#include "server/peers/replicated_store.h"
+
 #include "server/store/keyspace.h"
 
 struct state_writer {

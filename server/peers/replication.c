@@ -92,6 +92,15 @@ static void give_way(struct replication *replication, const char *node_id) {
     replication->config.on_fatal(replication->config.context, message);
 }
 
+static void dial_group(struct replication *replication) {
+    for (size_t i = 0; i < membership_count(replication->config.membership); i++) {
+        const struct member *member = membership_at(replication->config.membership, i);
+        if (member->alive && !member->self && member->group == replication->follower.group) {
+            outbound_add(replication, member);
+        }
+    }
+}
+
 /* The leader that this node gave way to did not come: its data is served on. "A part of a state", or bare lines
  * are among it: then it is another history. */
 static void lead_again(struct replication *replication) {
@@ -105,12 +114,7 @@ static void lead_again(struct replication *replication) {
     follower_lead(&replication->follower);
     keyspace_set_owner(replication->config.keyspace, true);
     replication_set_role(replication, REPLICATION_LEADER);
-    for (size_t i = 0; i < membership_count(replication->config.membership); i++) {
-        const struct member *member = membership_at(replication->config.membership, i);
-        if (member->alive && !member->self && member->group == replication->follower.group) {
-            outbound_add(replication, member);
-        }
-    }
+    dial_group(replication);
 }
 
 void replication_step_down(struct replication *replication, const char *node_id, const char *peer) {
@@ -192,6 +196,9 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     (void)ev, (void)events;
     struct replication *replication = timer->data;
     int64_t now_ms = loop_monotonic_ms(replication->loop);
+    if (!replication->started) {
+        return;
+    }
     if (replication_leads(replication) && !replication->stopping) {
         tick_leader(replication, now_ms);
     } else if (!replication->stopping &&
@@ -230,6 +237,9 @@ static void follow_clock(struct replication *replication) {
 static void on_flush(void *context) {
     struct replication *replication = context;
     follow_clock(replication);
+    if (replication->config.durable != NULL) {
+        replication->follower.durable_index = replication->config.durable(replication->config.context);
+    }
     replication->random_state = replication->random_state * 6364136223846793005ULL + 1442695040888963407ULL;
     replication->follower.random = (uint16_t)(replication->random_state >> 40);
     if (replication_leads(replication)) {
@@ -253,7 +263,7 @@ void replication_member_up(struct replication *replication, const struct member 
     end_conflict(replication);
     proof_ask(replication, member);
     bool same_group = member->group == replication->follower.group && !member->self;
-    if (!replication_leads(replication) || replication->stopping) {
+    if (!replication_leads(replication) || !replication->started || replication->stopping) {
         return;
     }
     if (same_group) {
@@ -410,6 +420,17 @@ size_t replication_acknowledged(const struct replication *replication, uint64_t 
     return count;
 }
 
+size_t replication_durable(const struct replication *replication, uint64_t index) {
+    size_t count = 0;
+    for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
+         outbound = outbound->next) {
+        const struct leader_link *link = &outbound->link;
+        count += index > 0 && outbound->connected && link->phase == LEADER_LINK_STREAM &&
+                 link->durable_index >= index;
+    }
+    return count;
+}
+
 uint64_t replication_acknowledgements(const struct replication *replication) {
     return replication->leader.acknowledgements;
 }
@@ -531,12 +552,37 @@ struct replication *replication_create(const struct replication_config *config, 
     if (self->leader) {
         follower_lead(&replication->follower);
     }
+    replication->started = !config->waits;
+    replication->follower.keeps = config->durable != NULL;
     replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
     loop_add_hook(replication->loop, LOOP_HISTORY, &replication->flush_hook);
     ev_timer_init(&replication->tick, on_tick, REPLICATION_TICK_MS / 1e3, REPLICATION_TICK_MS / 1e3);
     replication->tick.data = replication;
     ev_timer_start(loop_ev(replication->loop), &replication->tick);
     return replication;
+}
+
+void replication_start(struct replication *replication, bool has_data, bool keeps_history) {
+    int64_t now_ms = loop_monotonic_ms(replication->loop);
+    const struct group_data data = replication->leader.data;
+    replication->started = true;
+    leader_init(&replication->leader, replication->follower.node_id, replication->follower.group,
+                replication->config.history, &data, now_ms);
+    follow_clock(replication);
+    if (replication_leads(replication)) {
+        if (has_data) {
+            leader_recover(&replication->leader, keeps_history, now_ms);
+        }
+        dial_group(replication);
+    } else {
+        replication->follower.has_state = has_data;
+        replication_state_moved(replication);
+    }
+}
+
+bool replication_is_whole(const struct replication *replication) {
+    return replication->started && replication->follower.overlaid_by == 0 &&
+           replication->leader.phase != LEADER_PULLING;
 }
 
 void replication_stop(struct replication *replication) {

@@ -80,6 +80,8 @@ bool replication_link_at(const struct replication *replication, size_t i, struct
 
 /* How many followers have said that they have applied all up to this line. */
 size_t replication_acknowledged(const struct replication *replication, uint64_t index);
+/* Of these, how many have it on their disks. */
+size_t replication_durable(const struct replication *replication, uint64_t index);
 /* How often any has said so: as long as it does not change, nor does what they have acknowledged. */
 uint64_t replication_acknowledgements(const struct replication *replication);
 /* Every follower is asked to say so as soon as it has been sent what there is: not only at the next 100 ms. */
@@ -107,6 +109,9 @@ struct replication_config {
     const char *bind_hosts; /* as listener.h has them */
     uint16_t port;          /* that is listened on; self says what is announced */
     size_t max_accepted;    /* links at once: over it the oldest goes that is not the leader's */
+    /* How far this node's own disk has the history; NULL: it has none. */
+    uint64_t (*durable)(void *context);
+    bool waits; /* for replication_start: nobody is talked to before */
     void *context;
     /* The role is another than before. */
     void (*on_role)(void *context, enum replication_role role);
@@ -123,6 +128,12 @@ struct replication_config {
 /* Binds the replication port. NULL: *reason is one line. */
 struct replication *replication_create(const struct replication_config *config, const char **reason);
 void replication_destroy(struct replication **replication);
+
+/* The node's data has been recovered from its disk, or there was none (has_data). keeps_history: no line of it
+ * that anybody may have got is missing. */
+void replication_start(struct replication *replication, bool has_data, bool keeps_history);
+/* The store is what the history says: no state is on its way into it, nor has one broken off. */
+bool replication_is_whole(const struct replication *replication);
 
 /* What membership has found out about a node. The member is copied. */
 void replication_member_up(struct replication *replication,

@@ -7,6 +7,7 @@
 #include "cluster/leader.h"
 #include "server/net/listener.h"
 #include "server/peers/dialler.h"
+#include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
 
 #include <ev.h>
@@ -64,7 +65,7 @@ struct replication {
     struct loop *loop;
     enum replication_role role;
     bool has_state; /* as on_state has been told */
-    bool stopping;
+    bool started, stopping;
     struct leader leader; /* STARTING, LEADER */
     struct follower follower;
     struct listener *listener;
@@ -122,9 +123,5 @@ void inbound_proof(struct inbound *inbound, const struct datagram *announce);
 
 /* proof.c: who says LEAD, or NODE, is asked. The member has been heard, or named. */
 void proof_ask(struct replication *replication, const struct member *member);
-
-/* replicated_store.c: the keyspace as the deciders see it */
-struct group_data replicated_store(struct keyspace *keyspace);
-uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
 
 #endif

@@ -6,6 +6,8 @@
  *   - conflict: its group has two leaders, it is the one that stepped down, and it has not got the other's
  *     data yet
  *   - empty: a follower that has not received its first state
+ *   - recovering: it reads its data from its disk
+ *   - trouble: its disk takes nothing, so it takes no writes
  *
  * 200 is for the rest, and of these "degraded" for a follower whose leader is away: it serves what it has, and
  * says so; and for a node that does its part while slots of another group are not served: no other node would
@@ -13,6 +15,7 @@
  */
 #include "cluster/routing.h"
 #include "protocol/json_text.h"
+#include "server/journal/journal.h"
 #include "server/peers/replication.h"
 #include "server/rest/handlers.h"
 #include "server/settings.h"
@@ -52,6 +55,19 @@ static struct health judge(const struct replication_status *status) {
     return (struct health){200, "ok", conflict};
 }
 
+/* What its disk makes of it. */
+static struct health judge_disk(const struct command_context *context, struct health health) {
+    struct journal_status journal;
+    if (context->settings->data[0] == '\0') {
+        return health;
+    }
+    if (context->journal == NULL) {
+        return (struct health){503, "recovering", "it reads its data from its disk"};
+    }
+    journal_status(context->journal, &journal);
+    return journal.trouble != NULL ? (struct health){503, "trouble", journal.trouble} : health;
+}
+
 /* A node with nothing wrong of its own tells of slots that others should serve. */
 static struct health judge_cluster(struct health health, const struct routing_gaps *gaps,
                                    char why[WHY_MAX_BYTES]) {
@@ -73,7 +89,7 @@ void rest_health(struct exchange *exchange) {
     replication_status(exchange->context->replication, &status);
     struct routing_gaps gaps = routing_gaps(exchange->context->routing);
     char why[WHY_MAX_BYTES];
-    struct health health = judge_cluster(judge(&status), &gaps, why);
+    struct health health = judge_disk(exchange->context, judge_cluster(judge(&status), &gaps, why));
     const struct settings *settings = exchange->context->settings;
 
     struct buf *body = &exchange->server->body;

@@ -103,6 +103,11 @@ size_t replication_acknowledged(const struct replication *replication, uint64_t 
     return index <= replication->acknowledged ? 1 : 0;
 }
 
+size_t replication_durable(const struct replication *replication, uint64_t index) {
+    (void)replication, (void)index;
+    return 0;
+}
+
 uint64_t replication_acknowledgements(const struct replication *replication) {
     return replication->acknowledged;
 }

@@ -156,6 +156,8 @@ static void test_every_link_line_byte_for_byte(void **state) {
     assert_written(&out, "PING|0\n");
     line_ack(&out, UINT64_MAX);
     assert_written(&out, "ACK|18446744073709551615\n");
+    line_ack_durable(&out, 9, 7);
+    assert_written(&out, "ACK|9|7\n");
     line_pull(&out);
     assert_written(&out, "PULL\n");
     line_error(&out, "wrong group|\n\r\tand\x7F caf\xC3\xA9");
@@ -246,7 +248,7 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
         "FULL|0192f0c4a1b2c3d4|9|3|4-a",
         "END|4|9",
         "PING|9",
-        "ACK|9",
+        "ACK|9|7",
         "PULL",
         "WHO",
         "MESSAGE|a%7C|b%0A",
@@ -310,6 +312,8 @@ static void test_decodes_link_lines(void **state) {
     assert_int_equal(line.verb, LINE_PING);
     assert_int_equal(line.index, 7);
     assert_int_equal(decoded(SLICE("ACK|0")).verb, LINE_ACK);
+    assert_int_equal(decoded(SLICE("ACK|9")).count, 0);
+    assert_int_equal(decoded(SLICE("ACK|9|7")).count, 7);
     assert_int_equal(decoded(SLICE("PULL")).verb, LINE_PULL);
     assert_int_equal(decoded(SLICE("WHO")).verb, LINE_WHO);
     line = decoded(SLICE("ERROR|two|leaders "));
@@ -489,6 +493,8 @@ static void test_malformed(void **state) {
         {"PING", "too few fields"},
         {"PING|", "bad index"},
         {"ACK|-1", "bad index"},
+        {"ACK|9|10", "bad index"},
+        {"ACK|9|x", "bad index"},
         {"ERROR", "too few fields"},
         {"ANNOUNCE", "too few fields"},
         {"ENDPOINTS", "too few fields"},

@@ -10,6 +10,7 @@
 struct pause {
     struct clients *clients;
     bool all;         /* not just writes */
+    bool for_disk;    /* besides: writes wait for the disk */
     int64_t until_ms; /* monotonic */
     ev_timer over;    /* active: the pause is on */
 };
@@ -18,16 +19,24 @@ static struct ev_loop *ev_of(const struct pause *pause) { return loop_ev(pause->
 
 static bool is_on(const struct pause *pause) { return ev_is_active(&pause->over); }
 
-static void end(struct pause *pause) {
+/* Who is still to wait is held anew, by its next try. */
+static void release_all(struct pause *pause) {
     struct clients *clients = pause->clients;
-    ev_timer_stop(ev_of(pause), &pause->over);
-    clients->gates &= ~(uint32_t)GATE_PAUSE;
-    keyspace_set_paused(clients->context->keyspace, false);
+    if (!pause->for_disk) {
+        clients->gates &= ~(uint32_t)GATE_PAUSE;
+    }
     struct client *next;
     for (struct client *client = clients->first; client != NULL; client = next) {
         next = client->next;
         client_release(client, GATE_PAUSE);
     }
+}
+
+static void end(struct pause *pause) {
+    struct clients *clients = pause->clients;
+    ev_timer_stop(ev_of(pause), &pause->over);
+    keyspace_set_paused(clients->context->keyspace, false);
+    release_all(pause);
 }
 
 static void on_over(struct ev_loop *ev, ev_timer *timer, int events) {
@@ -55,7 +64,8 @@ static void stop(struct clients *clients) {
 }
 
 static enum feature_verdict before(struct request *request) {
-    bool all = request->client->clients->pause->all;
+    const struct pause *pause = request->client->clients->pause;
+    bool all = is_on(pause) && pause->all;
     if (!all && (request->flags & (COMMAND_WRITE | COMMAND_SPREADS)) == 0) {
         return FEATURE_GO;
     }
@@ -105,4 +115,13 @@ void command_client_pause(struct request *request) {
 void command_client_unpause(struct request *request) {
     end(request->client->clients->pause);
     reply_ok(request);
+}
+
+void pause_for_disk(struct clients *clients, bool on) {
+    clients->pause->for_disk = on;
+    if (on) {
+        clients->gates |= GATE_PAUSE;
+    } else if (!is_on(clients->pause)) {
+        release_all(clients->pause);
+    }
 }

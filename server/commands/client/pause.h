@@ -15,4 +15,7 @@
 
 extern const struct feature feature_pause; /* on for all during a pause */
 
+/* Writes wait until the disk has caught up; expiry and eviction go on. */
+void pause_for_disk(struct clients *clients, bool on);
+
 #endif

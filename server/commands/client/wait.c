@@ -3,8 +3,10 @@
 #include "cluster/history.h"
 #include "cluster/routing.h"
 #include "server/clients/clients.h"
+#include "server/commands/node/persistence.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
+#include "server/journal/journal.h"
 #include "server/peers/replication.h"
 
 #include <ev.h>
@@ -14,7 +16,9 @@
 struct goal {
     uint64_t index; /* of the history: the newest line when the command came */
     int64_t followers;
-    bool on_disk; /* WAITAOF: nobody here has an append-only file, so nothing ever counts */
+    int64_t local; /* 1: on this node's disk, too */
+    bool on_disk;  /* WAITAOF, SAVE: what is on disks counts */
+    bool is_save;  /* answered with OK */
 };
 
 struct wait {
@@ -33,18 +37,39 @@ struct queue {
 struct waits {
     struct queue queues[2];    /* by goal.on_disk: they wait for different numbers */
     uint64_t acknowledgements; /* that had come when they were looked at last */
+    uint64_t synced_index;     /* likewise: of this node's journal */
 };
 
-static int64_t count_followers(const struct command_context *context, const struct goal *goal) {
-    return goal->on_disk ? 0 : (int64_t)replication_acknowledged(context->replication, goal->index);
+/* How far a goal has been reached. */
+struct reached {
+    int64_t local, followers;
+};
+
+static struct reached count(const struct command_context *context, const struct goal *goal) {
+    if (!goal->on_disk) {
+        return (struct reached){.followers =
+                                    (int64_t)replication_acknowledged(context->replication, goal->index)};
+    }
+    return (struct reached){
+        .local = context->journal != NULL && journal_synced_index(context->journal) >= goal->index,
+        .followers = (int64_t)replication_durable(context->replication, goal->index),
+    };
 }
 
-static void write_reply(struct resp_reply *reply, const struct goal *goal, int64_t followers) {
+static bool is_reached(const struct goal *goal, struct reached reached) {
+    return reached.local >= goal->local && reached.followers >= goal->followers;
+}
+
+static void write_reply(struct resp_reply *reply, const struct goal *goal, struct reached reached) {
+    if (goal->is_save) {
+        resp_status(reply, "OK");
+        return;
+    }
     if (goal->on_disk) {
         resp_array(reply, 2);
-        resp_integer(reply, 0);
+        resp_integer(reply, reached.local);
     }
-    resp_integer(reply, followers);
+    resp_integer(reply, reached.followers);
 }
 
 /* --- The queues --- */
@@ -90,7 +115,7 @@ static void end(struct wait *wait, const char *error) {
         if (error != NULL) {
             resp_errorf(&reply, "%s", error);
         } else {
-            write_reply(&reply, &wait->goal, count_followers(client->clients->context, &wait->goal));
+            write_reply(&reply, &wait->goal, count(client->clients->context, &wait->goal));
         }
     }
     forget(client);
@@ -106,12 +131,12 @@ static void end_all(struct queue *queue, const char *error) {
 /* Whom nobody has acknowledged is followed by others of whom that is true. */
 static void look_at(struct queue *queue, const struct command_context *context) {
     for (struct wait *wait = queue->first, *next; wait != NULL; wait = next) {
-        int64_t followers = count_followers(context, &wait->goal);
-        if (followers == 0) {
+        struct reached reached = count(context, &wait->goal);
+        if (reached.followers == 0 && reached.local == 0) {
             return;
         }
         next = wait->next;
-        if (followers >= wait->goal.followers) {
+        if (is_reached(&wait->goal, reached)) {
             end(wait, NULL);
         }
     }
@@ -121,8 +146,11 @@ static void look(struct clients *clients) {
     struct waits *waits = clients->waits;
     const struct command_context *context = clients->context;
     uint64_t acknowledgements = replication_acknowledgements(context->replication);
-    bool leads = context->routing->self_leader, news = acknowledgements != waits->acknowledgements;
+    uint64_t synced_index = context->journal == NULL ? 0 : journal_synced_index(context->journal);
+    bool leads = context->routing->self_leader;
+    bool news = acknowledgements != waits->acknowledgements || synced_index != waits->synced_index;
     waits->acknowledgements = acknowledgements;
+    waits->synced_index = synced_index;
     for (size_t i = 0; i < 2; i++) {
         if (!leads) {
             end_all(&waits->queues[i],
@@ -182,13 +210,16 @@ static bool start(struct request *request, const struct goal *goal, int64_t time
     client->wait = wait;
     client_hold(client, GATE_WAIT);
     replication_ask_followers(context->replication);
+    if (goal->local > 0) {
+        journal_ask_sync(context->journal);
+    }
     return true;
 }
 
 static void wait_for(struct request *request, const struct goal *goal, int64_t timeout_ms) {
-    int64_t followers = count_followers(request->context, goal);
-    if (followers >= goal->followers || request->client->executing) {
-        write_reply(&request->reply, goal, followers);
+    struct reached reached = count(request->context, goal);
+    if (is_reached(goal, reached) || request->client->executing) {
+        write_reply(&request->reply, goal, reached);
     } else if (!start(request, goal, timeout_ms)) {
         resp_error(&request->reply, ERR_NO_MEMORY);
     }
@@ -213,11 +244,11 @@ void command_wait(struct request *request) {
 
 void command_waitaof(struct request *request) {
     struct goal goal = {.index = history_index(request->context->history), .on_disk = true};
-    int64_t local, timeout_ms;
-    if (!request_integer(request, 1, &local)) {
+    int64_t timeout_ms;
+    if (!request_integer(request, 1, &goal.local)) {
         return;
     }
-    if (local < 0 || local > 1) {
+    if (goal.local < 0 || goal.local > 1) {
         resp_errorf(&request->reply, "ERR value is out of range, value must between 0 and 1");
         return;
     }
@@ -235,10 +266,20 @@ void command_waitaof(struct request *request) {
         resp_errorf(&request->reply,
                     "ERR WAITAOF cannot be used with replica instances. Please also note that writes "
                     "to replicas are just local and are not propagated.");
-    } else if (local > 0) {
+    } else if (goal.local > 0 && request->context->journal == NULL) {
         resp_errorf(&request->reply,
                     "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
     } else {
         wait_for(request, &goal, timeout_ms);
+    }
+}
+
+void command_save(struct request *request) {
+    const struct goal goal = {
+        .index = history_index(request->context->history), .local = 1, .on_disk = true, .is_save = true};
+    if (request->context->journal == NULL) {
+        resp_errorf(&request->reply, PERSISTENCE_OFF);
+    } else {
+        wait_for(request, &goal, 0);
     }
 }

@@ -8,6 +8,7 @@
 #include "server/commands/client/tracking.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
+#include "server/journal/journal.h"
 #include "server/net/socket.h"
 #include "server/options.h"
 #include "server/password.h"
@@ -73,6 +74,16 @@ static bool apply_timing(const struct command_context *context, struct clients *
     return true;
 }
 
+static bool apply_journal(const struct command_context *context, struct clients *clients, char *reason,
+                          size_t n) {
+    (void)clients, (void)reason, (void)n;
+    if (context->journal != NULL) {
+        journal_set_fsync(context->journal, (enum journal_fsync)context->settings->fsync);
+        journal_set_compact_ratio(context->journal, (double)context->settings->compact_ratio);
+    }
+    return true;
+}
+
 /* Without a password there is nothing to owe. Who is in stays in when the password changes, as in Redis. */
 static bool apply_password(const struct command_context *context, struct clients *clients, char *reason,
                            size_t n) {
@@ -110,9 +121,10 @@ static bool apply_notify(const struct command_context *context, struct clients *
 }
 
 static effect_function *const effects[SETTING_EFFECTS] = {
-    [SETTING_MEMORY] = apply_memory,  [SETTING_CLIENTS] = apply_clients,   [SETTING_LOG] = apply_log,
-    [SETTING_SLOWLOG] = apply_timing, [SETTING_LATENCY] = apply_timing,    [SETTING_PASSWORD] = apply_password,
-    [SETTING_IDLE] = apply_idle,      [SETTING_TRACKING] = apply_tracking, [SETTING_NOTIFY] = apply_notify,
+    [SETTING_MEMORY] = apply_memory,   [SETTING_CLIENTS] = apply_clients,   [SETTING_LOG] = apply_log,
+    [SETTING_SLOWLOG] = apply_timing,  [SETTING_LATENCY] = apply_timing,    [SETTING_PASSWORD] = apply_password,
+    [SETTING_IDLE] = apply_idle,       [SETTING_TRACKING] = apply_tracking, [SETTING_NOTIFY] = apply_notify,
+    [SETTING_JOURNAL] = apply_journal,
 };
 
 void config_apply_all(const struct command_context *context, struct clients *clients) {

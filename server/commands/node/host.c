@@ -1,7 +1,6 @@
-/* host.c: what a server says of itself in a word: TIME, LASTSAVE, LOLWUT. */
+/* host.c: what a server says of itself in a word: TIME, LOLWUT. */
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
-#include "server/stats.h"
 #include "server/version.h"
 
 #include <time.h>
@@ -12,11 +11,6 @@ void command_time(struct request *request) {
     resp_array(&request->reply, 2);
     resp_bulk_number(&request->reply, (uint64_t)now.tv_sec);
     resp_bulk_number(&request->reply, (uint64_t)now.tv_nsec / 1000);
-}
-
-/* Nothing is saved: as a Redis that has not saved yet, since its start. */
-void command_lastsave(struct request *request) {
-    resp_integer(&request->reply, request->context->stats->started_ms / 1000);
 }
 
 /* There is no art here, whatever version of it is asked for. */

@@ -1,0 +1,83 @@
+/* journal_internal.h: the inside of a journal, for journal.c, journal_segment.c and journal_safety.c
+ * only: each needs those behind it. */
+#ifndef KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
+#define KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
+
+#include "server/journal/journal.h"
+#include "server/journal/worker.h"
+
+#include <ev.h>
+
+/* What the thread is given, and what it answers. */
+struct journal_job {
+    const struct journal_disk *disk;
+    struct journal_directory *directory;
+    int fd, new_fd;  /* to be synced, and closed when a new segment has been made; -1: none */
+    uint64_t number; /* of the new segment */
+    bool continues;  /* it goes on with the old one: else it is incoming.log */
+    bool accepts;    /* incoming.log is whole when it is synced, and becomes that segment */
+    uint64_t offset, index, history_id;
+    uint64_t us;   /* that the sync took */
+    int error;     /* errno of the sync; 0 */
+    int new_error; /* of making the new segment */
+};
+
+struct journal {
+    struct journal_config config;
+    struct loop *loop;
+    struct worker *worker, *janitor; /* the janitor removes files, which takes a while */
+    struct loop_hook pump_hook, commit_hook;
+    struct task state_task;
+    ev_timer timer; /* while a sync or a try is due */
+    struct fence fence;
+    struct history_reader reader;
+    struct journal_job job;
+    uint64_t remove_below; /* the janitor's */
+
+    /* The segment */
+    enum journal_phase phase;
+    int fd;
+    uint64_t segment_history_id; /* that its FULL names */
+    uint64_t number, next_number, offset, synced_offset, state_bytes;
+    struct journal_chain chain;
+    struct buf out;     /* records that are not written yet */
+    uint64_t out_index; /* of the last line among them, or written */
+    struct buf slice;   /* of the state, as lines */
+    uint64_t cursor, state_count;
+    bool wanted;     /* a new segment */
+    bool continues;  /* it goes on where the one before ends: its lines count before its END does */
+    bool say_synced; /* by the next record */
+    bool asked;      /* for a sync */
+
+    /* Tickets of the fence: base + index. They grow on when another history begins. */
+    uint64_t history_id, base, top;
+    uint64_t written_index, synced_index; /* in history_id */
+    bool counts;                          /* what is written is what a recovery would find */
+
+    bool marked; /* meta says that it is in use */
+    bool high;   /* on_pressure */
+    const char *trouble;
+    int64_t retry_ms, sync_began_ms, switched_ms;
+    struct journal_status stats; /* the counters of it */
+};
+
+/* --- journal_segment.c */
+/* All that the history has for the reader goes to out. False: lines were lost. */
+bool journal_encode(struct journal *journal);
+void journal_write(struct journal *journal);       /* what is in out, as far as the disk takes it */
+void journal_sync_if_due(struct journal *journal); /* gives the file to the thread */
+void journal_switch(struct journal *journal);      /* likewise: a new segment; out is empty */
+bool journal_state_step(void *journal);
+/* The rest of the state and its END, at once. */
+void journal_finish_state(struct journal *journal);
+
+/* --- journal_safety.c */
+uint64_t journal_newest(const void *journal); /* of the fence */
+void journal_commit(void *journal);           /* raises it */
+void journal_follow_history(struct journal *journal);
+void journal_in_trouble(struct journal *journal, const char *what, int error); /* NULL: it is over */
+void journal_fail(struct journal *journal, const char *what, int error);
+/* What a later start has to know of this one. False: errno. */
+bool journal_write_meta(struct journal *journal, bool forgetful, bool clean);
+
+#endif
