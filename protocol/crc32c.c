@@ -28,12 +28,22 @@ uint32_t crc32c_by_table(uint32_t crc, const void *bytes, size_t n) {
 }
 
 #if defined(__x86_64__)
+#include <cpuid.h>
 #define INSTRUCTION_TARGET __attribute__((target("sse4.2")))
 #define CRC_OF_8(crc, x)   ((uint32_t)__builtin_ia32_crc32di((crc), (x)))
 #define CRC_OF_4(crc, x)   __builtin_ia32_crc32si((crc), (x))
 #define CRC_OF_1(crc, x)   __builtin_ia32_crc32qi((crc), (x))
 
-bool crc32c_has_instruction(void) { return __builtin_cpu_supports("sse4.2"); }
+static bool has_sse42;
+
+/* Once: under a hypervisor the question takes a microsecond. (Not __builtin_cpu_supports, whose object not
+ * every linker finds behind link-time optimization.) */
+__attribute__((constructor)) static void ask_for_sse42(void) {
+    unsigned a, b, c, d;
+    has_sse42 = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSE4_2) != 0;
+}
+
+bool crc32c_has_instruction(void) { return has_sse42; }
 
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
