@@ -60,7 +60,9 @@ static void test_info(void **state) {
             (at != NULL && strstr(at + 1, line) != NULL)) {
             fail_msg("%s is not once in INFO", row->field);
         }
-        if (at != NULL && row->kind != METRIC_NOTHING) {
+        if (at != NULL && row->is_status) {
+            assert_int_equal(strncmp(at + strlen(line), "ok\r", 3), 0);
+        } else if (at != NULL && row->kind != METRIC_NOTHING) {
             char *end;
             strtod(at + strlen(line), &end);
             assert_true(end > at + strlen(line) && (*end == '\r' || *end == '%'));
