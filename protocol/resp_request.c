@@ -113,7 +113,8 @@ static inline enum resp_request_result read_count(struct resp_request *request,
 }
 
 static inline enum resp_request_result read_length(struct resp_request *request,
-                                                   const struct resp_limits *limits, struct slice in) {
+                                                   const struct resp_limits *limits, struct slice in,
+                                                   const struct resp_detour *detour) {
     static const struct header_faults faults = {RESP_REQUEST_BIG_LENGTH, RESP_REQUEST_INVALID_LENGTH};
     if (request->offset >= in.len) {
         return RESP_REQUEST_MORE;
@@ -131,7 +132,8 @@ static inline enum resp_request_result read_length(struct resp_request *request,
         bool stranger = limits->strangers && length >= 0 && length <= (int64_t)LIMIT_VALUE_BYTES;
         return bad(request, stranger ? RESP_REQUEST_STRANGERS_LENGTH : RESP_REQUEST_INVALID_LENGTH);
     }
-    if (request->offset + (size_t)length + 2 > RESP_REQUEST_MAX_BYTES) {
+    size_t around = detour != NULL && request->offset > detour->at ? detour->bytes.len : 0;
+    if (request->offset + around + (size_t)length + 2 > RESP_REQUEST_MAX_BYTES) {
         return bad(request, RESP_REQUEST_BIG_REQUEST);
     }
     request->bulk_bytes = (size_t)length;
@@ -140,19 +142,21 @@ static inline enum resp_request_result read_length(struct resp_request *request,
 }
 
 static inline enum resp_request_result read_bulk(struct resp_request *request, struct slice in,
+                                                 const struct resp_detour *detour,
                                                  struct resp_arguments *arguments) {
-    size_t end = request->offset + request->bulk_bytes;
-    if (in.len < end + 2) {
+    bool elsewhere = detour != NULL && request->offset == detour->at;
+    struct slice bytes = elsewhere ? detour->bytes : slice_skip(in, request->offset);
+    size_t length = request->bulk_bytes;
+    if (bytes.len < length + 2) {
         return RESP_REQUEST_MORE;
     }
-    if (in.ptr[end] != '\r' || in.ptr[end + 1] != '\n') {
+    if (bytes.ptr[length] != '\r' || bytes.ptr[length + 1] != '\n') {
         return bad(request, RESP_REQUEST_NO_BULK_END);
     }
-    if (arguments != NULL &&
-        !add_argument(arguments, slice_of(in.ptr + request->offset, request->bulk_bytes))) {
+    if (arguments != NULL && !add_argument(arguments, slice_of(bytes.ptr, length))) {
         return bad(request, RESP_REQUEST_NO_MEMORY);
     }
-    request->offset = end + 2;
+    request->offset += elsewhere ? 0 : length + 2;
     request->bulks_left--;
     request->state = RESP_REQUEST_HEADER;
     return RESP_REQUEST_OK;
@@ -160,17 +164,18 @@ static inline enum resp_request_result read_bulk(struct resp_request *request, s
 
 /* arguments NULL: the command is only measured. */
 static enum resp_request_result read_multibulk(struct resp_request *request, const struct resp_limits *limits,
-                                               struct slice in, struct resp_arguments *arguments) {
+                                               struct slice in, const struct resp_detour *detour,
+                                               struct resp_arguments *arguments) {
     enum resp_request_result result = RESP_REQUEST_OK;
     if (request->state == RESP_REQUEST_COUNT) {
         result = read_count(request, limits, in);
     }
     while (result == RESP_REQUEST_OK && request->bulks_left > 0) {
         if (request->state == RESP_REQUEST_HEADER) {
-            result = read_length(request, limits, in);
+            result = read_length(request, limits, in, detour);
         }
         if (result == RESP_REQUEST_OK) {
-            result = read_bulk(request, in, arguments);
+            result = read_bulk(request, in, detour, arguments);
         }
     }
     return result;
@@ -348,21 +353,13 @@ static enum resp_request_result read_inline(struct resp_request *request, struct
 
 static const struct resp_request at_start;
 
-enum resp_request_result resp_request_parse(struct resp_request *request, const struct resp_limits *limits,
-                                            struct slice in, struct resp_arguments *arguments,
-                                            struct resp_command *out) {
-    if (in.len == 0) {
-        return RESP_REQUEST_MORE;
-    }
+/* A command that read_small did not read: its beginning, or what follows MORE. */
+static enum resp_request_result parse(struct resp_request *request, const struct resp_limits *limits,
+                                      struct slice in, const struct resp_detour *detour,
+                                      struct resp_arguments *arguments, struct resp_command *out) {
     size_t first = arguments->count;
     bool resumed = request->state != RESP_REQUEST_START;
     if (!resumed) {
-        size_t bytes;
-        if (in.ptr[0] == '*' && read_small(limits, in, arguments, &bytes)) {
-            *out = (struct resp_command){bytes, first, arguments->count - first, false};
-            return RESP_REQUEST_OK;
-        }
-        arguments->count = first;
         request->state = in.ptr[0] == '*' ? RESP_REQUEST_COUNT : RESP_REQUEST_INLINE;
     }
     bool is_inline = request->state == RESP_REQUEST_INLINE;
@@ -370,10 +367,10 @@ enum resp_request_result resp_request_parse(struct resp_request *request, const 
     if (is_inline) {
         result = read_inline(request, in, arguments);
     } else {
-        result = read_multibulk(request, limits, in, resumed ? NULL : arguments);
+        result = read_multibulk(request, limits, in, detour, resumed ? NULL : arguments);
         if (result == RESP_REQUEST_OK && resumed) {
             *request = (struct resp_request){.state = RESP_REQUEST_COUNT};
-            result = read_multibulk(request, limits, in, arguments);
+            result = read_multibulk(request, limits, in, detour, arguments);
         }
     }
     if (result != RESP_REQUEST_OK) {
@@ -383,6 +380,46 @@ enum resp_request_result resp_request_parse(struct resp_request *request, const 
     *out = (struct resp_command){request->offset, first, arguments->count - first, is_inline};
     *request = at_start;
     return RESP_REQUEST_OK;
+}
+
+enum resp_request_result resp_request_parse(struct resp_request *request, const struct resp_limits *limits,
+                                            struct slice in, struct resp_arguments *arguments,
+                                            struct resp_command *out) {
+    if (in.len == 0) {
+        return RESP_REQUEST_MORE;
+    }
+    if (request->state == RESP_REQUEST_START && in.ptr[0] == '*') {
+        size_t first = arguments->count, bytes;
+        if (read_small(limits, in, arguments, &bytes)) {
+            *out = (struct resp_command){bytes, first, arguments->count - first, false};
+            return RESP_REQUEST_OK;
+        }
+        arguments->count = first;
+    }
+    return parse(request, limits, in, NULL, arguments, out);
+}
+
+enum resp_request_result resp_request_parse_around(struct resp_request *request,
+                                                   const struct resp_limits *limits, struct slice in,
+                                                   const struct resp_detour *detour,
+                                                   struct resp_arguments *arguments, struct resp_command *out) {
+    return parse(request, limits, in, detour, arguments, out);
+}
+
+struct resp_pending_bulk resp_request_pending_bulk(const struct resp_request *request) {
+    bool is_bulk = request->state == RESP_REQUEST_BULK;
+    return (struct resp_pending_bulk){is_bulk ? request->bulk_bytes : 0, request->offset};
+}
+
+bool resp_request_arguments_so_far(const struct resp_limits *limits, struct slice in,
+                                   struct resp_arguments *arguments) {
+    struct resp_request again = {.state = RESP_REQUEST_COUNT};
+    size_t first = arguments->count;
+    bool complete = read_multibulk(&again, limits, in, NULL, arguments) != RESP_REQUEST_BAD;
+    if (!complete) {
+        arguments->count = first;
+    }
+    return complete;
 }
 
 size_t resp_request_expected_bytes(const struct resp_request *request) {

@@ -106,6 +106,30 @@ enum resp_request_result resp_request_parse(struct resp_request *request, const 
  * one that is not complete; 0: there is none. What a client claims may be absurd. */
 size_t resp_request_expected_bytes(const struct resp_request *request);
 
+/* A bulk that does not lie in the input, as its header does: at so many bytes of the command it is passed over.
+ * A large value can be read to where it is to stay. */
+struct resp_detour {
+    size_t at;
+    struct slice bytes; /* the bulk with its CR LF */
+};
+
+/* After MORE: the bulk that is not complete has as many bytes (0: it is no bulk that is missing), behind so
+ * many of the input. Appends the arguments before it, which are in the input; false: there are none, because
+ * the command has more than limits says, or out of memory. */
+struct resp_pending_bulk {
+    size_t bytes, at;
+};
+struct resp_pending_bulk resp_request_pending_bulk(const struct resp_request *request);
+bool resp_request_arguments_so_far(const struct resp_limits *limits, struct slice in,
+                                   struct resp_arguments *arguments);
+
+/* resp_request_parse for a command with a detour: as MORE left it, or from its first byte. The detour is
+ * complete; its bytes are not among in, nor among those of out. */
+enum resp_request_result resp_request_parse_around(struct resp_request *request,
+                                                   const struct resp_limits *limits, struct slice in,
+                                                   const struct resp_detour *detour,
+                                                   struct resp_arguments *arguments, struct resp_command *out);
+
 /* After BAD: appends "Protocol error: ..." as Redis words it. */
 void resp_request_append_reason(const struct resp_request *request, struct buf *out);
 

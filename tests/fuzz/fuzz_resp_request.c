@@ -1,5 +1,5 @@
-/* Any bytes: the parser must survive, and must see the same commands however its input is split. The first byte
- * of the data says where to split. */
+/* Any bytes: the parser must survive, and must see the same commands however its input is split, and whether
+ * all of it lies there or a bulk somewhere else. The first byte of the data says where to split. */
 #include "protocol/resp_request.h"
 
 #include <stdlib.h>
@@ -8,40 +8,104 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void add_number(struct buf *text, size_t number) { buf_append(text, &number, sizeof(number)); }
 
+struct parsing {
+    struct resp_request request;
+    struct resp_arguments arguments;
+    size_t consumed;
+    enum resp_request_result result;
+};
+
+static const struct resp_limits *limits(void) {
+    static struct resp_limits all;
+    all = resp_limits(LIMIT_VALUE_BYTES);
+    return &all;
+}
+
+static void take_command(struct parsing *parsing, const struct resp_command *command, struct buf *text) {
+    add_number(text, command->count);
+    for (size_t i = 0; i < command->count; i++) {
+        struct slice argument = parsing->arguments.items[command->first + i];
+        add_number(text, argument.len);
+        buf_append_slice(text, argument);
+    }
+}
+
+/* So much of the input has come. */
+static void take(struct parsing *parsing, struct slice come, struct buf *text) {
+    do {
+        struct resp_command command;
+        struct slice piece = slice_skip(come, parsing->consumed);
+        resp_arguments_reset(&parsing->arguments);
+        parsing->result = resp_request_parse(&parsing->request, limits(), piece, &parsing->arguments, &command);
+        if (parsing->result == RESP_REQUEST_OK) {
+            if (command.bytes == 0 || command.bytes > piece.len) {
+                abort();
+            }
+            parsing->consumed += command.bytes;
+            take_command(parsing, &command, text);
+        }
+    } while (parsing->result == RESP_REQUEST_OK);
+}
+
+/* The bulk that the input ends in lies elsewhere. */
+static void take_around(struct parsing *parsing, struct slice in, struct buf *text) {
+    struct resp_pending_bulk bulk = resp_request_pending_bulk(&parsing->request);
+    struct slice rest = slice_skip(in, parsing->consumed);
+    if (parsing->result != RESP_REQUEST_MORE || bulk.bytes == 0 || bulk.at + bulk.bytes + 2 > rest.len) {
+        return;
+    }
+    struct resp_detour detour = {bulk.at, slice_of(rest.ptr + bulk.at, bulk.bytes + 2)};
+    struct resp_command command;
+    struct buf left;
+    buf_init(&left, SIZE_MAX);
+    buf_append_slice(&left, slice_first(rest, bulk.at));
+    buf_append_slice(&left, slice_skip(rest, bulk.at + detour.bytes.len));
+    resp_arguments_reset(&parsing->arguments);
+    parsing->result = resp_request_parse_around(&parsing->request, limits(), buf_slice(&left), &detour,
+                                                &parsing->arguments, &command);
+    if (parsing->result == RESP_REQUEST_OK) {
+        if (command.bytes < bulk.at || command.bytes > buf_used(&left)) {
+            abort();
+        }
+        parsing->consumed += command.bytes + detour.bytes.len;
+        take_command(parsing, &command, text);
+        take(parsing, in, text);
+    }
+    buf_deinit(&left);
+}
+
+static void finish(struct parsing *parsing, struct buf *text) {
+    add_number(text, parsing->consumed);
+    add_number(text, (size_t)parsing->result);
+    if (parsing->result == RESP_REQUEST_BAD) {
+        resp_request_append_reason(&parsing->request, text);
+    }
+    resp_arguments_deinit(&parsing->arguments);
+}
+
 /* The commands of the input, and how it ended, in a form without two readings. step: so many bytes arrive at a
  * time. */
 static void parse(struct slice in, size_t step, struct buf *text) {
-    struct resp_request request = {0};
-    struct resp_limits limits = resp_limits(LIMIT_VALUE_BYTES);
-    struct resp_arguments arguments = {0};
-    size_t consumed = 0, arrived = 0;
-    enum resp_request_result result = RESP_REQUEST_MORE;
-    while (arrived < in.len && result != RESP_REQUEST_BAD) {
+    struct parsing parsing = {.result = RESP_REQUEST_MORE};
+    size_t arrived = 0;
+    while (arrived < in.len && parsing.result != RESP_REQUEST_BAD) {
         arrived = in.len - arrived > step ? arrived + step : in.len;
-        do {
-            struct resp_command command;
-            resp_arguments_reset(&arguments);
-            struct slice piece = slice_of(in.ptr + consumed, arrived - consumed);
-            result = resp_request_parse(&request, &limits, piece, &arguments, &command);
-            if (result == RESP_REQUEST_OK) {
-                if (command.bytes == 0 || command.bytes > piece.len) {
-                    abort();
-                }
-                consumed += command.bytes;
-                add_number(text, command.count);
-                for (size_t i = 0; i < command.count; i++) {
-                    add_number(text, arguments.items[command.first + i].len);
-                    buf_append_slice(text, arguments.items[command.first + i]);
-                }
-            }
-        } while (result == RESP_REQUEST_OK);
+        take(&parsing, slice_first(in, arrived), text);
     }
-    add_number(text, consumed);
-    add_number(text, (size_t)result);
-    if (result == RESP_REQUEST_BAD) {
-        resp_request_append_reason(&request, text);
+    finish(&parsing, text);
+}
+
+/* The same, with a bulk that is not all there after the first piece, and lies elsewhere then. */
+static void parse_around(struct slice in, size_t first, struct buf *text) {
+    struct parsing parsing = {.result = RESP_REQUEST_MORE};
+    take(&parsing, slice_first(in, first), text);
+    take_around(&parsing, in, text);
+    if (parsing.result == RESP_REQUEST_MORE) {
+        /* It may have been measured around what is in the input now: from its first byte again. */
+        parsing.request = (struct resp_request){0};
+        take(&parsing, in, text);
     }
-    resp_arguments_deinit(&arguments);
+    finish(&parsing, text);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -54,9 +118,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     buf_init(&whole, SIZE_MAX);
     buf_init(&split, SIZE_MAX);
     parse(in, in.len, &whole);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         buf_reset(&split);
-        parse(in, steps[i], &split);
+        if (i < 2) {
+            parse(in, steps[i], &split);
+        } else {
+            parse_around(in, data[0] < in.len ? data[0] : in.len, &split);
+        }
         if (!slice_equals(buf_slice(&whole), buf_slice(&split))) {
             abort();
         }

@@ -67,6 +67,52 @@ static void parse_in_pieces(struct slice in, const struct resp_limits *limits, c
     resp_arguments_deinit(&arguments);
 }
 
+/* Feeds in up to cut; if that ends within a bulk all of which is in in, it is taken out of the input, and the
+ * rest arrives byte by byte. */
+static void parse_around_bulk(struct slice in, const struct resp_limits *limits, size_t cut, struct buf *text) {
+    struct resp_request request = {0};
+    struct resp_arguments arguments = {0};
+    struct resp_command command;
+    size_t consumed = 0;
+    enum resp_request_result result;
+    while ((result = resp_request_parse(&request, limits, slice_of(in.ptr + consumed, cut - consumed),
+                                        &arguments, &command)) == RESP_REQUEST_OK) {
+        add_command(text, &arguments, &command);
+        consumed += command.bytes;
+        resp_arguments_reset(&arguments);
+    }
+    struct slice rest = slice_skip(in, consumed);
+    struct resp_pending_bulk bulk = resp_request_pending_bulk(&request);
+    if (result == RESP_REQUEST_MORE && bulk.bytes > 0 && bulk.at + bulk.bytes + 2 <= rest.len) {
+        struct slice away = slice_of(rest.ptr + bulk.at, bulk.bytes + 2);
+        struct resp_detour detour = {bulk.at, slice_of(memcpy(malloc(away.len), away.ptr, away.len), away.len)};
+        char *left = malloc(rest.len);
+        memcpy(left, rest.ptr, bulk.at);
+        memcpy(left + bulk.at, away.ptr + away.len, rest.len - bulk.at - away.len);
+        assert_true(resp_request_arguments_so_far(limits, slice_first(rest, bulk.at), &arguments));
+        size_t before = arguments.count;
+        result = RESP_REQUEST_MORE;
+        for (size_t n = bulk.at; n <= rest.len - away.len && result == RESP_REQUEST_MORE; n++) {
+            resp_arguments_reset(&arguments);
+            result =
+                resp_request_parse_around(&request, limits, slice_of(left, n), &detour, &arguments, &command);
+        }
+        if (result == RESP_REQUEST_OK) {
+            assert_ptr_equal(arguments.items[before].ptr, detour.bytes.ptr);
+            add_command(text, &arguments, &command);
+            rest = slice_skip(rest, command.bytes + away.len);
+        }
+        free(left);
+        free((char *)detour.bytes.ptr);
+    }
+    resp_arguments_deinit(&arguments);
+    if (result == RESP_REQUEST_BAD) {
+        resp_request_append_reason(&request, text);
+    } else {
+        parse_in_pieces(rest, limits, NULL, 0, text);
+    }
+}
+
 static void assert_text(const struct buf *text, struct slice expected) {
     if (!slice_equals(buf_slice(text), expected)) {
         fail_msg("got \"%.*s\", expected \"%.*s\"", (int)buf_used(text), buf_slice(text).ptr, (int)expected.len,
@@ -85,6 +131,9 @@ static void check_bytes(const struct resp_limits *limits, struct slice in, struc
         size_t cut = i;
         buf_reset(&text);
         parse_in_pieces(in, limits, &cut, 1, &text);
+        assert_text(&text, expected);
+        buf_reset(&text);
+        parse_around_bulk(in, limits, cut, &text);
         assert_text(&text, expected);
     }
     buf_reset(&text);
@@ -105,6 +154,8 @@ static void test_multibulk(void **state) {
     check("*2\r\n$3\r\nGET\r\n$12\r\nabcdefghijkl\r\n", "[GET|abcdefghijkl]");
     check("*2\r\n$1\r\n\r\r\n$4\r\n\r\n\0\n\r\n", "[\r|\r\n\0\n]");
     check("*0\r\n*-1\r\n*-9223372036854775808\r\nPING\r\n", "[][][][PING]");
+    check("*5\r\n$3\r\nSET\r\n$1\r\nk\r\n$9\r\n$3\r\n*2\r\nx\r\n$2\r\nEX\r\n$3\r\n100\r\nPING\r\n",
+          "[SET|k|$3\r\n*2\r\nx|EX|100][PING]");
     check("*2\r\n$3\r\nGET\r\n$1\r\na", "more");
     check("*1\r\n$4\r\nPING\r\n*", "[PING]more");
     check("", "");
@@ -262,6 +313,13 @@ static void test_a_request_is_limited_in_all(void **state) {
     request.offset = offset;
     assert_int_equal(resp_request_parse(&request, &widest, slice_of(memory, offset + sizeof(header) - 1),
                                         &arguments, &command),
+                     RESP_REQUEST_BAD);
+    assert_int_equal(request.fault, RESP_REQUEST_BIG_REQUEST);
+    const struct resp_detour detour = {.at = 0, .bytes = slice_of(memory, offset)};
+    request = (struct resp_request){.state = RESP_REQUEST_HEADER, .bulks_left = 1, .offset = 64};
+    memcpy(memory + 64, header, sizeof(header) - 1);
+    assert_int_equal(resp_request_parse_around(&request, &widest, slice_of(memory, 64 + sizeof(header) - 1),
+                                               &detour, &arguments, &command),
                      RESP_REQUEST_BAD);
     assert_int_equal(request.fault, RESP_REQUEST_BIG_REQUEST);
     free(memory);
