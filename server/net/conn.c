@@ -315,12 +315,13 @@ struct buf *conn_out(struct conn *conn) {
 size_t conn_output_bytes(const struct conn *conn) { return conn_closed(conn) ? 0 : conn_unsent_bytes(conn); }
 
 size_t conn_pending_bytes(const struct conn *conn) {
-    return conn_unsent_bytes(conn) + buf_used(&conn->in) + conn->offered_bytes;
+    return conn_unsent_bytes(conn) + buf_used(&conn->in) + conn->offered_bytes + conn_target_bytes(conn);
 }
 
 size_t conn_input_room(const struct conn *conn) {
     size_t scratch = conn->offered_bytes < CONN_SCRATCH_BYTES ? CONN_SCRATCH_BYTES - conn->offered_bytes : 0;
-    return conn->offered_bytes > 0 ? scratch : conn->in.capacity - buf_used(&conn->in);
+    size_t elsewhere = conn->target == NULL ? 0 : conn->target->bytes - conn->target->filled;
+    return elsewhere + (conn->offered_bytes > 0 ? scratch : conn->in.capacity - buf_used(&conn->in));
 }
 
 void conn_flush(struct conn *conn) {
@@ -361,6 +362,13 @@ void conn_want_room(struct conn *conn) {
 }
 
 void conn_expect_input(struct conn *conn, size_t n) { conn->expected_bytes = n; }
+
+void conn_read_into(struct conn *conn, struct conn_target *target) {
+    conn->target = target;
+    conn->diverted = target != NULL;
+    conn->read_short |= target != NULL;
+    conn->expected_bytes = 0;
+}
 
 void conn_pause(struct conn *conn) { conn->paused = true; }
 

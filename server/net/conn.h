@@ -17,6 +17,7 @@
  * is paused, does not read and does not call on_input; it goes on by itself when the output has been drained
  * under CONN_OUT_LOW_BYTES, or at conn_resume, with what input was left. An idle conn owns no buffers: reads go
  * to a scratch buffer of the net, and only what on_input leaves is copied.
+ * What is large can be read to where its session wants it (conn_read_into).
  */
 #ifndef KVNODE_SERVER_NET_CONN_H
 #define KVNODE_SERVER_NET_CONN_H
@@ -29,7 +30,7 @@ enum {
     CONN_OUT_HIGH_BYTES = 1 << 20,
     CONN_OUT_LOW_BYTES = 256 << 10,
     CONN_SCRATCH_BYTES = 128 << 10, /* at most so much is read, and handed to on_input, at one wake-up, but for
-                                       what is expected (conn_expect_input) */
+                                       what is expected (conn_expect_input, conn_read_into) */
     CONN_DRAIN_MS = 5000,           /* without progress of the output */
     CONN_LINGER_MS = 1000,          /* likewise */
 };
@@ -144,6 +145,18 @@ void conn_want_room(struct conn *conn); /* call on_room once when the output is 
 /* A hint that the input is incomplete and about n bytes long in all: reserved in one piece as far as it is
  * sane. */
 void conn_expect_input(struct conn *conn, size_t n);
+
+/* Where input is read to instead of to the conn's own memory, until it is full: so much that copying it would
+ * cost. The caller's, who keeps it until conn_read_into says another. */
+struct conn_target {
+    char *to;
+    size_t bytes, filled;
+};
+/* The next bytes of the input go to target; those behind them to the input that on_input has left, as if there
+ * had been none in between. on_input is called for what has come to either. Only during on_input, which leaves
+ * some and consumes nothing behind it; the last `filled` bytes of its input have been copied to target and are
+ * taken from it. NULL: no more of them. */
+void conn_read_into(struct conn *conn, struct conn_target *target);
 
 void conn_pause(struct conn *conn); /* no more on_input until conn_resume; a request waits for its answer */
 /* Flushes, then goes on with the input that is left (on the next iteration). Of a conn that is not paused:

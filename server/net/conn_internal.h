@@ -59,8 +59,9 @@ struct conn {
     struct conn_loan *loan; /* likewise, somewhere in the middle; NULL: none */
     struct conn_hold *hold; /* NULL: all of it may leave */
     size_t max_input_bytes;
-    size_t offered_bytes;  /* of input that on_input is at work on, and that is not in `in` */
-    size_t expected_bytes; /* of the input in all, as conn_expect_input said; 0: unknown */
+    size_t offered_bytes;       /* of input that on_input is at work on, and that is not in `in` */
+    size_t expected_bytes;      /* of the input in all, as conn_expect_input said; 0: unknown */
+    struct conn_target *target; /* NULL: none */
     struct deadline deadline;
     int64_t taken_ms;      /* when the peer last took output, by the last look */
     int64_t listening_ms;  /* when it began to take input, if it does */
@@ -87,6 +88,8 @@ struct conn {
     bool lingering : 1; /* drained: waits for the peer's end */
     bool idle_read : 1; /* EV_READ came in this turn and could not be used */
     bool ends_itself : 1;
+    bool diverted : 1;   /* conn_read_into has just said where to */
+    bool read_short : 1; /* the last input went to a target: what is read next may be for another one */
 };
 
 struct registry_slot {
@@ -140,6 +143,11 @@ static inline size_t conn_may_leave(const struct conn *conn) {
 bool conn_mark(struct conn *conn, size_t more);
 bool conn_pass_fence(struct conn *conn);  /* a new conn; false: out of memory */
 void conn_forget_hold(struct conn *conn); /* nothing if there is none */
+
+/* What has come, and does not lie in the conn's own memory. */
+static inline size_t conn_target_bytes(const struct conn *conn) {
+    return __builtin_expect(conn->target != NULL, 0) ? conn->target->filled : 0;
+}
 
 /* --- conn_large.c */
 void conn_write_loan(struct conn *conn); /* as conn_write; there is one */

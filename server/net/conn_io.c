@@ -15,6 +15,7 @@ enum {
     /* Of an expected input so much is read at a wake-up: then it is soon whole, and its buffer the next conn's
      * while a cache still has it. */
     READ_EXPECTED_BYTES = 1 << 20,
+    READ_SHORT_BYTES = 16 << 10,    /* behind what went to a target: it may be the beginning of another one */
     READ_ROOM_BYTES = 16 << 10,     /* a large left-over's buffer grows when it has less room than this */
     EXPECTED_AHEAD_BYTES = 1 << 20, /* allocated ahead of an expected input: as much as has come, and this, */
     EXPECTED_AHEAD_TIMES = 8,       /* but at first no more than so many times what has come */
@@ -207,27 +208,31 @@ static size_t receive(struct conn *conn, char *to, size_t n) {
     return (size_t)got;
 }
 
-/* Returns how much of it the session consumed. */
-static size_t offer(struct conn *conn, struct slice input) {
+/* Returns what the session left of it. */
+static struct slice offer(struct conn *conn, struct slice input) {
     size_t expected = conn->expected_bytes;
     conn->expected_bytes = 0;
     bool is_own = buf_used(&conn->in) > 0 && input.ptr == buf_slice(&conn->in).ptr;
     conn->offered_bytes = is_own ? 0 : input.len;
+    conn->diverted = false;
     size_t consumed = conn->handler->on_input(conn, conn->session, input);
     conn->offered_bytes = 0;
     assert(consumed <= input.len);
-    if (consumed == 0 && conn->expected_bytes == 0) {
+    struct slice left = slice_skip(input, consumed);
+    if (conn->diverted) {
+        assert(conn->target->filled < left.len);
+        left.len -= conn->target->filled;
+    } else if (consumed == 0 && conn->expected_bytes == 0) {
         conn->expected_bytes = expected;
     }
-    size_t left = input.len - consumed;
-    if (left > 0 && conn_unsent_bytes(conn) >= CONN_OUT_HIGH_BYTES) {
+    if (left.len > 0 && conn_unsent_bytes(conn) >= CONN_OUT_HIGH_BYTES) {
         /* That is why it left some: it is offered again, even if one write takes all the output. */
         conn->blocked = true;
     }
-    if (left > conn->max_input_bytes && conn_takes_input(conn) && !conn->go_on) {
+    if (left.len + conn_target_bytes(conn) > conn->max_input_bytes && conn_takes_input(conn) && !conn->go_on) {
         conn_fail(conn, CLOSE_INPUT_LIMIT);
     }
-    return consumed;
+    return left;
 }
 
 /* A small left-over does not hold on to a large buffer. */
@@ -249,15 +254,37 @@ static void trim_input(struct conn *conn) {
 
 static void offer_left_over(struct conn *conn) {
     conn->go_on = false;
-    if (buf_used(&conn->in) > 0) {
-        buf_consume(&conn->in, offer(conn, buf_slice(&conn->in)));
+    struct buf *in = &conn->in;
+    if (buf_used(in) > 0) {
+        struct slice left = offer(conn, buf_slice(in));
+        size_t consumed = (size_t)(left.ptr - buf_slice(in).ptr);
+        buf_truncate(in, consumed + left.len);
+        buf_consume(in, consumed);
         trim_input(conn);
+    }
+}
+
+static bool target_has_room(const struct conn *conn) {
+    return conn->target != NULL && conn->target->filled < conn->target->bytes;
+}
+
+static size_t clamp(size_t n, size_t least, size_t most) { return n < least ? least : n < most ? n : most; }
+
+static void read_into_target(struct conn *conn) {
+    struct conn_target *target = conn->target;
+    size_t n = receive(conn, target->to + target->filled,
+                       clamp(target->bytes - target->filled, 0, READ_EXPECTED_BYTES));
+    target->filled += n;
+    if (n > 0) {
+        offer_left_over(conn);
     }
 }
 
 static void read_into_scratch(struct conn *conn) {
     char *at = conn->net->scratch + CONN_GATHER_BYTES;
-    size_t n = receive(conn, at, CONN_SCRATCH_BYTES);
+    size_t most = __builtin_expect(conn->read_short, 0) ? READ_SHORT_BYTES : CONN_SCRATCH_BYTES;
+    conn->read_short = false;
+    size_t n = receive(conn, at, most);
     if (n == 0) {
         return;
     }
@@ -267,7 +294,7 @@ static void read_into_scratch(struct conn *conn) {
         memcpy(at, conn->in.data + conn->in.start, before);
     }
     struct slice input = slice_of(at, before + n);
-    struct slice left = slice_skip(input, offer(conn, input));
+    struct slice left = offer(conn, input);
     if (left.len == 0) {
         buf_deinit(&conn->in);
         return;
@@ -276,10 +303,10 @@ static void read_into_scratch(struct conn *conn) {
     buf_append_slice(&conn->in, left);
     if (buf_failed(&conn->in)) {
         conn_fail(conn, CLOSE_NO_MEMORY);
+    } else if (n == most && target_has_room(conn) && conn_takes_input(conn)) {
+        read_into_target(conn); /* the rest is there, too */
     }
 }
-
-static size_t clamp(size_t n, size_t least, size_t most) { return n < least ? least : n < most ? n : most; }
 
 /* How much to reserve behind a left-over. An expected length is only a claim of the peer's: what is allocated
  * follows what has come. */
@@ -325,7 +352,9 @@ void conn_take_input(struct conn *conn, bool readable) {
     } else if (conn->go_on) {
         offer_left_over(conn);
     } else if (readable && !conn->ended) {
-        if (buf_used(&conn->in) > CONN_GATHER_BYTES) {
+        if (__builtin_expect(target_has_room(conn), 0)) {
+            read_into_target(conn);
+        } else if (buf_used(&conn->in) > CONN_GATHER_BYTES) {
             read_behind(conn);
         } else {
             read_into_scratch(conn);

@@ -30,13 +30,15 @@ struct session {
     struct buf got;    /* all that was consumed */
     size_t last_bytes; /* offered at the last on_input */
     size_t expected;
+    struct conn_target target;
     bool inside; /* a callback is running: they never nest */
 };
 
 static struct loop *loop;
 static struct net *net;
 static struct session session;
-static int peer = -1; /* the other end, blocking but for MSG_DONTWAIT */
+static struct buf taken; /* what came to targets */
+static int peer = -1;    /* the other end, blocking but for MSG_DONTWAIT */
 static char bulk[8 << 20];
 
 static void enter(struct conn *conn, struct session *self, enum event event) {
@@ -176,6 +178,37 @@ static size_t expect_bulk(struct session *self, struct slice in) {
     return self->expected;
 }
 
+/* Lines. Behind one that begins with "into" self->target.bytes of the input go to that; it is consumed, up to
+ * its end, when they are there and a "." has come behind it. Another one is consumed at once. */
+static size_t divert(struct session *self, struct slice in) {
+    size_t used = 0;
+    const char *end;
+    while ((end = memchr(in.ptr + used, '\n', in.len - used)) != NULL) {
+        size_t line = (size_t)(end - in.ptr) - used + 1;
+        struct slice behind = slice_skip(in, used + line);
+        if (memcmp(in.ptr + used, "into", 4) != 0) {
+            used += line;
+        } else if (self->target.to == NULL) {
+            self->target.to = malloc(self->target.bytes);
+            self->target.filled = behind.len;
+            assert_true(behind.len < self->target.bytes);
+            memcpy(self->target.to, behind.ptr, behind.len);
+            conn_read_into(self->conn, &self->target);
+            return used;
+        } else if (self->target.filled < self->target.bytes || behind.len == 0) {
+            return used;
+        } else {
+            assert_int_equal(behind.ptr[0], '.');
+            buf_append(&taken, self->target.to, self->target.bytes);
+            conn_read_into(self->conn, NULL);
+            free(self->target.to);
+            self->target.to = NULL;
+            used += line + 1;
+        }
+    }
+    return used;
+}
+
 static size_t quit(struct session *self, struct slice in) {
     buf_append_text(conn_out(self->conn), "bye");
     conn_drain(self->conn, CLOSE_QUIT);
@@ -191,6 +224,7 @@ static int setup(void **state) {
     net = loop == NULL ? NULL : net_create(loop);
     session = (struct session){.consume = consume_all, .close_on = NO_EVENT};
     buf_init(&session.got, SIZE_MAX);
+    buf_init(&taken, SIZE_MAX);
     return net == NULL ? -1 : 0;
 }
 
@@ -199,6 +233,8 @@ static int teardown(void **state) {
     net_destroy(&net);
     loop_destroy(&loop);
     buf_deinit(&session.got);
+    buf_deinit(&taken);
+    free(session.target.to);
     if (peer >= 0) {
         close(peer);
         peer = -1;
@@ -478,6 +514,110 @@ static void test_a_claimed_length_does_not_allocate(void **state) {
         assert_called(ON_INPUT, i + 1);
     }
     assert_true(session.conn->in.capacity <= 1024);
+}
+
+static bool target_is_full(void *context) {
+    (void)context;
+    return session.target.filled == session.target.bytes;
+}
+
+static void open_for_target(size_t bytes) {
+    fill_bulk();
+    open_conn(&full_handler, MAX_INPUT_BYTES);
+    session.consume = divert;
+    session.target = (struct conn_target){.bytes = bytes};
+}
+
+static void test_input_is_read_to_where_it_is_to_stay(void **state) {
+    (void)state;
+    open_for_target(sizeof(bulk));
+    peer_sends("a\ninto\n", 7);
+    peer_sends_bulk(sizeof(bulk));
+    assert_true(loop_fixture_until(loop, target_is_full, NULL));
+    loop_fixture_settle(loop);
+    assert_int_equal(conn_pending_bytes(session.conn), 5 + sizeof(bulk));
+    assert_int_equal(session.last_bytes, 5);
+    assert_true(session.conn->in.capacity <= 64 << 10);
+    peer_sends(".b\n", 3);
+    assert_got(10);
+    assert_memory_equal(session.got.data, "a\ninto\n.b\n", 10);
+    assert_int_equal(buf_used(&taken), sizeof(bulk));
+    assert_memory_equal(taken.data, bulk, sizeof(bulk));
+    assert_int_equal(conn_pending_bytes(session.conn), 0);
+}
+
+static void assert_cut_out(struct slice text, const char *left, const char *away) {
+    assert_got(strlen(left));
+    loop_fixture_settle(loop);
+    assert_int_equal(buf_used(&session.got), strlen(left));
+    assert_memory_equal(session.got.data, left, strlen(left));
+    assert_int_equal(buf_used(&taken), text.len - strlen(left));
+    assert_memory_equal(taken.data, away, text.len - strlen(left));
+    assert_int_equal(conn_pending_bytes(session.conn), 0);
+    buf_reset(&session.got);
+    buf_reset(&taken);
+}
+
+/* Two of them, behind lines and before them. */
+static void test_a_target_is_cut_out_wherever_the_input_is_split(void **state) {
+    (void)state;
+    enum { FIRST_AT = 9, SECOND_AT = 29, TARGET_BYTES = 10 };
+    const struct slice text = SLICE("a\ninto 1\n0123456789.b\ninto 2\nabcdefghij.c\n");
+    static const char left[] = "a\ninto 1\n.b\ninto 2\n.c\n", away[] = "0123456789abcdefghij";
+    open_for_target(TARGET_BYTES);
+    for (size_t i = 0; i < TARGET_BYTES * TARGET_BYTES; i++) {
+        size_t first = FIRST_AT + i / TARGET_BYTES, second = SECOND_AT + i % TARGET_BYTES;
+        peer_sends(text.ptr, first);
+        loop_fixture_settle(loop);
+        peer_sends(text.ptr + first, second - first);
+        loop_fixture_settle(loop);
+        peer_sends(text.ptr + second, text.len - second);
+        assert_cut_out(text, left, away);
+    }
+    for (size_t i = 0; i < text.len; i++) {
+        peer_sends(text.ptr + i, 1);
+        loop_fixture_settle(loop);
+    }
+    assert_cut_out(text, left, away);
+}
+
+static void test_a_claimed_target_is_not_filled(void **state) {
+    (void)state;
+    open_for_target(sizeof(bulk));
+    peer_sends("into\nabc", 8);
+    assert_called(ON_INPUT, 1);
+    assert_int_equal(session.target.filled, 3);
+    assert_int_equal(conn_pending_bytes(session.conn), 8);
+    assert_true(conn_input_room(session.conn) >= sizeof(bulk) - 3);
+    peer_sends("defg", 4);
+    assert_called(ON_INPUT, 2);
+    assert_int_equal(session.target.filled, 7);
+    assert_memory_equal(session.target.to, "abcdefg", 7);
+    conn_pause(session.conn);
+    peer_sends("h", 1);
+    loop_fixture_settle(loop);
+    assert_int_equal(session.target.filled, 7);
+    conn_resume(session.conn);
+    struct counted counted = {&session.calls[ON_INPUT], 4}; /* it is offered what is left, too */
+    assert_true(loop_fixture_until(loop, is_counted, &counted));
+    assert_int_equal(session.target.filled, 8);
+    shutdown(peer, SHUT_WR);
+    assert_called(ON_END, 1);
+    conn_drain(session.conn, CLOSE_PEER);
+    assert_closes(CLOSE_PEER);
+}
+
+static void test_what_goes_to_a_target_is_limited(void **state) {
+    (void)state;
+    open_conn(&full_handler, 10);
+    session.consume = divert;
+    session.target = (struct conn_target){.bytes = 20};
+    peer_sends("into\n01234", 10);
+    assert_called(ON_INPUT, 1);
+    loop_fixture_settle(loop);
+    assert_int_equal(session.calls[ON_CLOSE], 0);
+    peer_sends("5", 1);
+    assert_closes(CLOSE_INPUT_LIMIT);
 }
 
 static void test_input_limit(void **state) {
@@ -1597,6 +1737,10 @@ int main(void) {
         CONN_TEST(test_large_expected_input),
         CONN_TEST(test_large_input_without_a_hint),
         CONN_TEST(test_a_claimed_length_does_not_allocate),
+        CONN_TEST(test_input_is_read_to_where_it_is_to_stay),
+        CONN_TEST(test_a_target_is_cut_out_wherever_the_input_is_split),
+        CONN_TEST(test_a_claimed_target_is_not_filled),
+        CONN_TEST(test_what_goes_to_a_target_is_limited),
         CONN_TEST(test_input_limit),
         CONN_TEST(test_output_limit),
         CONN_TEST(test_peer_that_does_not_read),
