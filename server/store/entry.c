@@ -5,7 +5,7 @@
 #include <assert.h>
 
 /* From this size of key and value on there is always room for a deadline, so that setting one never copies
- * them. */
+ * them. What can be lent has room for any version: where its value is depends on the lengths alone. */
 enum { DEADLINE_ALWAYS_FROM_BYTES = 1024 };
 
 _Static_assert(LIMIT_KEY_BYTES <= UINT32_MAX && LIMIT_VALUE_BYTES <= UINT32_MAX,
@@ -27,7 +27,7 @@ static struct layout layout_of(size_t key_len, const struct entry_fields *fields
     size_t value_len = entry_fields_value_len(fields);
     unsigned key_width = width_for(key_len);
     unsigned value_width = width_for(value_len);
-    unsigned version_width = width_for(fields->version);
+    unsigned version_width = width_for(value_len >= ENTRY_LENDABLE_BYTES ? UINT64_MAX : fields->version);
     bool deadline = fields->deadline_ms != 0 || key_len + value_len >= DEADLINE_ALWAYS_FROM_BYTES;
     size_t numbers = ((size_t)1 << key_width) + ((size_t)1 << value_width) + ((size_t)1 << version_width);
     size_t key_at = ENTRY_NUMBERS_AT + numbers + (deadline ? ENTRY_TIME_BYTES : 0);
@@ -140,27 +140,59 @@ void entry_destroy(struct entry *entry) {
 
 /* --- Writing */
 
-static struct entry *create(struct slice key, const struct entry_fields *fields, unsigned mark,
-                            uint32_t access) {
-    struct layout layout = layout_of(key.len, fields);
-    struct entry *entry = heap_alloc(heap_class(layout.total_bytes));
-    if (entry == NULL) {
-        return NULL;
-    }
-    store_header(entry, &layout, key.len, fields, mark);
+/* To memory that has room for it, and the value perhaps where it belongs. */
+static inline struct entry *write_new(struct entry *entry, const struct layout *layout, struct slice key,
+                                      const struct entry_fields *fields, unsigned mark, uint32_t access) {
+    store_header(entry, layout, key.len, fields, mark);
     entry_set_access(entry, access);
-    uint8_t *to = entry->bytes + layout.key_at;
+    uint8_t *to = entry->bytes + layout->key_at;
     if (key.len > 0) {
         memcpy(to, key.ptr, key.len);
     }
     store_value(to + key.len, fields);
-    set_borrowers(slice_of(to + key.len, layout.value_len), 0);
+    set_borrowers(slice_of(to + key.len, layout->value_len), 0);
     return entry;
+}
+
+static struct entry *create(struct slice key, const struct entry_fields *fields, unsigned mark,
+                            uint32_t access) {
+    struct layout layout = layout_of(key.len, fields);
+    struct entry *entry = heap_alloc(heap_class(layout.total_bytes));
+    return entry == NULL ? NULL : write_new(entry, &layout, key, fields, mark, access);
 }
 
 static bool points_into(struct slice s, const struct entry *entry, size_t allocated_bytes) {
     uintptr_t offset = (uintptr_t)s.ptr - (uintptr_t)entry;
     return s.len > 0 && offset < allocated_bytes;
+}
+
+bool entry_reserve(struct entry_reserve *out, size_t key_len, size_t value_len) {
+    assert(value_len >= ENTRY_LENDABLE_BYTES);
+    const struct entry_fields fields = {.value = slice_of(NULL, value_len)};
+    struct layout layout = layout_of(key_len, &fields);
+    struct entry *entry = heap_alloc(heap_class(layout.total_bytes));
+    *out = (struct entry_reserve){0};
+    if (entry != NULL) {
+        *out =
+            (struct entry_reserve){entry, key_len, slice_of(entry->bytes + layout.key_at + key_len, value_len)};
+    }
+    return entry != NULL;
+}
+
+void entry_reserve_deinit(struct entry_reserve *reserve) {
+    if (reserve->entry != NULL) {
+        heap_free(reserve->entry);
+        *reserve = (struct entry_reserve){0};
+    }
+}
+
+struct entry *entry_fill(struct entry_reserve *reserve, struct slice key, const struct entry_fields *fields,
+                         unsigned mark, uint32_t access) {
+    assert(key.len == reserve->key_len && fields->value.ptr == reserve->value.ptr);
+    struct layout layout = layout_of(key.len, fields);
+    struct entry *entry = reserve->entry;
+    *reserve = (struct entry_reserve){0};
+    return write_new(entry, &layout, key, fields, mark, access);
 }
 
 struct entry *entry_create(struct slice key, const struct entry_fields *fields, unsigned mark) {

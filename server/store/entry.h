@@ -5,10 +5,11 @@
  *   flags:16 | access:24 | timestamp:48 | key length | value length | version | [deadline:48] | key | value
  *   | [borrowers:32]
  *
- * The lengths and the version take as many bytes as they need; flags says how many. An entry is owned by the
- * table it is in; a pointer to it, and slices of it, die with the next operation that may change the table. But
- * a large value can be lent: as long as it is, its bytes stay where and as they are, though the table may have
- * another entry by then, or none. It is freed with the last loan.
+ * The lengths and the version take as many bytes as they need (the version of a value that can be lent: eight,
+ * so that its place does not depend on it); flags says how many. An entry is owned by the table it is in; a
+ * pointer to it, and slices of it, die with the next operation that may change the table. But a large value can
+ * be lent: as long as it is, its bytes stay where and as they are, though the table may have another entry by
+ * then, or none. It is freed with the last loan.
  *
  * The layout is in this header so that reading costs no call; nobody but these functions looks at it.
  */
@@ -225,5 +226,20 @@ struct entry *entry_create_successor(const struct entry *old, const struct entry
  * as it was. */
 struct entry *entry_set_deadline(struct entry *old, int64_t deadline_ms, unsigned mark);
 void entry_destroy(struct entry *entry); /* with the last loan, if it is lent */
+
+/* A large value (one that can be lent) that is still on its way, in the memory that will be its entry: nobody
+ * has to copy it. entry NULL: none. */
+struct entry_reserve {
+    struct entry *entry; /* not one yet */
+    size_t key_len;
+    struct slice value; /* its place; ENTRY_BORROWERS_BYTES behind it may be written, too */
+};
+/* False: out of memory. What is not written to is not touched. */
+bool entry_reserve(struct entry_reserve *out, size_t key_len, size_t value_len);
+void entry_reserve_deinit(struct entry_reserve *reserve);
+/* The value is there: the rest is filled in. fields->value is the reserve's, and there are no patches. It is
+ * the caller's now. */
+struct entry *entry_fill(struct entry_reserve *reserve, struct slice key, const struct entry_fields *fields,
+                         unsigned mark, uint32_t access);
 
 #endif

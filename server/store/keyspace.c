@@ -256,6 +256,21 @@ static int64_t deadline_of(const struct keyspace_set *set, const struct entry *o
     return 0;
 }
 
+static bool is_in_reserve(const struct key *key, const struct keyspace_set *set) {
+    const struct entry_reserve *reserve = set->reserve;
+    return reserve->entry != NULL && reserve->key_len == key->name.len &&
+           reserve->value.ptr == set->value.ptr && reserve->value.len == set->value.len;
+}
+
+static inline struct entry *put(struct keyspace *keyspace, const struct key *key,
+                                const struct table_place *place, const struct keyspace_set *set,
+                                const struct entry_fields *fields) {
+    if (__builtin_expect(set->reserve != NULL, 0) && is_in_reserve(key, set)) {
+        return table_put_reserve(keyspace->table, key->hash, key->name, set->reserve, fields);
+    }
+    return keyspace_put(keyspace, key, place, fields);
+}
+
 enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const struct keyspace_set *set,
                       struct keyspace_result *result) {
     enum err err = keyspace_check_lengths(key, set->value.len);
@@ -278,7 +293,7 @@ enum err keyspace_set(struct keyspace *keyspace, const struct key *key, const st
     if (timed && set->deadline_ms <= fields.timestamp_ms) {
         fields.version = write_expired(keyspace, key, old, fields.version, events);
     } else {
-        struct entry *entry = keyspace_put(keyspace, key, &place, &fields);
+        struct entry *entry = put(keyspace, key, &place, set, &fields);
         if (entry == NULL) {
             return ERR_NO_MEMORY;
         }

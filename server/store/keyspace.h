@@ -117,6 +117,7 @@ struct keyspace_set {
     enum keyspace_deadline deadline;
     int64_t deadline_ms;             /* absolute Unix ms */
     const struct table_place *place; /* the key's, as keyspace_find_place said just before; NULL: look */
+    struct entry_reserve *reserve;   /* taken where value lies in it, and is stored; NULL: none */
 };
 
 /* What is in a store can be said as a line (protocol/limits.h): every write asks here before it changes

@@ -505,27 +505,58 @@ struct entry *table_overwrite(struct table *table, const struct table_place *pla
     return entry;
 }
 
+/* Room for one more entry; false: out of memory. */
+static inline bool extend_chain(struct table *table, uint64_t hash, struct chain_end *end) {
+    *end = chain_find_end(bucket_of(table, hash));
+    if (chain_end_is_full(end)) {
+        struct bucket *fresh = take_buckets(table, 1);
+        if (fresh == NULL) {
+            return false;
+        }
+        chain_extend(end, fresh);
+    }
+    return true;
+}
+
+static inline void append(struct table *table, struct chain_end *end, uint64_t hash, struct entry *entry,
+                          bool has_deadline) {
+    chain_append(end, entry, bucket_tag(hash), has_deadline);
+    table->used_bytes += entry_allocated_bytes(entry);
+    table->deadline_count += has_deadline;
+    table->count++;
+    settle(table);
+}
+
 static struct entry *insert(struct table *table, uint64_t hash, struct slice key,
                             const struct entry_fields *fields) {
     struct entry *entry = entry_create(key, fields, table->mark);
     if (entry == NULL) {
         return NULL;
     }
-    struct chain_end end = chain_find_end(bucket_of(table, hash));
-    if (chain_end_is_full(&end)) {
-        struct bucket *fresh = take_buckets(table, 1);
-        if (fresh == NULL) {
-            entry_destroy(entry);
-            return NULL;
-        }
-        chain_extend(&end, fresh);
+    struct chain_end end;
+    if (!extend_chain(table, hash, &end)) {
+        entry_destroy(entry);
+        return NULL;
     }
-    bool has_deadline = fields->deadline_ms != 0;
-    chain_append(&end, entry, bucket_tag(hash), has_deadline);
-    table->used_bytes += entry_allocated_bytes(entry);
-    table->deadline_count += has_deadline;
-    table->count++;
-    settle(table);
+    append(table, &end, hash, entry, fields->deadline_ms != 0);
+    return entry;
+}
+
+struct entry *table_put_reserve(struct table *table, uint64_t hash, struct slice key,
+                                struct entry_reserve *reserve, const struct entry_fields *fields) {
+    struct table_place place = search(table, hash, has_key, &key);
+    struct chain_end end;
+    if (place.entry == NULL && !extend_chain(table, hash, &end)) {
+        return NULL;
+    }
+    uint32_t access = place.entry == NULL ? 0 : entry_access(place.entry);
+    struct entry *entry = entry_fill(reserve, key, fields, table->mark, access);
+    if (place.entry == NULL) {
+        append(table, &end, hash, entry, fields->deadline_ms != 0);
+    } else {
+        table_exchange(table, &place, entry);
+        entry_destroy(place.entry);
+    }
     return entry;
 }
 

@@ -49,7 +49,11 @@ struct entry *table_find_hash(const struct table *table, uint64_t hash);
 struct entry *table_put(struct table *table, uint64_t hash, struct slice key,
                         const struct entry_fields *fields);
 
-/* The same where there is an entry already. */
+/* The same with a value that is in its entry already: takes the reserve, but when out of memory. */
+struct entry *table_put_reserve(struct table *table, uint64_t hash, struct slice key,
+                                struct entry_reserve *reserve, const struct entry_fields *fields);
+
+/* table_put where there is an entry already. */
 struct entry *table_overwrite(struct table *table, const struct table_place *place,
                               const struct entry_fields *fields);
 

@@ -377,6 +377,48 @@ static void what_was_lent_and_given_back_is_as_before(void **state) {
     assert_int_equal(allocated, 0);
 }
 
+static void a_reserve_becomes_an_entry(void **state) {
+    (void)state;
+    const size_t key_lens[] = {0, 1, 255, 256, 65535, 65536};
+    const uint64_t versions[] = {1, 256, UINT32_MAX, UINT64_MAX};
+    for (size_t i = 0; i < 6 * 4 * 2; i++) {
+        struct slice key = text(key_lens[i % 6], i), value = text(ENTRY_LENDABLE_BYTES + i, i + 1);
+        struct entry_reserve reserve;
+        assert_true(entry_reserve(&reserve, key.len, value.len));
+        const char *at = reserve.value.ptr;
+        assert_int_equal(reserve.value.len, value.len);
+        memcpy((char *)at, value.ptr, value.len);
+        memcpy((char *)at + value.len, "\r\n\r\n", ENTRY_BORROWERS_BYTES);
+        struct entry_fields fields = fields_of(reserve.value, versions[i % 4]);
+        fields.deadline_ms = i < 24 ? 0 : latest_ms;
+        struct entry *entry = entry_fill(&reserve, key, &fields, 3, 77);
+        assert_null(reserve.entry);
+        fields.value = value;
+        assert_says(entry, key, &fields);
+        assert_ptr_equal(entry_value(entry).ptr, at);
+        assert_int_equal(entry_mark(entry), 3);
+        assert_int_equal(entry_access(entry), 77);
+        struct entry *plain = create(key, &fields);
+        assert_int_equal(entry_allocated_bytes(entry), entry_allocated_bytes(plain));
+        entry_destroy(plain);
+        entry_lend(entry);
+        entry_destroy(entry);
+        assert_true(slice_equals(entry_value(entry), value));
+        entry_give_back(entry);
+        assert_int_equal(allocated, 0);
+    }
+}
+
+static void a_reserve_is_given_back(void **state) {
+    (void)state;
+    struct entry_reserve reserve;
+    assert_true(entry_reserve(&reserve, 3, LONGEST));
+    assert_int_equal(allocated, 1);
+    entry_reserve_deinit(&reserve);
+    entry_reserve_deinit(&reserve);
+    assert_int_equal(allocated, 0);
+}
+
 static void a_short_value_is_not_lent(void **state) {
     (void)state;
     for (size_t len = ENTRY_LENDABLE_BYTES - 1; len <= ENTRY_LENDABLE_BYTES; len++) {
@@ -406,6 +448,8 @@ int main(void) {
         cmocka_unit_test(what_is_lent_stays_when_it_is_overwritten),
         cmocka_unit_test(what_was_lent_and_given_back_is_as_before),
         cmocka_unit_test(a_short_value_is_not_lent),
+        cmocka_unit_test(a_reserve_becomes_an_entry),
+        cmocka_unit_test(a_reserve_is_given_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -717,6 +717,68 @@ static void every_observer_hears_of_the_events_that_it_asked_for(void **state) {
     expect_heard(&three, "");
 }
 
+/* --- A value that is in its entry already */
+
+static struct entry_reserve reserve_for(const char *key, char fill) {
+    struct entry_reserve reserve;
+    assert_true(entry_reserve(&reserve, strlen(key), ENTRY_LENDABLE_BYTES));
+    memset((char *)reserve.value.ptr, fill, reserve.value.len);
+    return reserve;
+}
+
+static void a_reserve_is_taken_by_a_write_like_any_other(void **state) {
+    struct fixture *f = *state;
+    struct heard heard = {0};
+    struct key a = key_of(f, "a");
+    listen_for(f, &heard, KEYSPACE_NEW | KEYSPACE_WRITTEN | KEYSPACE_TIMED);
+    size_t used = 0;
+    const struct entry *lent = NULL;
+    for (int i = 0; i < 2; i++) {
+        struct entry_reserve reserve = reserve_for("a", (char)('0' + i));
+        const char *at = reserve.value.ptr;
+        struct keyspace_set set = {.value = reserve.value, .reserve = &reserve};
+        assert_int_equal(keyspace_set(f->keyspace, &a, &set, NULL), ERR_NONE);
+        assert_null(reserve.entry);
+        const struct entry *entry = keyspace_find(f->keyspace, &a, KEYSPACE_QUIETLY);
+        assert_ptr_equal(entry_value(entry).ptr, at);
+        assert_int_equal(entry_version(entry), i + 1);
+        used = i == 0 ? keyspace_used_bytes(f->keyspace) : used;
+        if (lent == NULL) {
+            entry_lend(lent = entry);
+        }
+    }
+    assert_int_equal(entry_value(lent).ptr[ENTRY_LENDABLE_BYTES - 1], '0');
+    entry_give_back(lent);
+    assert_int_equal(keyspace_used_bytes(f->keyspace), used);
+    expect_heard(&heard, "0:a:there 1:a:there 1:a:there ");
+    keyspace_unobserve(f->keyspace, &heard.observer);
+}
+
+static void a_reserve_is_left_where_it_does_not_fit_or_nothing_is_stored(void **state) {
+    struct fixture *f = *state;
+    struct key a = key_of(f, "a"), other = key_of(f, "other");
+    struct entry_reserve reserve = reserve_for("a", 'r');
+    struct keyspace_set set = {.value = reserve.value, .reserve = &reserve};
+    assert_int_equal(keyspace_set(f->keyspace, &other, &set, NULL), ERR_NONE); /* a copy */
+    assert_non_null(reserve.entry);
+    set.condition = KEYSPACE_IF_PRESENT;
+    assert_int_equal(keyspace_set(f->keyspace, &a, &set, NULL), ERR_PRECONDITION);
+    assert_non_null(reserve.entry);
+    set = (struct keyspace_set){
+        .value = reserve.value, .reserve = &reserve, .deadline = KEYSPACE_DEADLINE_SET, .deadline_ms = 1};
+    assert_int_equal(keyspace_set(f->keyspace, &a, &set, NULL), ERR_NONE);
+    assert_non_null(reserve.entry);
+    assert_null(keyspace_find(f->keyspace, &a, KEYSPACE_QUIETLY));
+    set = (struct keyspace_set){.value = SLICE("small"), .reserve = &reserve};
+    assert_int_equal(keyspace_set(f->keyspace, &a, &set, NULL), ERR_NONE);
+    assert_non_null(reserve.entry);
+    entry_reserve_deinit(&reserve);
+    assert_true(slice_equals(entry_value(keyspace_find(f->keyspace, &a, KEYSPACE_QUIETLY)), SLICE("small")));
+    const struct entry *copy = keyspace_find(f->keyspace, &other, KEYSPACE_QUIETLY);
+    assert_int_equal(entry_value(copy).len, ENTRY_LENDABLE_BYTES);
+    assert_int_equal(entry_value(copy).ptr[ENTRY_LENDABLE_BYTES - 1], 'r');
+}
+
 static bool a_has_expired(void *fixture) {
     struct fixture *f = fixture;
     struct key a = key_of(f, "a");
@@ -778,6 +840,10 @@ int main(void) {
         TEST(a_flush_gives_the_memory_back_in_the_background),
         TEST(hits_and_misses_are_counted_by_reads_only),
         TEST(every_observer_hears_of_the_events_that_it_asked_for),
+        TEST(a_reserve_is_taken_by_a_write_like_any_other),
+        TEST(a_reserve_is_left_where_it_does_not_fit_or_nothing_is_stored),
+        TEST(a_reserve_is_taken_by_a_write_like_any_other),
+        TEST(a_reserve_is_left_where_it_does_not_fit_or_nothing_is_stored),
         TEST(an_observer_that_looks_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

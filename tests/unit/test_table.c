@@ -341,6 +341,44 @@ static void every_allocation_of_a_put_may_fail(void **state) {
     assert_heap_is_empty();
 }
 
+/* Inserts 500 keys, then overwrites them; memory fails now and then. */
+static void takes_a_reserve_or_leaves_it(void **state) {
+    (void)state;
+    enum { RESERVES = 500 };
+    struct table *table = create();
+    size_t failed = 0, put = 0;
+    for (size_t i = 0; i < 2 * (size_t)RESERVES; i++) {
+        char room[KEY_MAX];
+        struct slice key = key_of(i % RESERVES, room);
+        struct entry_reserve reserve;
+        assert_true(entry_reserve(&reserve, key.len, ENTRY_LENDABLE_BYTES + i));
+        memset((char *)reserve.value.ptr, (int)i, reserve.value.len);
+        struct entry_fields fields = {
+            .value = reserve.value, .version = i + 1, .deadline_ms = i % 3 == 0 ? 5 : 0};
+        struct entry *reserved = reserve.entry;
+        heap_allowed = i % 2;
+        struct entry *entry = table_put_reserve(table, table_hash(table, key), key, &reserve, &fields);
+        heap_allowed = SIZE_MAX;
+        if (entry == NULL) {
+            failed++;
+            assert_ptr_equal(reserve.entry, reserved);
+            entry_reserve_deinit(&reserve);
+        } else {
+            put++;
+            assert_null(reserve.entry);
+            assert_ptr_equal(entry, reserved);
+            assert_ptr_equal(find(table, i % RESERVES), entry);
+            assert_int_equal(entry_version(entry), i + 1);
+        }
+        assert_int_equal(heap_live_bytes, table_used_bytes(table));
+    }
+    assert_true(failed > 0 && put > RESERVES);
+    size_t count = table_count(table), deadlines = table_deadline_count(table);
+    assert_true(count <= RESERVES && deadlines > RESERVES / 4 && deadlines < count);
+    table_destroy(&table);
+    assert_heap_is_empty();
+}
+
 static void a_table_is_created_wholly_or_not_at_all(void **state) {
     (void)state;
     static const uint8_t secret[16];
@@ -714,6 +752,7 @@ int main(void) {
         cmocka_unit_test_setup(behaves_like_a_map, heap_start),
         cmocka_unit_test_setup(a_failed_allocation_changes_nothing, heap_start),
         cmocka_unit_test_setup(every_allocation_of_a_put_may_fail, heap_start),
+        cmocka_unit_test_setup(takes_a_reserve_or_leaves_it, heap_start),
         cmocka_unit_test_setup(a_table_is_created_wholly_or_not_at_all, heap_start),
         cmocka_unit_test_setup(resizing_is_put_off_and_made_up_for, heap_start),
         cmocka_unit_test_setup(grows_to_a_million_and_back_to_nothing, heap_start),
