@@ -43,6 +43,7 @@ enum command_flag {
 #define COMMAND_MOVABLEKEYS       (1U << COMMAND_BIT_MOVABLEKEYS)       /* only told to clients */
 #define COMMAND_UNQUEUED          (1U << COMMAND_BIT_UNQUEUED)          /* run at once between MULTI and EXEC */
 #define COMMAND_SYSTEM            (1U << COMMAND_BIT_SYSTEM) /* not for applications: told by COMMAND DOCS */
+#define COMMAND_KEEPS_VALUE       (1U << COMMAND_BIT_KEEPS_VALUE) /* takes a large one in its reserve */
 
 /* One that may see or change data, or tell others of it. */
 #define COMMAND_SEES_DATA (COMMAND_WRITE | COMMAND_READONLY | COMMAND_AT_LEADER | COMMAND_SPREADS)
@@ -81,6 +82,9 @@ struct request {
     uint32_t flags; /* the command's, and those of what it will run; known on the long way only */
     bool is_kept;   /* it will not be run now, but kept: that takes memory */
     bool last;      /* of its batch, and with a single key: the write that comes next is for its value */
+    /* Where the large one of its arguments lies, reserved for its key; NULL: none is large, or none is kept so.
+     * keyspace_set takes it: the argument is in the store's entry then. */
+    struct entry_reserve *reserve;
     struct resp_reply reply;
 };
 

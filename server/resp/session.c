@@ -8,6 +8,7 @@
 #include "server/dispatch/walk.h"
 #include "server/net/fence.h"
 #include "server/net/socket.h"
+#include "server/resp/incoming.h"
 #include "server/settings.h"
 #include "server/stats.h"
 #include "server/store/keyspace.h"
@@ -18,6 +19,10 @@
 
 /* Input that a session leaves unread: the longest command, and what may have come behind it. */
 #define SESSION_MAX_INPUT_BYTES (RESP_REQUEST_MAX_BYTES + CONN_SCRATCH_BYTES)
+
+/* A command that keeps a large argument has at most so many: they are read again with every piece that comes
+ * until it is clear where the argument goes. */
+enum { DIVERTED_ARGUMENTS = 16 };
 
 struct batched {
     struct resp_command parsed;
@@ -40,7 +45,8 @@ struct resp_session {
     struct client client;
     struct resp_server *server;
     struct resp_request parser;
-    bool in_callback; /* commands are being run: on_close leaves freeing to their caller */
+    struct incoming *incoming; /* an argument of the command that the input begins with; NULL: none */
+    bool in_callback;          /* commands are being run: on_close leaves freeing to their caller */
     bool closed;
     bool ended;   /* the peer sends no more */
     bool drained; /* its client has left */
@@ -80,6 +86,22 @@ static struct resp_limits limits_of(const struct resp_session *session) {
                     : resp_limits((size_t)session->server->context->settings->proto_max_bulk_bytes);
 }
 
+/* A command of which one argument does not lie in the input is a batch of its own. */
+static struct batch_result parse_around_incoming(struct resp_session *session, const struct resp_limits *limits,
+                                                 struct slice in) {
+    struct resp_server *server = session->server;
+    struct batched *item = &server->batch[0];
+    if (!incoming_is_whole(session->incoming)) {
+        return (struct batch_result){0, RESP_REQUEST_MORE};
+    }
+    enum resp_request_result result = resp_request_parse_around(
+        &session->parser, limits, in, &session->incoming->detour, &server->arguments, &item->parsed);
+    if (result == RESP_REQUEST_OK) {
+        prepare(server, item);
+    }
+    return (struct batch_result){result == RESP_REQUEST_OK, result};
+}
+
 static struct batch_result parse_batch(struct resp_session *session, struct slice in) {
     struct resp_server *server = session->server;
     struct batch_result result = {0, RESP_REQUEST_OK};
@@ -87,6 +109,9 @@ static struct batch_result parse_batch(struct resp_session *session, struct slic
     bool more = true;
     resp_arguments_reset(&server->arguments);
     server->hash_count = 0;
+    if (__builtin_expect(session->incoming != NULL, 0)) {
+        return parse_around_incoming(session, &limits, in);
+    }
     while (more && result.count < RESP_BATCH_COMMANDS) {
         struct batched *item = &server->batch[result.count];
         result.last = resp_request_parse(&session->parser, &limits, in, &server->arguments, &item->parsed);
@@ -107,7 +132,8 @@ static bool is_http(const struct resp_command *parsed, const struct slice *args)
 }
 
 /* False: it has to wait, and stays in the input. */
-static bool run(struct resp_session *session, const struct batched *item, bool last) {
+static inline bool run(struct resp_session *session, const struct batched *item, bool last,
+                       struct entry_reserve *reserve) {
     struct resp_server *server = session->server;
     struct client *client = &session->client;
     const struct slice *args = server->arguments.items + item->parsed.first;
@@ -127,6 +153,7 @@ static bool run(struct resp_session *session, const struct batched *item, bool l
         .arg_count = item->parsed.count,
         .key = item->key,
         .last = last && item->key.name.ptr != NULL,
+        .reserve = reserve,
         .reply = {.out = conn_out(client->conn), .version = client->protocol},
     };
     if (__builtin_expect((client->gates | server->clients->gates) != 0, 0)) {
@@ -140,10 +167,23 @@ static bool takes_commands(const struct resp_session *session) {
     return !session->closed && client_takes_commands(&session->client) && !conn_out_full(session->client.conn);
 }
 
+static void forget_incoming(struct resp_session *session) {
+    if (session->incoming != NULL) {
+        conn_read_into(session->client.conn, NULL);
+        incoming_destroy(&session->incoming);
+    }
+}
+
+static void destroy(struct resp_session *session) {
+    forget_incoming(session);
+    free(session);
+}
+
 /* Nothing more is said to the client but what is written already: so it is no client any more, hears no
  * messages, and is in no list, though the connection may linger for a while. */
 static void drain(struct resp_session *session, enum close_reason reason) {
     clients_remove(&session->client);
+    forget_incoming(session);
     session->drained = true;
     conn_drain(session->client.conn, reason);
 }
@@ -165,16 +205,20 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
     struct resp_server *server = session->server;
     struct batch_result batch = parse_batch(session, in);
     keyspace_prefetch_entries(server->context->keyspace, server->hashes, server->hash_count);
+    struct entry_reserve *reserve = session->incoming == NULL ? NULL : &session->incoming->reserve;
     size_t consumed = 0, done = 0;
     if (batch.count > 0) {
         session->client.command = server->batch[batch.count - 1].command;
     }
     while (done < batch.count && takes_commands(session) &&
-           run(session, &server->batch[done], done + 1 == batch.count)) {
+           run(session, &server->batch[done], done + 1 == batch.count, reserve)) {
         consumed += server->batch[done++].parsed.bytes;
     }
     session->client.commands += done;
     *more = false;
+    if (done > 0) {
+        forget_incoming(session); /* what the command has not taken */
+    }
     if (session->closed) {
         return consumed;
     }
@@ -184,7 +228,7 @@ static size_t run_batch(struct resp_session *session, struct slice in, bool *mor
     } else if (batch.last == RESP_REQUEST_BAD) {
         refuse_malformed(session);
     } else if (batch.last == RESP_REQUEST_MORE) {
-        size_t expected = resp_request_expected_bytes(&session->parser);
+        size_t expected = session->incoming != NULL ? 0 : resp_request_expected_bytes(&session->parser);
         if (expected > CONN_SCRATCH_BYTES) {
             conn_expect_input(session->client.conn, expected);
         }
@@ -208,6 +252,41 @@ static bool is_over_limit(struct resp_session *session, size_t unread_bytes, enu
     return *reason == CLOSE_INPUT_LIMIT ||
            (most != 0 && !client_has(&session->client, session->server->clients->with.subscribes) &&
             conn_output_bytes(session->client.conn) > most);
+}
+
+/* The input that a client has sent and that is not consumed. left: what the conn has of it. */
+static size_t waiting_bytes(const struct resp_session *session, size_t left) {
+    return left + (session->incoming == NULL ? 0 : session->incoming->target.filled);
+}
+
+/* in: what is left of the input. When it ends within a large argument that its command would keep, the rest of
+ * that is read to where it is to stay; else, and without memory for it in one piece, it is input like any
+ * other.
+ */
+static void divert_large(struct resp_session *session, struct slice in) {
+    struct resp_server *server = session->server;
+    struct resp_arguments *arguments = &server->arguments;
+    struct resp_pending_bulk bulk = resp_request_pending_bulk(&session->parser);
+    size_t most = (size_t)server->context->settings->client_query_buffer_limit_bytes;
+    if (session->incoming != NULL || !incoming_is_due(bulk, in) || in.len + bulk.bytes > most) {
+        return;
+    }
+    const struct command *container;
+    struct resp_limits limits = limits_of(session);
+    limits.arguments = DIVERTED_ARGUMENTS;
+    resp_arguments_reset(arguments);
+    if (!resp_request_arguments_so_far(&limits, in, arguments) || arguments->count == 0) {
+        return;
+    }
+    const struct command *command =
+        command_table_resolve(server->table, arguments->items, arguments->count, &container);
+    if (command != NULL && (command->flags & COMMAND_KEEPS_VALUE) != 0 &&
+        arguments->count > (size_t)command->first_key) {
+        session->incoming = incoming_create(bulk, in, arguments->items[command->first_key]);
+    }
+    if (session->incoming != NULL) {
+        conn_read_into(session->client.conn, &session->incoming->target);
+    }
 }
 
 static size_t on_input(struct conn *conn, void *context, struct slice in) {
@@ -238,7 +317,7 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
         conn_vouch(conn);
     }
     if (session->closed) {
-        free(session);
+        destroy(session);
     } else if (session->client.cut) {
         session->server->context->stats->protocol_errors++;
         conn_close(conn, CLOSE_PROTOCOL);
@@ -246,10 +325,14 @@ static size_t on_input(struct conn *conn, void *context, struct slice in) {
         drain(session, CLOSE_QUIT);
     } else if (session->drained) {
         return consumed;
-    } else if (is_over_limit(session, in.len - consumed, &reason)) {
+    } else if (is_over_limit(session, waiting_bytes(session, in.len - consumed), &reason)) {
         conn_close(conn, reason);
     } else {
-        client_count_memory(&session->client, (struct client_waiting){in.len - consumed, unsent});
+        size_t unread = waiting_bytes(session, in.len - consumed);
+        client_count_memory(&session->client, (struct client_waiting){unread, unsent});
+        if (session->parser.state == RESP_REQUEST_BULK) {
+            divert_large(session, slice_skip(in, consumed));
+        }
     }
     return consumed;
 }
@@ -298,7 +381,7 @@ static void on_close(struct conn *conn, void *context, enum close_reason reason)
     }
     session->closed = true;
     if (!session->in_callback) {
-        free(session);
+        destroy(session);
     }
 }
 

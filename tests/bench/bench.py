@@ -29,7 +29,7 @@ from load import Run
 from servers import KVNODE, Kvnode, Memcached, Redis, Server, Webdis, missing_tools, settled_resident_bytes
 
 RESULTS = Path(__file__).resolve().parent / "results"
-VALUES = {32: "32 B", 1024: "1 KB", 65536: "64 KB"}
+VALUES = {32: "32 B", 1024: "1 KB", 65536: "64 KB", 1 << 20: "1 MB"}
 # What is to be reached of the peer's CPU per request (DESIGN.md, targets).
 TARGETS = {1: 0.85, 16: 0.33, 64: 0.22}
 REST_TARGET = 0.25
@@ -250,6 +250,11 @@ def large_value_rows(settings: Settings, value_bytes: int, keys: int) -> Iterato
         yield redis_row(test, pipeline, value_bytes, keys)
 
 
+def whole_rows() -> Iterator[Row]:
+    for test in ("GET", "SET"):
+        yield redis_row(test, 1, 1 << 20, 100)
+
+
 def part_rows(value_bytes: int) -> Iterator[Row]:
     for operation in load.PARTS:
 
@@ -385,6 +390,8 @@ class Bench:
         for value_bytes in (1024,) if settings.quick else (1024, 65536):
             keys = settings.keys * 100 // value_bytes
             self.redis(f", values of {VALUES[value_bytes]}", large_value_rows(settings, value_bytes, keys), keys, value_bytes)
+        if not settings.quick:
+            self.redis(", values of 1 MB", whole_rows(), 100, 1 << 20)
 
 
 def parse_arguments() -> Settings:

@@ -57,6 +57,8 @@ static void test_reading_and_writing(void **state) {
         {'a', "APPEND large @large", SAME},
         {'a', "STRLEN large", SAME},
         {'a', "GET large", SAME},
+        {'a', "SET large @large PXAT 4102444800000\nSTRLEN large", SAME},
+        {'a', "GETSET large @large", SAME},
         {'a', "UNLINK large", SAME},
     };
     PLAY(steps);

@@ -34,7 +34,8 @@ static bool parse_version(struct request *request, size_t i, uint64_t *version) 
 void command_setifmatch(struct request *request) {
     struct keyspace *keyspace = request->context->keyspace;
     struct write_options options = {0};
-    struct keyspace_set set = {.value = request->args[2], .condition = KEYSPACE_IF_VERSION};
+    struct keyspace_set set = {
+        .value = request->args[2], .condition = KEYSPACE_IF_VERSION, .reserve = request->reserve};
     if (!parse_version(request, 3, &set.version) ||
         !write_options_parse(request, 4, WRITE_KEEPTTL | WRITE_TIMES, &options) ||
         !write_options_deadline(request, &options, &set)) {

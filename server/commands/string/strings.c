@@ -56,7 +56,7 @@ static void reply_old_value_and_set(struct request *request, const struct keyspa
 }
 
 void command_getset(struct request *request) {
-    struct keyspace_set set = {.value = request->args[2]};
+    struct keyspace_set set = {.value = request->args[2], .reserve = request->reserve};
     reply_old_value_and_set(request, &set, true);
 }
 
@@ -112,7 +112,7 @@ static void reply_set(struct request *request, const struct keyspace_set *set, b
 
 void command_set(struct request *request) {
     struct write_options options = {0};
-    struct keyspace_set set = {.value = request->args[2]};
+    struct keyspace_set set = {.value = request->args[2], .reserve = request->reserve};
     if (request->arg_count > 3) {
         unsigned allowed = WRITE_NX | WRITE_XX | WRITE_IFEQ | WRITE_GET | WRITE_KEEPTTL | WRITE_TIMES;
         if (!write_options_parse(request, 3, allowed, &options) ||
@@ -132,7 +132,8 @@ void command_set(struct request *request) {
 }
 
 void command_setnx(struct request *request) {
-    struct keyspace_set set = {.value = request->args[2], .condition = KEYSPACE_IF_ABSENT};
+    struct keyspace_set set = {
+        .value = request->args[2], .condition = KEYSPACE_IF_ABSENT, .reserve = request->reserve};
     enum err err = keyspace_set(request->context->keyspace, &request->key, &set, NULL);
     if (err == ERR_PRECONDITION) {
         resp_integer(&request->reply, 0);
@@ -142,7 +143,8 @@ void command_setnx(struct request *request) {
 }
 
 static void set_with_time(struct request *request, struct expiry_form form) {
-    struct keyspace_set set = {.value = request->args[3], .deadline = KEYSPACE_DEADLINE_SET};
+    struct keyspace_set set = {
+        .value = request->args[3], .deadline = KEYSPACE_DEADLINE_SET, .reserve = request->reserve};
     if (expiry_parse_positive(request, 2, form, &set.deadline_ms)) {
         reply_set(request, &set, true);
     }
