@@ -26,7 +26,7 @@ T = TypeVar("T")
 def wait_until(condition: Callable[[], T], timeout: float = TIMEOUT_S, what: str = "") -> T:
     """Returns the first true value of condition; AssertionError (naming `what`) when the seconds are over.
 
-    A condition that cannot be asked yet (nobody listens, nobody answers) counts as false."""
+    A condition that cannot be asked yet (nobody listens, nobody answers, the connection ends) counts as false."""
     deadline = time.monotonic() + timeout
     last: object = None
     while True:
@@ -34,7 +34,7 @@ def wait_until(condition: Callable[[], T], timeout: float = TIMEOUT_S, what: str
             last = value = condition()
             if value:
                 return value
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, EOFError, http.client.HTTPException) as error:
             last = error
         if time.monotonic() >= deadline:
             raise AssertionError(f"not within {timeout:g} s: {what or condition} (last: {last!r})")
