@@ -160,14 +160,26 @@ void conn_listens(struct conn *conn); /* it begins to take input */
 void conn_fail(struct conn *conn, enum close_reason reason);
 void conn_lend_out(struct conn *conn);    /* the net's spare output buffer, for a turn */
 void conn_release_out(struct conn *conn); /* an empty output buffer goes back or is freed */
-void conn_write(struct conn *conn);       /* what the socket takes now */
+void conn_write_output(struct conn *conn);
+/* What the socket takes now. Most calls of a turn find nothing to write. */
+static inline void conn_write(struct conn *conn) {
+    if (conn_unsent_bytes(conn) > 0 || buf_failed(&conn->out)) {
+        conn_write_output(conn);
+    }
+}
 /* How much the socket took; 0 also when that failed. */
 size_t conn_send(struct conn *conn, const char *ptr, size_t n);
 size_t conn_send_parts(struct conn *conn, const struct slice parts[CONN_SEND_PARTS]);
 bool conn_can_send(const struct conn *conn);
 bool conn_room_is_due(const struct conn *conn);
-void conn_give_room(struct conn *conn);    /* calls on_room if it is due */
-void conn_wake_waiting(struct conn *conn); /* after a write: who waited for it gets a turn */
+void conn_give_room(struct conn *conn); /* calls on_room if it is due */
+void conn_wake_waiters(struct conn *conn);
+/* After a write: who waited for it gets a turn. */
+static inline void conn_wake_waiting(struct conn *conn) {
+    if (conn->blocked || conn->over_low || conn->want_room || conn->want_direct) {
+        conn_wake_waiters(conn);
+    }
+}
 void conn_take_input(struct conn *conn, bool readable);
 
 /* --- net.c */

@@ -121,7 +121,7 @@ size_t conn_send_parts(struct conn *conn, const struct slice parts[CONN_SEND_PAR
     return note_sent(conn, stream_writev(&conn->stream, vector, CONN_SEND_PARTS), n);
 }
 
-void conn_write(struct conn *conn) {
+void conn_write_output(struct conn *conn) {
     struct buf *out = &conn->out;
     if (conn->state == CONN_CLOSED) {
         return;
@@ -164,7 +164,7 @@ void conn_give_room(struct conn *conn) {
     }
 }
 
-void conn_wake_waiting(struct conn *conn) {
+void conn_wake_waiters(struct conn *conn) {
     if (conn->blocked && !conn_closed(conn) && conn_unsent_bytes(conn) <= CONN_OUT_LOW_BYTES) {
         conn->blocked = false;
         conn_listens(conn);

@@ -32,9 +32,9 @@ struct loop {
     int64_t realtime_offset_us;   /* CLOCK_REALTIME - CLOCK_MONOTONIC */
     uint64_t realtime_checked_us; /* monotonic time when the offset was read */
 
-    struct loop_hook phases[LOOP_PHASES]; /* heads of rings */
-    struct loop_hook *next_hook;          /* the one to run next, while hooks are run */
-    bool polled;                          /* since TURNS */
+    struct loop_hook turns, flush; /* heads of rings: the hooks of TURNS; of all other phases, in their order */
+    struct loop_hook *next_hook;   /* the one to run next, while hooks are run */
+    bool polled;                   /* since TURNS */
 
     struct task tasks;     /* head of the ring of active ones */
     struct task *stepping; /* whose step is being called, NULL when it was stopped meanwhile */
@@ -85,8 +85,7 @@ static void update_clock(struct loop *loop) {
     }
 }
 
-static void run_phase(struct loop *loop, enum loop_phase phase) {
-    struct loop_hook *head = &loop->phases[phase];
+static void run_hooks(struct loop *loop, struct loop_hook *head) {
     for (struct loop_hook *hook = head->next; hook != head; hook = loop->next_hook) {
         loop->next_hook = hook->next;
         hook->run(hook->context);
@@ -130,7 +129,7 @@ static void invoke_pending(struct ev_loop *ev) {
     ev_invoke_pending(ev);
     if (loop->polled) {
         loop->polled = false;
-        run_phase(loop, LOOP_TURNS);
+        run_hooks(loop, &loop->turns);
     }
 }
 
@@ -138,9 +137,7 @@ static void on_prepare(struct ev_loop *ev, ev_prepare *watcher, int events) {
     (void)events;
     struct loop *loop = watcher->data;
     run_tasks(loop);
-    for (enum loop_phase phase = LOOP_HISTORY; phase < LOOP_PHASES; phase++) {
-        run_phase(loop, phase);
-    }
+    run_hooks(loop, &loop->flush);
     bool busy = loop->tasks.next != &loop->tasks;
     if (busy != (ev_is_active(&loop->busy) != 0)) {
         if (busy) {
@@ -171,9 +168,8 @@ struct loop *loop_create(void) {
         return NULL;
     }
     loop->tasks.next = loop->tasks.prev = &loop->tasks;
-    for (int phase = 0; phase < LOOP_PHASES; phase++) {
-        loop->phases[phase].next = loop->phases[phase].prev = &loop->phases[phase];
-    }
+    loop->turns.next = loop->turns.prev = &loop->turns;
+    loop->flush.next = loop->flush.prev = &loop->flush;
     ev_set_userdata(loop->ev, loop);
     ev_set_invoke_pending_cb(loop->ev, invoke_pending);
     loop->clock_us = loop->awake_us = loop_monotonic_us();
@@ -226,11 +222,15 @@ int64_t loop_unix_ms_of(const struct loop *loop, int64_t monotonic_ms) {
 }
 
 void loop_add_hook(struct loop *loop, enum loop_phase phase, struct loop_hook *hook) {
-    struct loop_hook *head = &loop->phases[phase];
-    hook->prev = head->prev;
-    hook->next = head;
+    struct loop_hook *head = phase == LOOP_TURNS ? &loop->turns : &loop->flush, *before = head;
+    while (before->prev != head && before->prev->phase > phase) {
+        before = before->prev;
+    }
+    hook->phase = phase;
+    hook->prev = before->prev;
+    hook->next = before;
     hook->prev->next = hook;
-    head->prev = hook;
+    before->prev = hook;
 }
 
 void loop_remove_hook(struct loop *loop, struct loop_hook *hook) {

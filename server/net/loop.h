@@ -57,7 +57,8 @@ enum loop_phase {
 struct loop_hook {
     void (*run)(void *context);
     void *context;
-    struct loop_hook *next, *prev;
+    struct loop_hook *next, *prev; /* inside, as is the phase */
+    enum loop_phase phase;
 };
 void loop_add_hook(struct loop *loop, enum loop_phase phase, struct loop_hook *hook);
 void loop_remove_hook(struct loop *loop, struct loop_hook *hook);
