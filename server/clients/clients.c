@@ -215,12 +215,22 @@ static void send_pending(struct clients *clients) {
     }
 }
 
+static void flush_features(struct clients *clients) {
+    uint32_t due = clients->due;
+    clients->due = 0;
+    while (due != 0) {
+        clients_next_feature(clients, &due)->flush(clients);
+    }
+}
+
 static void flush(void *context) {
     struct clients *clients = context;
-    for (uint32_t bits = clients->with.flush; bits != 0;) {
-        clients_next_feature(clients, &bits)->flush(clients);
+    if (clients->due != 0) {
+        flush_features(clients);
     }
-    send_pending(clients);
+    if (clients->pending != NULL) {
+        send_pending(clients);
+    }
 }
 
 /* --- Holding back: a held client is not read from, so whether it is still there has to be asked for --- */
@@ -302,7 +312,6 @@ static struct feature_masks masks_of(const feature_table *features) {
         with.gone |= feature->gone != NULL ? bit : 0;
         with.sent |= feature->sent != NULL ? bit : 0;
         with.stop |= feature->stop != NULL ? bit : 0;
-        with.flush |= feature->flush != NULL ? bit : 0;
         with.tick |= feature->tick != NULL ? bit : 0;
         with.is_stranger |= feature->is_stranger ? bit : 0;
         with.listens |= feature->listens ? bit : 0;

@@ -25,6 +25,7 @@ struct clients {
     size_t counted_bytes; /* of memory, of all of them: limits.c */
     uint64_t last_id;
     uint32_t gates;         /* enum client_gate: the features that are on for all clients */
+    uint32_t due;           /* enum client_gate: the features that have something to do before the poll */
     struct client *current; /* whose command is being run; NULL: what happens is nobody's (REST, expiry, ...) */
     /* What all of them have of each feature; owned by the feature's file; NULL: nothing. */
 #define FEATURE(bit, object, of_client, of_clients) of_clients

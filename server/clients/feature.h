@@ -62,9 +62,10 @@ struct feature {
 
     /* All clients. start: false: out of memory, or no random numbers; stop is called all the same. */
     bool (*start)(struct clients *clients);
-    void (*stop)(struct clients *clients);  /* when the last client has left */
-    void (*flush)(struct clients *clients); /* before the poll, and before messages are sent */
-    void (*tick)(struct clients *clients);  /* ten times a second */
+    void (*stop)(struct clients *clients); /* when the last client has left */
+    /* Before the poll, and before messages are sent, when it has set its bit in clients->due. */
+    void (*flush)(struct clients *clients);
+    void (*tick)(struct clients *clients); /* ten times a second */
 
     /* A client for which it is on ... */
     bool is_stranger; /* is not trusted with much input */
@@ -74,7 +75,7 @@ struct feature {
 
 /* Which features have what: bits. */
 struct feature_masks {
-    uint32_t arrive, before, refused, after, bytes, begin, end, gone, sent, stop, flush, tick;
+    uint32_t arrive, before, refused, after, bytes, begin, end, gone, sent, stop, tick;
     uint32_t is_stranger, listens, subscribes;
 };
 

@@ -37,9 +37,13 @@ size_t client_memory_bytes(const struct client *client, struct client_waiting wa
 }
 
 void client_count_memory(struct client *client, struct client_waiting waiting) {
+    struct clients *clients = client->clients;
     size_t bytes = client_memory_bytes(client, waiting);
-    client->clients->counted_bytes += bytes - client->counted_bytes;
-    client->counted_bytes = bytes;
+    if (bytes != client->counted_bytes) {
+        clients->counted_bytes += bytes - client->counted_bytes;
+        client->counted_bytes = bytes;
+        clients->due |= GATE_LIMITS;
+    }
 }
 
 void client_count_now(struct client *client) { client_count_memory(client, client_waiting(client)); }

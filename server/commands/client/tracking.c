@@ -225,6 +225,7 @@ static void gather_for_prefixes(struct clients *clients, struct slice key, enum 
     }
     bool by_client = cause == TRACKING_BY_CLIENT && clients->current != NULL;
     if (changes_add(&tracking->changed, key, by_client ? clients->current->id : 0)) {
+        clients->due |= GATE_TRACKING;
         return;
     }
     for (struct client *client = clients->first; client != NULL; client = client->next) {

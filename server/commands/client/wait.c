@@ -88,6 +88,7 @@ static void enqueue(struct wait *wait) {
     wait->next = before == NULL ? queue->first : before->next;
     *(wait->prev == NULL ? &queue->first : &wait->prev->next) = wait;
     *(wait->next == NULL ? &queue->last : &wait->next->prev) = wait;
+    wait->client->clients->due |= GATE_WAIT;
 }
 
 static void dequeue(struct wait *wait) {
@@ -142,6 +143,7 @@ static void look_at(struct queue *queue, const struct command_context *context) 
     }
 }
 
+/* At every iteration as long as anybody waits. */
 static void look(struct clients *clients) {
     struct waits *waits = clients->waits;
     const struct command_context *context = clients->context;
@@ -159,6 +161,7 @@ static void look(struct clients *clients) {
         } else if (news) {
             look_at(&waits->queues[i], context);
         }
+        clients->due |= waits->queues[i].first != NULL ? GATE_WAIT : 0U;
     }
 }
 
