@@ -4,24 +4,26 @@
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static bool is_letter(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 static bool is_hex(char c) { return is_digit(c) || (is_letter(c) && (c | 0x20) <= 'f'); }
 
 /* unreserved / sub-delims */
 static bool is_name_byte(char c) {
-    return is_digit(c) || is_letter(c) || (c != '\0' && strchr("-._~!$&'()*+,;=", c) != NULL);
+    return is_letter(c) || is_digit(c) || (c != '\0' && strchr("-._~!$&'()*+,;=", c) != NULL);
 }
 
 /* How long the reg-name or IPv4address at the beginning is. */
 static size_t measure_name(struct slice s) {
     size_t n = 0;
     while (n < s.len) {
-        bool escapes = s.len - n >= 3 && s.ptr[n] == '%' && is_hex(s.ptr[n + 1]) && is_hex(s.ptr[n + 2]);
-        if (!escapes && !is_name_byte(s.ptr[n])) {
+        if (is_name_byte(s.ptr[n])) {
+            n++;
+        } else if (s.len - n >= 3 && s.ptr[n] == '%' && is_hex(s.ptr[n + 1]) && is_hex(s.ptr[n + 2])) {
+            n += 3;
+        } else {
             break;
         }
-        n += escapes ? 3 : 1;
     }
     return n;
 }

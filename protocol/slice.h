@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
@@ -29,20 +30,47 @@ static inline bool slice_equals(struct slice a, struct slice b) {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-/* ASCII case is ignored. Stops at no NUL: lengths must agree. */
-static inline bool slice_equals_nocase(struct slice a, struct slice b) {
-    if (a.len != b.len) {
-        return false;
+/* The bytes of a text of less than eight, some of them twice: of texts of one length, the words are equal if
+ * they are. */
+static inline uint64_t slice_short_word(const char *text, size_t n) {
+    uint32_t head = 0, tail = 0;
+    if (n >= sizeof(head)) {
+        memcpy(&head, text, sizeof(head));
+        memcpy(&tail, text + n - sizeof(tail), sizeof(tail));
+    } else if (n > 0) {
+        head = (uint32_t)(unsigned char)text[0] << 8 | (unsigned char)text[n / 2];
+        tail = (unsigned char)text[n - 1];
     }
-    for (size_t i = 0; i < a.len; i++) {
-        unsigned char x = (unsigned char)a.ptr[i], y = (unsigned char)b.ptr[i];
-        x = (unsigned char)(x >= 'A' && x <= 'Z' ? x + 32 : x);
-        y = (unsigned char)(y >= 'A' && y <= 'Z' ? y + 32 : y);
-        if (x != y) {
+    return (uint64_t)head << 32 | tail;
+}
+
+/* Eight bytes at once: A to Z become a to z. What each byte is compared with leaves its top bit to say so. */
+static inline uint64_t slice_lower_word(uint64_t word) {
+    const uint64_t each = 0x0101010101010101U, top = each * 0x80;
+    uint64_t low = word & ~top;
+    uint64_t from_a = low + each * (0x80 - 'A'), behind_z = low + each * (0x7f - 'Z');
+    return word | (from_a & ~behind_z & ~word & top) >> 2;
+}
+
+static inline bool slice_bytes_equal_nocase(const char *a, const char *b, size_t n) {
+    uint64_t x, y;
+    if (n < sizeof(x)) {
+        return slice_lower_word(slice_short_word(a, n)) == slice_lower_word(slice_short_word(b, n));
+    }
+    for (size_t at = 0; at < n; at += sizeof(x)) {
+        size_t from = at + sizeof(x) <= n ? at : n - sizeof(x);
+        memcpy(&x, a + from, sizeof(x));
+        memcpy(&y, b + from, sizeof(y));
+        if (x != y && slice_lower_word(x) != slice_lower_word(y)) {
             return false;
         }
     }
     return true;
+}
+
+/* ASCII case is ignored. Stops at no NUL: lengths must agree. */
+static inline bool slice_equals_nocase(struct slice a, struct slice b) {
+    return a.len == b.len && slice_bytes_equal_nocase(a.ptr, b.ptr, a.len);
 }
 
 /* What is left after the first n bytes; n must not exceed len. */

@@ -16,25 +16,20 @@ struct command_table {
     struct slot slots[];
 };
 
-/* The first and the last eight bytes of a name (overlapping in a shorter one), letters in lower case. Some
- * other bytes are folded together too: what is found is compared. */
+static inline bool is_short(struct slice name) { return name.len < sizeof(uint64_t); }
+
+/* A name of less than eight bytes, in lower case: which says all of it but its length. Of a longer one the
+ * first and the last eight bytes (they may overlap) with what folds the case of letters, and some other bytes
+ * too. */
 static inline uint64_t fold_name(struct slice name) {
     const uint64_t lower = 0x2020202020202020u;
-    if (name.len >= 8) {
-        uint64_t head, tail;
-        memcpy(&head, name.ptr, 8);
-        memcpy(&tail, name.ptr + name.len - 8, 8);
-        return ((head | lower) * 0x9e3779b97f4a7c15u) ^ (tail | lower) ^ name.len;
+    uint64_t head, tail;
+    if (is_short(name)) {
+        return slice_lower_word(slice_short_word(name.ptr, name.len));
     }
-    uint32_t head = 0, tail = 0;
-    if (name.len >= 4) {
-        memcpy(&head, name.ptr, 4);
-        memcpy(&tail, name.ptr + name.len - 4, 4);
-    } else if (name.len > 0) {
-        head = (uint32_t)(unsigned char)name.ptr[0] << 8 | (unsigned char)name.ptr[name.len / 2];
-        tail = (unsigned char)name.ptr[name.len - 1];
-    }
-    return (((uint64_t)head << 32 | tail) | lower) ^ name.len;
+    memcpy(&head, name.ptr, sizeof(head));
+    memcpy(&tail, name.ptr + name.len - sizeof(tail), sizeof(tail));
+    return ((head | lower) * 0x9e3779b97f4a7c15u) ^ (tail | lower) ^ name.len;
 }
 
 static inline size_t slot_of_fold(const struct command_table *table, uint64_t fold) {
@@ -72,7 +67,8 @@ const struct command *command_table_find(const struct command_table *table, stru
     uint64_t fold = fold_name(name);
     for (size_t at = slot_of_fold(table, fold); table->slots[at].command != NULL; at = (at + 1) & table->mask) {
         const struct slot *slot = &table->slots[at];
-        if (slot->fold == fold && slice_equals_nocase(slice_of(slot->command->name, slot->length), name)) {
+        if (slot->fold == fold && slot->length == name.len &&
+            (is_short(name) || slice_equals_nocase(slice_of(slot->command->name, slot->length), name))) {
             return slot->command;
         }
     }
