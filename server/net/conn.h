@@ -113,6 +113,8 @@ struct buf *conn_out(struct conn *conn);
  * connection says so byte by byte, long before its socket's buffer has room again: a slow link makes progress.
  */
 int64_t conn_output_taken_ms(struct conn *conn);
+/* The same without asking the system: it may have been later. */
+int64_t conn_output_seen_taken_ms(const struct conn *conn);
 /* From when on the peer's silence counts. It does not while this side is not reading: paused by its session, or
  * because its own output is full; but then the peer has to take some of that. */
 int64_t conn_listening_since_ms(struct conn *conn);

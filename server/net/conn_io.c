@@ -81,6 +81,8 @@ int64_t conn_output_taken_ms(struct conn *conn) {
     return conn->taken_ms;
 }
 
+int64_t conn_output_seen_taken_ms(const struct conn *conn) { return conn->taken_ms; }
+
 /* What the stream answered to n bytes. */
 static size_t note_sent(struct conn *conn, ssize_t sent, size_t n) {
     if (sent < 0) {

@@ -32,8 +32,9 @@ static bool is_own_name(const struct settings *settings, struct slice name) {
 
 /* Without Host there is no name that could have been turned to this address. */
 static bool is_own_host(const struct settings *settings, const struct http_request *request) {
-    return password_is_wanted(settings) || !request->has_host || is_address(&request->host) ||
-           (!request->host.is_literal && is_own_name(settings, request->host.host));
+    return password_is_wanted(settings) || !request->has_host ||
+           (!request->host.is_literal && is_own_name(settings, request->host.host)) ||
+           is_address(&request->host);
 }
 
 /* --- Origin --- */

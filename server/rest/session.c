@@ -67,10 +67,12 @@ static int64_t stall_ends_ms(const struct rest_session *session) {
     return STALL_MS + (is_made ? now_ms(session) : conn_output_taken_ms(session->conn));
 }
 
-/* After input or output: a limit for what is due next, unless it stands already. */
+/* After input or output: a limit for what is due next, unless it stands already. For output it is early rather
+ * than asked for at every request: only after a long rest does what is known lie too far back. */
 static void arm_deadline(struct rest_session *session) {
     if (has_output(session)) {
-        arm_for_output(session, stall_ends_ms(session));
+        int64_t early_ms = STALL_MS + conn_output_seen_taken_ms(session->conn);
+        arm_for_output(session, early_ms > now_ms(session) ? early_ms : stall_ends_ms(session));
         return;
     }
     enum http_phase phase = http_parser_phase(&session->parser);
