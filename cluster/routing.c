@@ -63,7 +63,7 @@ static const struct member *find_target(const struct routing *routing, uint16_t 
     return write ? NULL : find_follower(routing->membership, group);
 }
 
-struct routing_answer routing_decide_slow(const struct routing *routing, struct slice key, bool write) {
+struct routing_answer routing_decide(const struct routing *routing, struct slice key, bool write) {
     struct routing_answer answer = {.verdict = ROUTING_LOCAL, .slot = slot_of_key(key)};
     /* Before there is a ring everything is asked of the node's own group, which "answers from what it has". */
     uint16_t owner = routing->ring_empty ? routing->self_group : routing->owners[answer.slot];

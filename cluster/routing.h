@@ -45,21 +45,13 @@ void routing_set_self_leader(struct routing *routing, bool takes_writes);
 void routing_set_cannot_keep(struct routing *routing, bool cannot_keep);
 void routing_set_self_state(struct routing *routing, bool has_state);
 
-struct routing_answer routing_decide_slow(const struct routing *routing, struct slice key, bool write);
-
 /* Every key there is, or may be, is answered here: no slot has to be looked up. */
 static inline bool routing_answers_all(const struct routing *routing, bool write) {
     return routing->owns_all && (write ? routing->self_writes : routing->self_has_state);
 }
 
-/* The verdict for one key. */
-static inline struct routing_answer routing_decide(const struct routing *routing, struct slice key,
-                                                   bool write) {
-    if (routing_answers_all(routing, write)) {
-        return (struct routing_answer){.verdict = ROUTING_LOCAL};
-    }
-    return routing_decide_slow(routing, key, write);
-}
+/* The verdict for one key, by its slot. */
+struct routing_answer routing_decide(const struct routing *routing, struct slice key, bool write);
 
 /* The slots of a group as contiguous ranges, ascending. Calls visit(context, first, last, group) for each range
  * of equal owner in slot order; nothing when the ring is empty. */

@@ -2,11 +2,18 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 enum { FIRST_BUCKETS = 16 };
 
-void interest_init(struct interest *interest, struct siphash_key secret) {
-    *interest = (struct interest){.secret = secret};
+bool interest_init(struct interest *interest) {
+    uint8_t secret[16];
+    *interest = (struct interest){0};
+    if (getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
+        return false;
+    }
+    interest->secret = siphash_key_from(secret);
+    return true;
 }
 
 void interest_deinit(struct interest *interest) {

@@ -52,7 +52,9 @@ static inline struct slice interest_bytes(const struct interest_name *name) {
     return (struct slice){name->bytes, name->length};
 }
 
-void interest_init(struct interest *interest, struct siphash_key secret);
+/* Names are hashed with a secret, so that they can't be chosen to collide. False: no random numbers; it may be
+ * deinitialized. */
+bool interest_init(struct interest *interest);
 void interest_deinit(struct interest *interest); /* when nobody is interested in anything any more */
 
 /* NULL: nobody is interested in it. */

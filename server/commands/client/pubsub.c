@@ -6,7 +6,6 @@
 #include "server/peers/messenger.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 struct subscriptions {
     struct interested kinds[SUBSCRIPTION_KINDS];
@@ -280,18 +279,14 @@ static enum feature_verdict only_messages(struct request *request) {
     return FEATURE_REFUSED;
 }
 
-/* Names that are hashed must not be chosen to collide. */
 static bool start(struct clients *clients) {
-    uint8_t secret[16];
     struct pubsub *pubsub = calloc(1, sizeof(*pubsub));
+    bool started = pubsub != NULL;
     clients->pubsub = pubsub;
-    if (pubsub == NULL || getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
-        return false;
+    for (int kind = 0; started && kind < SUBSCRIPTION_KINDS; kind++) {
+        started = interest_init(&pubsub->kinds[kind]);
     }
-    for (int kind = 0; kind < SUBSCRIPTION_KINDS; kind++) {
-        interest_init(&pubsub->kinds[kind], siphash_key_from(secret));
-    }
-    return true;
+    return started;
 }
 
 static void stop(struct clients *clients) {

@@ -50,16 +50,14 @@ static bool start_tracking(struct clients *clients) {
     tracking = calloc(1, sizeof(*tracking));
     if (tracking == NULL ||
         getrandom(tracking->secret, sizeof(tracking->secret), 0) != sizeof(tracking->secret) ||
-        (tracking->table = table_create(tracking->secret)) == NULL) {
+        !interest_init(&tracking->prefixes) || (tracking->table = table_create(tracking->secret)) == NULL) {
         free(tracking);
         return false;
     }
-    struct siphash_key secret = siphash_key_from(tracking->secret);
-    tracking->random_state = secret.k0 | 1;
+    tracking->random_state = siphash_key_from(tracking->secret).k0 | 1;
     tracking->loop = clients->loop;
     tracking->free_task = (struct task){.step = free_step, .context = tracking};
     tracking->shrink_task = (struct task){.step = shrink_step, .context = clients};
-    interest_init(&tracking->prefixes, secret);
     tracking->observer = (struct keyspace_observer){
         .events = KEYSPACE_CHANGES | KEYSPACE_FLUSHED, .happened = happened, .context = clients};
     clients->tracking = tracking;

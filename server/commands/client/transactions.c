@@ -7,7 +7,6 @@
 #include "server/store/keyspace.h"
 
 #include <stdlib.h>
-#include <sys/random.h>
 
 /* A command that waits for EXEC: one allocation, its arguments' bytes behind their slices. */
 struct queued {
@@ -389,15 +388,9 @@ static enum feature_verdict before(struct request *request) {
     return FEATURE_TAKEN;
 }
 
-/* Names that are hashed must not be chosen to collide. */
 static bool start(struct clients *clients) {
-    uint8_t secret[16];
     clients->watches = calloc(1, sizeof(*clients->watches));
-    if (clients->watches == NULL || getrandom(secret, sizeof(secret), 0) != sizeof(secret)) {
-        return false;
-    }
-    interest_init(&clients->watches->keys, siphash_key_from(secret));
-    return true;
+    return clients->watches != NULL && interest_init(&clients->watches->keys);
 }
 
 static void stop(struct clients *clients) {
