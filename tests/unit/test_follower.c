@@ -204,6 +204,22 @@ static void test_lines_of_the_future_count(void **state) {
     assert_int_equal(first.unknown, 4);
 }
 
+static void test_a_term_counts_is_kept_and_changes_no_data(void **state) {
+    (void)state;
+    follow_a();
+    store.fail_next = ERR_NO_MEMORY; /* for whoever asks */
+    say("TERM|2|boss\nPING|1\n");
+    answered("ACK|1\n");
+    store.fail_next = ERR_NONE;
+    say("REPLICATE|k|v|1\nTERM|3|boss\nPING|3\n");
+    answered("ACK|3\n");
+    holds("k", "v", 1, now_ms);
+    assert_int_equal(follower.lines_unknown, 0);
+    reconnect(&first);
+    assert_true(
+        slice_equals(history_lines_behind(history, 0), SLICE("TERM|2|boss\nREPLICATE|k|v|1\nTERM|3|boss\n")));
+}
+
 static void test_a_batch_that_fails_is_not_in_the_history(void **state) {
     (void)state;
     follow_a();
@@ -934,6 +950,7 @@ int main(void) {
         TEST(test_its_history_says_what_its_leaders_says),
         TEST(test_its_history_serves_others),
         TEST(test_lines_of_the_future_count),
+        TEST(test_a_term_counts_is_kept_and_changes_no_data),
         TEST(test_a_batch_that_fails_is_not_in_the_history),
         TEST(test_bare_lines_count_and_are_not_kept),
         TEST(test_it_goes_on_where_it_was),
