@@ -48,7 +48,7 @@ free_ports() {
     done
 }
 
-# start_node NAME LOG FLAG...: in the background, its stderr in LOG. (bats waits for whoever holds descriptor 3.)
+# start_node NAME LOG FLAG...: in the background, its stderr at the end of LOG. (bats waits for whoever holds descriptor 3.)
 start_node() {
     local name=$1 log=$2
     shift 2

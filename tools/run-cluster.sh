@@ -39,6 +39,7 @@ for node in "${nodes[@]}"; do
     done
 done
 
+# The nodes' logs, and what they keep on disk.
 logs=$(mktemp -d "${TMPDIR:-/tmp}/kvnode-cluster.XXXXXX")
 tails=()
 finish() {
@@ -62,21 +63,26 @@ trap 'exit 0' INT TERM
 
 # --- start ---------------------------------------------------------------------------------------------------------
 
+start_all() {
+    local node name port api redis flags
+    for node in "${nodes[@]}"; do
+        read -r name port api redis <<<"$node"
+        flags=(-port "$port" -group 0 -api "$api" -redis "$redis" -data "$logs/$name")
+        if [[ $name == leader ]]; then flags+=(-leader); fi
+        show "./kvnode ${flags[*]}"
+        start_node "$name" "$logs/$name.log" "${flags[@]}"
+    done
+    for node in "${nodes[@]}"; do
+        read -r name _ api _ <<<"$node"
+        node_settled() { node_is_healthy "$api" || ! node_runs "$name"; }
+        wait_for "$patience" node_settled || die "$name did not become healthy: $(curl -s -m 2 "http://$host:$api/health" || true)"
+        node_runs "$name" || die "$name ended: $(tail -n 3 "$logs/$name.log")"
+    done
+    echo 'All three are healthy.'
+}
+
 title 'Starting the nodes'
-for node in "${nodes[@]}"; do
-    read -r name port api redis <<<"$node"
-    flags=(-port "$port" -group 0 -api "$api" -redis "$redis")
-    if [[ $name == leader ]]; then flags+=(-leader); fi
-    show "./kvnode ${flags[*]}"
-    start_node "$name" "$logs/$name.log" "${flags[@]}"
-done
-for node in "${nodes[@]}"; do
-    read -r name _ api _ <<<"$node"
-    node_settled() { node_is_healthy "$api" || ! node_runs "$name"; }
-    wait_for "$patience" node_settled || die "$name did not become healthy: $(curl -s -m 2 "http://$host:$api/health" || true)"
-    node_runs "$name" || die "$name ended: $(tail -n 3 "$logs/$name.log")"
-done
-echo 'All three are healthy.'
+start_all
 
 # --- load ----------------------------------------------------------------------------------------------------------
 
@@ -112,6 +118,21 @@ answer=$(curl -sS -m "$patience" -i -X POST "http://$host:9001/set" -H 'Content-
 printf '%s\n' "$answer"
 [[ $answer == 'HTTP/1.1 307'* && ${answer,,} == *$'\n'"location: http://$host:9000/set"* ]] ||
     die 'no 307 to the leader'
+
+title 'kill -9 of all three, and a start: nothing is lost'
+for name in "${node_names[@]}"; do
+    show "kill -9 ${node_pid[$name]}    # $name"
+    kill -KILL "${node_pid[$name]}"
+    wait "${node_pid[$name]}" 2>/dev/null || true
+done
+node_names=()
+start_all
+wait_for "$patience" followers_have_all || die "followers hold $(keys_of 6380) and $(keys_of 6381) of $keys keys"
+[[ $(keys_of 6379) == "$keys" ]] || die "the leader has $(keys_of 6379) of $keys keys"
+[[ $(redis-cli -h "$host" -p 6379 GET curl) == "$by_redis" ]] || die 'a value is another one than before'
+echo "$keys keys, on the leader and on both followers, read again from their directories. A line of one:"
+show "head -n 2 $logs/leader/journal-*.log | tail -n 1 | cut -c -100"
+head -qn 2 "$logs"/leader/journal-*.log | tail -n 1 | cut -c -100
 
 title 'The cluster is yours'
 cat <<EOT
