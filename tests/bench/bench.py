@@ -250,9 +250,14 @@ def large_value_rows(settings: Settings, value_bytes: int, keys: int) -> Iterato
         yield redis_row(test, pipeline, value_bytes, keys)
 
 
-def whole_rows() -> Iterator[Row]:
+def whole_rows(value_bytes: int, keys: int) -> Iterator[Row]:
+    """A fifth of the requests: they are long enough."""
     for test in ("GET", "SET"):
-        yield redis_row(test, 1, 1 << 20, 100)
+
+        def run(server: Server, requests: int, test: str = test) -> Run:
+            return load.redis_benchmark(server.port, ["-t", test.lower()], requests // 5, 1, value_bytes, keys)
+
+        yield Row(f"{test} {VALUES[value_bytes]}, one at a time", run)
 
 
 def part_rows(value_bytes: int) -> Iterator[Row]:
@@ -391,7 +396,7 @@ class Bench:
             keys = settings.keys * 100 // value_bytes
             self.redis(f", values of {VALUES[value_bytes]}", large_value_rows(settings, value_bytes, keys), keys, value_bytes)
         if not settings.quick:
-            self.redis(", values of 1 MB", whole_rows(), 100, 1 << 20)
+            self.redis(", values of 1 MB", whole_rows(1 << 20, 100), 100, 1 << 20)
 
 
 def parse_arguments() -> Settings:
