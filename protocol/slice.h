@@ -68,9 +68,10 @@ static inline bool slice_bytes_equal_nocase(const char *a, const char *b, size_t
     return true;
 }
 
-/* ASCII case is ignored. Stops at no NUL: lengths must agree. */
+/* ASCII case is ignored. Stops at no NUL: lengths must agree. Most texts differ in the first byte. */
 static inline bool slice_equals_nocase(struct slice a, struct slice b) {
-    return a.len == b.len && slice_bytes_equal_nocase(a.ptr, b.ptr, a.len);
+    return a.len == b.len && (a.len == 0 || (((a.ptr[0] ^ b.ptr[0]) & ~0x20) == 0 &&
+                                             slice_bytes_equal_nocase(a.ptr, b.ptr, a.len)));
 }
 
 /* What is left after the first n bytes; n must not exceed len. */
