@@ -1,6 +1,7 @@
 #include "server/memory/allocator.h"
 #include "server/memory/huge_pages.h"
 #include "server/node.h"
+#include "server/tools/tool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@ int main(int argc, char **argv) {
     case OPTIONS_WRONG:
         fprintf(stderr, "%s\n", message);
         return 2;
+    case OPTIONS_TOOL:
+        return tool_run(&options);
     case OPTIONS_RUN:
         break;
     }

@@ -63,6 +63,39 @@ static enum options_result set_config_file(const struct parse *parse, const char
     return OPTIONS_RUN;
 }
 
+static enum options_result set_tool(const struct parse *parse, enum tool tool, const char *from) {
+    struct tool_request *request = &parse->out->tool;
+    if (request->tool != TOOL_NONE) {
+        return wrong(parse, "-check, -export and -import are one at a time");
+    }
+    request->tool = tool;
+    request->from = from;
+    return OPTIONS_RUN;
+}
+
+static enum options_result set_check(const struct parse *parse, const char *directory) {
+    return set_tool(parse, TOOL_CHECK, directory);
+}
+
+static enum options_result set_export(const struct parse *parse, const char *from) {
+    return set_tool(parse, TOOL_EXPORT, from);
+}
+
+static enum options_result set_import(const struct parse *parse, const char *from) {
+    return set_tool(parse, TOOL_IMPORT, from);
+}
+
+static enum options_result set_to(const struct parse *parse, const char *url) {
+    parse->out->tool.to = url;
+    return OPTIONS_RUN;
+}
+
+static enum options_result set_skip_other_types(const struct parse *parse, const char *unused) {
+    (void)unused;
+    parse->out->tool.skip_other_types = true;
+    return OPTIONS_RUN;
+}
+
 static enum options_result answer_version(const struct parse *parse, const char *unused) {
     (void)unused;
     snprintf(parse->message, parse->message_bytes, "kvnode %s\n", KVNODE_VERSION);
@@ -78,6 +111,13 @@ static const struct action {
     const char *help;
 } actions[] = {
     {"config", set_config_file, "FILE", "a file with a `name value` a line"},
+    {"check", set_check, "DIR", "verify all that -data DIR has kept, and end"},
+    {"export", set_export, "DIR|URL",
+     "write all keys of -data DIR, or of the node at http://HOST:PORT, to stdout, and end"},
+    {"import", set_import, "FILE",
+     "read what -export wrote, or a Redis RDB file (-: stdin), into -to or -data DIR, and end"},
+    {"to", set_to, "URL", "the node that -import writes to: http://[:PASSWORD@]HOST:PORT"},
+    {"skip-other-types", set_skip_other_types, "", "-import leaves out what is no string of database 0"},
     {"version", answer_version, "", "print the version"},
     {"help", answer_help, "", "print this"},
 };
@@ -436,7 +476,22 @@ static enum options_result complete_id(const struct parse *parse) {
     return OPTIONS_RUN;
 }
 
+/* What of a tool's flags go together. Ports and addresses are not its matter. */
+static enum options_result complete_tool(const struct parse *parse) {
+    const struct tool_request *request = &parse->out->tool;
+    bool has_data = parse->out->settings.data[0] != '\0';
+    if (request->tool != TOOL_IMPORT) {
+        bool alone = request->to == NULL && !request->skip_other_types;
+        return alone ? OPTIONS_TOOL : wrong(parse, "-to and -skip-other-types go with -import");
+    }
+    if (has_data == (request->to != NULL)) {
+        return wrong(parse, "-import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
+    }
+    return OPTIONS_TOOL;
+}
+
 static void set_defaults(struct options *out) {
+    out->tool = (struct tool_request){.tool = TOOL_NONE};
     out->config_file[0] = out->warning[0] = '\0';
     settings_init(&out->settings);
 }
@@ -455,6 +510,10 @@ enum options_result options_parse(int argc, char **argv, struct options *out, ch
         if (result == OPTIONS_RUN) {
             result = read_arguments(&parse, argc, argv);
         }
+    }
+    const struct tool_request *tool = &out->tool;
+    if (result == OPTIONS_RUN && (tool->tool != TOOL_NONE || tool->to != NULL || tool->skip_other_types)) {
+        return complete_tool(&parse);
     }
     enum options_result (*const completions[])(const struct parse *) = {complete_ports, complete_addresses,
                                                                         complete_id};

@@ -1,11 +1,23 @@
 /* options.h: the command line and the config file: parameters (server/settings.def) by their flags, and what
- * only a command line can ask for: -config, -version, -help. */
+ * only a command line can ask for: -config, -version, -help, and the tools (server/tools), which do their work
+ * and end: -check, -export, -import. */
 #ifndef KVNODE_SERVER_OPTIONS_H
 #define KVNODE_SERVER_OPTIONS_H
 
 #include "server/settings.h"
 
+enum tool { TOOL_NONE, TOOL_CHECK, TOOL_EXPORT, TOOL_IMPORT };
+
+/* Texts are the command line's own. */
+struct tool_request {
+    enum tool tool;
+    const char *from; /* DIR, FILE or URL: what the tool's flag names */
+    const char *to;   /* -to; NULL: it was not given */
+    bool skip_other_types;
+};
+
 struct options {
+    struct tool_request tool;
     struct settings settings; /* as the node starts; hosts are numeric, nothing is left empty */
     char config_file[4096];   /* "" : none */
     char warning[512];        /* "" or what the log shall say: an address that nobody has named was chosen */
@@ -18,6 +30,7 @@ enum {
 
 enum options_result {
     OPTIONS_RUN,
+    OPTIONS_TOOL,  /* tool says what is to be done; of settings only what was given, nothing is filled in */
     OPTIONS_EXIT,  /* -version or -help was answered in *message, for stdout: exit 0 */
     OPTIONS_WRONG, /* *message is one line for stderr: exit 2 */
 };

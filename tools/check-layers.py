@@ -27,7 +27,7 @@ FLOORS = (
     ("dispatch",),
     ("upkeep", "metrics"),
     ("commands", "rest", "resp"),
-    ("node",),
+    ("node", "tools"),
     ("main",),
 )
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -23,7 +23,8 @@ struct journal_wish {
 };
 
 /* Makes it (0700, its parent must be there) when it is not there, and a node id with it: -id, "-" and 8 hex
- * digits, or the digits alone. NULL: refused, and reason is one line that says why, path and all. */
+ * digits, or the digits alone. NULL: refused, and reason is one line that says why, path and all; errno is
+ * EWOULDBLOCK when another process holds it, and else the call's, if one has failed. */
 struct journal_directory *journal_directory_open(const struct journal_wish *wish,
                                                  const struct journal_disk *disk,
                                                  char reason[JOURNAL_REASON_BYTES]);

@@ -81,6 +81,26 @@ static void test_the_specified_command_lines(void **state) {
     assert_int_equal(options.settings.redis_port, 6381);
 }
 
+static void test_tools(void **state) {
+    (void)state;
+    assert_int_equal(parse("-check dir"), OPTIONS_TOOL);
+    assert_int_equal(options.tool.tool, TOOL_CHECK);
+    assert_string_equal(options.tool.from, "dir");
+    assert_int_equal(parse("-import - -to http://h:1 -skip-other-types"), OPTIONS_TOOL);
+    assert_int_equal(options.tool.tool, TOOL_IMPORT);
+    assert_string_equal(options.tool.from, "-");
+    assert_string_equal(options.tool.to, "http://h:1");
+    assert_true(options.tool.skip_other_types);
+    assert_int_equal(parse("-import f -data d -port 70"), OPTIONS_TOOL); /* no RESP port goes with that */
+    assert_wrong("-check a -export b", "kvnode: -check, -export and -import are one at a time");
+    assert_wrong("-to http://h:1", "kvnode: -to and -skip-other-types go with -import");
+    assert_wrong("-import f", "kvnode: -import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
+    assert_wrong("-import f -data d -to http://h:1",
+                 "kvnode: -import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
+    assert_int_equal(parse(""), OPTIONS_RUN);
+    assert_int_equal(options.tool.tool, TOOL_NONE);
+}
+
 static void test_forms_of_a_flag(void **state) {
     (void)state;
     static const char *const forms[] = {"-port 8123", "--port 8123", "-port=8123", "--port=8123"};
@@ -367,6 +387,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_the_specified_command_lines),
+        cmocka_unit_test(test_tools),
         cmocka_unit_test(test_forms_of_a_flag),
         cmocka_unit_test(test_every_value),
         cmocka_unit_test(test_either_name),

@@ -1,0 +1,46 @@
+/* check.c: kvnode -check DIR: every record is verified, and what is there is said. */
+#include "server/tools/kept_data.h"
+#include "server/tools/tool.h"
+
+#include <stdio.h>
+
+static void say_terms(const struct journal_found *found) {
+    printf("terms       %zu", found->terms_count);
+    if (found->term.number > 0) {
+        printf(" (the last: %llu, of node %s)", (unsigned long long)found->term.number, found->term.node_id);
+    }
+    printf("\n");
+}
+
+static void say_found(const char *path, const struct kept_data *kept) {
+    const struct journal_found *found = kept_data_found(kept);
+    const struct journal_meta *meta = journal_directory_meta(kept->directory);
+    printf("%s: %s\n", path, found->cut_bytes == 0 ? "all is good" : "good, but for a torn tail");
+    printf("node        %s, of group %u, %s\n", meta->node_id, meta->group,
+           meta->clean ? "stopped cleanly" : "not stopped cleanly");
+    printf("segments    %zu\n", found->segments);
+    printf("records     %llu\n", (unsigned long long)found->records);
+    printf("keys        %zu\n", keyspace_count(kept->keyspace));
+    printf("history     %016llx\n", (unsigned long long)found->history_id);
+    say_terms(found);
+    printf("last index  %llu\n", (unsigned long long)found->index);
+    printf("MB          %.3f\n", (double)found->bytes_done / 1e6);
+    if (found->dropped > 0) {
+        printf("dropped     %zu segments that no state stands in, and nothing that was acknowledged\n",
+               found->dropped);
+    }
+    if (found->cut_bytes > 0) {
+        printf("torn tail   %llu bytes, which the next start cuts off: %s\n",
+               (unsigned long long)found->cut_bytes, found->reason);
+    }
+}
+
+enum tool_status tool_check(const struct options *options) {
+    struct kept_data kept;
+    enum tool_status status = kept_data_open(&kept, options->tool.from, "checking", true);
+    if (status == TOOL_OK) {
+        say_found(options->tool.from, &kept);
+    }
+    kept_data_close(&kept);
+    return status;
+}
