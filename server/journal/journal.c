@@ -69,6 +69,7 @@ static void work(struct journal *journal) {
 
 static void pump(void *context) {
     struct journal *journal = context;
+    ev_idle_stop(loop_ev(journal->loop), &journal->soon);
     journal_follow_history(journal);
     bool waits = journal->trouble != NULL && loop_monotonic_ms(journal->loop) < journal->retry_ms;
     if (!worker_busy(journal->worker) && !waits) {
@@ -80,6 +81,10 @@ static void pump(void *context) {
 
 static void on_timer(struct ev_loop *ev, ev_timer *timer, int events) {
     (void)ev, (void)timer, (void)events; /* an iteration is all that is wanted */
+}
+
+static void on_soon(struct ev_loop *ev, ev_idle *idle, int events) {
+    (void)ev, (void)idle, (void)events; /* likewise, at once */
 }
 
 /* --- Life --- */
@@ -150,6 +155,7 @@ struct journal *journal_create(const struct journal_config *config, const struct
     net_set_fence(config->net, &journal->fence);
     journal->state_task = (struct task){.step = journal_state_step, .context = journal};
     ev_init(&journal->timer, on_timer);
+    ev_idle_init(&journal->soon, on_soon);
     journal->timer.repeat = TIMER_S;
     journal->pump_hook = (struct loop_hook){.run = pump, .context = journal};
     journal->commit_hook = (struct loop_hook){.run = journal_commit, .context = journal};
@@ -210,6 +216,7 @@ void journal_destroy(struct journal **handle) {
     loop_remove_hook(journal->loop, &journal->commit_hook);
     task_stop(journal->loop, &journal->state_task);
     ev_timer_stop(loop_ev(journal->loop), &journal->timer);
+    ev_idle_stop(loop_ev(journal->loop), &journal->soon);
     history_close(journal->config.history, &journal->reader);
     if (journal->fd >= 0) {
         close(journal->fd);

@@ -29,6 +29,7 @@ struct journal {
     struct loop_hook pump_hook, commit_hook;
     struct task state_task;
     ev_timer timer; /* while a sync or a try is due */
+    ev_idle soon;   /* while a sync waits for more to come: see gathers */
     struct fence fence;
     struct history_reader reader;
     struct journal_job job;
@@ -57,6 +58,7 @@ struct journal {
     bool marked; /* meta says that it is in use */
     bool high;   /* on_pressure */
     const char *trouble;
+    uint64_t gather_until_us;
     int64_t retry_ms, sync_began_ms, switched_ms;
     struct journal_status stats; /* the counters of it */
 };

@@ -7,7 +7,13 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { SLICE_US = 100, SLICE_BYTES = 32 << 10, KEPT_OUT_BYTES = 1 << 20 };
+enum {
+    GATHER_PART = 4,
+    GATHER_MOST_US = 1000,
+    SLICE_US = 100,
+    SLICE_BYTES = 32 << 10,
+    KEPT_OUT_BYTES = 1 << 20
+};
 
 static struct slice without_lf(const struct buf *line) {
     return slice_first(buf_slice(line), buf_used(line) - 1);
@@ -102,6 +108,8 @@ static void note_synced(struct journal *journal) {
     if (job->us > journal->stats.longest_sync_us) {
         journal->stats.longest_sync_us = job->us;
     }
+    uint64_t gather_us = job->us / GATHER_PART;
+    journal->gather_until_us = loop_monotonic_us() + (gather_us < GATHER_MOST_US ? gather_us : GATHER_MOST_US);
     journal->synced_offset = job->offset;
     if (job->history_id == journal->history_id) {
         journal->synced_index = job->index;
@@ -154,6 +162,14 @@ static void synced(void *context) {
     }
 }
 
+/* Clients whose replies have just left are about to write again, one after the other. A sync that began with
+ * the first of them would have the others wait for the one after it: it begins when as many are waiting as were
+ * before, or when part of the time that a sync takes is over. */
+static bool gathers(const struct journal *journal) {
+    return journal->fence.held_count < journal->fence.held_before &&
+           loop_monotonic_us() < journal->gather_until_us;
+}
+
 static bool is_sync_due(const struct journal *journal) {
     if (journal->offset == journal->synced_offset || buf_used(&journal->out) > 0) {
         return false;
@@ -183,7 +199,10 @@ static void begin_job(struct journal *journal) {
 }
 
 void journal_sync_if_due(struct journal *journal) {
-    if (is_sync_due(journal)) {
+    bool due = is_sync_due(journal), waits = due && gathers(journal);
+    if (waits) {
+        ev_idle_start(loop_ev(journal->loop), &journal->soon);
+    } else if (due) {
         begin_job(journal);
         journal->asked = false;
         journal->job.accepts = journal->phase == JOURNAL_PHASE_ENDING && !journal->continues;

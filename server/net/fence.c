@@ -39,6 +39,7 @@ static void pass_marks(struct conn_hold *hold) {
 
 void fence_raise(struct fence *fence, uint64_t safe) {
     assert(safe >= fence->safe);
+    size_t before = fence->held_count;
     fence->safe = safe;
     struct fence_link *next;
     for (struct fence_link *link = fence->held.next; link != &fence->held; link = next) {
@@ -57,6 +58,9 @@ void fence_raise(struct fence *fence, uint64_t safe) {
         if (conn->state == CONN_DRAINING) {
             net_schedule(conn); /* it may have been the last of it */
         }
+    }
+    if (fence->held_count < before) {
+        fence->held_before = before;
     }
 }
 

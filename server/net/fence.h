@@ -29,6 +29,7 @@ struct fence {
     uint64_t safe;          /* a ticket up to this may leave */
     struct fence_link held; /* the conns that hold something back */
     size_t held_count;
+    size_t held_before;  /* the last raise that let somebody go: those will be back soon */
     uint64_t held_total; /* marks that were set, ever */
 };
 
