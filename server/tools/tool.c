@@ -2,6 +2,7 @@
 
 static tool_function *const tools[] = {
     [TOOL_CHECK] = tool_check,
+    [TOOL_EXPORT] = tool_export,
 };
 
 int tool_run(const struct options *options) {

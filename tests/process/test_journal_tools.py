@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # ctest: timeout=300
-"""kvnode's tools on what is kept and on what is brought along: -check (docs/tools.md)."""
+"""kvnode's tools on what is kept and on what is brought along: -check, -export (docs/tools.md)."""
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
-from harness import Cluster, ClusterTestCase, Node, main, run_kvnode
+from harness import HOST, KVNODE, TIMEOUT_S, Cluster, ClusterTestCase, Connection, Node, free_port, main, run_kvnode
 from peers import fill, pipeline_all
 
 FAR = 4000000000000  # Unix ms, in the year 2096
@@ -88,6 +89,86 @@ class Check(ToolTestCase):
             found = run_kvnode(*arguments)
             self.assertEqual((found.returncode, found.stdout), (2, ""), arguments)
             self.assert_one_line(found.stderr, "^kvnode: ")
+
+
+def run_tool(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """A tool whose output need not be text."""
+    command = [str(KVNODE), *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, timeout=TIMEOUT_S, check=False)
+
+
+def url_of(node: Node, password: str = "") -> str:
+    return f"http://{':' + password + '@' if password else ''}{HOST}:{node.api}"
+
+
+def fill_oddly(node: Node) -> None:
+    """Keys and values of every kind: bytes that lines and URLs escape, deadlines, patches, large ones."""
+    fill(node, 500)
+    with node.resp() as client:
+        pipeline_all(client, [("SET", f"session{i}", "token", "PXAT", FAR + i) for i in range(100)])
+        every_byte = bytes(range(256))
+        client.execute("SET", every_byte, every_byte * 3)
+        client.execute("SET", "", "the empty key")
+        client.execute("SET", "empty", "")
+        client.execute("SET", "large", every_byte * 20000)
+        client.execute("SETBIT", "patched", 7001, 1)
+        client.execute("DEL", "key7")
+
+
+def lines_of(export: bytes) -> tuple[list[bytes], bytes]:
+    """Its state lines, sorted, and what is behind them."""
+    lines = [line + b"\n" for line in export.split(b"\n")[:-1]]
+    return sorted(lines[:-1]), lines[-1]
+
+
+class Export(ToolTestCase):
+    def test_of_a_directory_and_of_a_node_it_is_the_same(self) -> None:
+        node, directory = self.make_kept()
+        node.start().wait_healthy()
+        fill_oddly(node)
+        keys, position = node.execute("DBSIZE"), node.position()
+        of_node = run_tool("-export", url_of(node))
+        self.assertEqual((of_node.returncode, of_node.stderr), (0, b""))
+        self.assertEqual(node.http("GET", "/export").body, of_node.stdout, "it is what GET /export answers")
+        node.stop()
+        of_directory = run_tool("-export", directory)
+        self.assertEqual((of_directory.returncode, of_directory.stderr), (0, b""))
+        state, end = lines_of(of_directory.stdout)
+        self.assertEqual(lines_of(of_node.stdout), (state, end))
+        self.assertEqual(end, b"END|%d|%d\n" % (keys, position))
+        self.assertEqual(len(state), keys)
+        self.assertRegex(b"".join(state), rb"(?m)^REPLICATEX\|session7\|token\|1\|\d+\|%d$" % (FAR + 7))
+
+    def test_the_password_and_what_goes_wrong(self) -> None:
+        node, _ = self.make_kept(requirepass="open sesame")
+        node.start().wait_healthy()
+        self.assertEqual(node.http("GET", "/export").status, 401)
+        for url, why in ((url_of(node), "401"), (f"http://{HOST}:{free_port()}", "cannot be reached")):
+            refused = run_kvnode("-export", url)
+            self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+            self.assert_one_line(refused.stderr, why)
+        let_in = run_tool("-export", url_of(node, "open%20sesame"))
+        self.assertEqual((let_in.returncode, let_in.stdout), (0, b"END|0|0\n"))
+        for url in ("http://somewhere", "https://h:1", "http://:9000"):
+            self.assertEqual(run_kvnode("-export", url).returncode, 2, url)
+
+    def test_a_client_that_does_not_read_holds_up_nobody(self) -> None:
+        node, _ = self.make_kept()
+        node.start().wait_healthy()
+        with node.resp() as client:
+            for i in range(48):
+                client.execute("SET", f"large{i}", bytes([65 + i]) * (1 << 20))
+        with Connection(node.api) as reader, Connection(node.api) as goner:
+            for connection in (reader, goner):
+                connection.send(b"GET /export HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            for i in range(48):
+                self.assertEqual(node.execute("GET", f"large{i}"), bytes([65 + i]) * (1 << 20))
+            node.execute("SET", "meanwhile", "x")
+            goner.close()
+            answer = b"".join(iter(lambda: reader.sock.recv(1 << 20), b""))
+        self.assertTrue(answer.endswith(b"\r\n0\r\n\r\n"))
+        self.assertRegex(answer[-100:], rb"END\|4[89]\|")
+        self.assertEqual(answer.count(b"REPLICATEX|large"), 48)
 
 
 if __name__ == "__main__":

@@ -482,7 +482,7 @@ class Protocol(RestTestCase):
         for path in ("/", "/nowhere", "/get/", "/GET", "//get", "/get%20"):
             self.assert_problem(node.http("GET", path), 404, "NOTFOUND")
         for path, allow in (("/get", "GET, HEAD, OPTIONS"), ("/set", "POST, OPTIONS"), ("/delete", "DELETE, OPTIONS"),
-                            ("/keys", "GET, HEAD, OPTIONS"), ("/health", "GET, HEAD, OPTIONS")):
+                            ("/keys", "GET, HEAD, OPTIONS"), ("/export", "GET, HEAD, OPTIONS"), ("/health", "GET, HEAD, OPTIONS")):
             options = node.http("OPTIONS", path)
             self.assertEqual((options.status, options.headers["allow"]), (204, allow), path)
             answer = node.http("PUT", path, b"")

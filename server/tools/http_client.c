@@ -1,0 +1,262 @@
+#define _GNU_SOURCE 1
+#include "server/tools/http_client.h"
+
+#include "protocol/num.h"
+#include "protocol/percent.h"
+#include "server/net/socket.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 256 << 10, SILENCE_MS = 60000, KEPT_BODY_BYTES = 64 << 10 };
+
+/* --- URLs --- */
+
+static bool take_password(struct slice *rest, struct http_url *out) {
+    const char *at = memrchr(rest->ptr, '@', rest->len);
+    if (at == NULL) {
+        return true;
+    }
+    struct slice user = slice_first(*rest, (size_t)(at - rest->ptr));
+    *rest = slice_skip(*rest, user.len + 1);
+    slice_take_until(&user, ':'); /* whoever it is */
+    return user.len < sizeof(out->password) &&
+           percent_decode(user, PERCENT_PLAIN, out->password, &out->password_len);
+}
+
+bool http_url_parse(struct slice text, struct http_url *out, const char **reason) {
+    const struct slice scheme = SLICE("http://");
+    uint64_t port;
+    *out = (struct http_url){.port = 0};
+    *reason = "it is not http://HOST:PORT";
+    if (!slice_equals_nocase(slice_first(text, scheme.len), scheme)) {
+        return false;
+    }
+    text = slice_skip(text, scheme.len);
+    text = slice_take_until(&text, '/');
+    if (!take_password(&text, out)) {
+        *reason = "its password is too long, or wrongly escaped";
+        return false;
+    }
+    const char *colon = text.len == 0 ? NULL : memrchr(text.ptr, ':', text.len);
+    if (colon == NULL || !num_parse_u64(slice_skip(text, (size_t)(colon + 1 - text.ptr)), &port) || port == 0 ||
+        port > UINT16_MAX) {
+        return false;
+    }
+    struct slice host = slice_first(text, (size_t)(colon - text.ptr));
+    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
+        host = slice_of(host.ptr + 1, host.len - 2);
+    }
+    if (host.len == 0 || host.len >= sizeof(out->host)) {
+        return false;
+    }
+    memcpy(out->host, host.ptr, host.len);
+    out->host[host.len] = '\0';
+    out->port = (uint16_t)port;
+    return true;
+}
+
+/* --- Answers, as llhttp tells of them --- */
+
+static struct http_client *client_of(const llhttp_t *parser) { return parser->data; }
+
+static int on_field(llhttp_t *parser, const char *at, size_t n) {
+    struct http_client *client = client_of(parser);
+    if (client->field_ended) {
+        client->field_ended = false;
+        buf_reset(&client->field);
+    }
+    buf_append(&client->field, at, n);
+    return 0;
+}
+
+static int on_value(llhttp_t *parser, const char *at, size_t n) {
+    struct http_client *client = client_of(parser);
+    client->field_ended = true;
+    if (slice_equals_nocase(buf_slice(&client->field), SLICE("location"))) {
+        buf_append(&client->location, at, n);
+    }
+    return 0;
+}
+
+static int on_begin(llhttp_t *parser) {
+    struct http_client *client = client_of(parser);
+    buf_reset(&client->field);
+    buf_reset(&client->location);
+    buf_reset(&client->body);
+    client->field_ended = false;
+    return 0;
+}
+
+static int on_body(llhttp_t *parser, const char *at, size_t n) {
+    struct http_client *client = client_of(parser);
+    bool goes_on = true;
+    if (parser->status_code != 200) {
+        buf_append(&client->body, at, n); /* as far as it goes */
+    } else if (client->events->on_body != NULL) {
+        goes_on = client->events->on_body(client->context, slice_of(at, n));
+    }
+    client->is_refused |= !goes_on;
+    return goes_on ? 0 : -1;
+}
+
+static int on_complete(llhttp_t *parser) {
+    struct http_client *client = client_of(parser);
+    struct slice body = buf_slice(&client->body);
+    cJSON *json = parser->status_code == 200 ? NULL : cJSON_ParseWithLength(body.ptr, body.len);
+    const char *detail = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, "detail"));
+    const struct http_answer answer = {
+        .status = parser->status_code,
+        .location = buf_slice(&client->location),
+        .detail = detail == NULL ? SLICE("") : slice_from_text(detail),
+    };
+    client->answered++;
+    bool goes_on = client->events->on_answer(client->context, &answer);
+    cJSON_Delete(json);
+    client->is_refused |= !goes_on;
+    return goes_on ? 0 : -1;
+}
+
+/* --- The connection --- */
+
+static bool fail(struct http_client *client, const char *what, int error) {
+    snprintf(client->reason, sizeof(client->reason), "%s:%u %s%s%s", client->url.host, client->url.port, what,
+             error == 0 ? "" : ": ", error == 0 ? "" : strerror(error));
+    return false;
+}
+
+static bool wait_for(struct http_client *client, short events, short *got) {
+    struct pollfd poller = {.fd = client->fd, .events = events};
+    int n;
+    while ((n = poll(&poller, 1, SILENCE_MS)) < 0 && errno == EINTR) {
+    }
+    *got = poller.revents;
+    if (n == 0) {
+        return fail(client, "does not answer", 0);
+    }
+    return n > 0 || fail(client, "cannot be waited for", errno);
+}
+
+static bool dial(struct http_client *client) {
+    char host[LIMIT_HOST_BYTES + 1];
+    short got;
+    int error = 0;
+    socklen_t n = sizeof(error);
+    if (!socket_resolve_host(client->url.host, host)) {
+        return fail(client, "is not known by that name", 0);
+    }
+    client->fd = socket_connect(host, client->url.port);
+    if (client->fd < 0) {
+        return fail(client, "cannot be reached", errno);
+    }
+    socket_set_stream_options(client->fd);
+    if (!wait_for(client, POLLOUT, &got)) {
+        return false;
+    }
+    if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0) {
+        return fail(client, "cannot be reached", error);
+    }
+    return true;
+}
+
+bool http_client_open(struct http_client *client, const struct http_url *url,
+                      const struct http_client_events *events, void *context) {
+    memset(client, 0, sizeof(*client));
+    client->url = *url;
+    client->fd = -1;
+    client->events = events;
+    client->context = context;
+    buf_init(&client->out, SIZE_MAX);
+    buf_init(&client->field, LIMIT_HTTP_HEADER_BYTES);
+    buf_init(&client->location, LIMIT_HTTP_HEADER_BYTES + LIMIT_HTTP_TARGET_BYTES);
+    buf_init(&client->body, KEPT_BODY_BYTES);
+    llhttp_settings_init(&client->settings);
+    client->settings.on_message_begin = on_begin;
+    client->settings.on_header_field = on_field;
+    client->settings.on_header_value = on_value;
+    client->settings.on_body = on_body;
+    client->settings.on_message_complete = on_complete;
+    llhttp_init(&client->parser, HTTP_RESPONSE, &client->settings);
+    client->parser.data = client;
+    return dial(client);
+}
+
+void http_client_close(struct http_client *client) {
+    if (client->fd >= 0) {
+        close(client->fd);
+    }
+    client->fd = -1;
+    buf_deinit(&client->out);
+    buf_deinit(&client->field);
+    buf_deinit(&client->location);
+    buf_deinit(&client->body);
+}
+
+void http_client_request(struct http_client *client, const char *method, struct slice target,
+                         size_t body_bytes) {
+    struct buf *out = &client->out;
+    const struct http_url *url = &client->url;
+    bool is_v6 = strchr(url->host, ':') != NULL;
+    buf_append_text(out, method);
+    buf_append_byte(out, ' ');
+    buf_append_slice(out, target);
+    buf_printf(out, is_v6 ? " HTTP/1.1\r\nHost: [%s]:%u\r\n" : " HTTP/1.1\r\nHost: %s:%u\r\n", url->host,
+               url->port);
+    if (url->password_len > 0) {
+        buf_append_text(out, "Authorization: Bearer ");
+        buf_append(out, url->password, url->password_len);
+        buf_append_text(out, "\r\n");
+    }
+    if (body_bytes != 0 || strcmp(method, "POST") == 0) {
+        buf_printf(out, "Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n", body_bytes);
+    }
+    buf_append_text(out, "\r\n");
+    client->wanted++;
+}
+
+static bool send_some(struct http_client *client) {
+    struct slice rest = buf_slice(&client->out);
+    ssize_t n = send(client->fd, rest.ptr, rest.len, MSG_NOSIGNAL);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR || fail(client, "has gone away", errno);
+    }
+    buf_consume(&client->out, (size_t)n);
+    return true;
+}
+
+static bool receive_some(struct http_client *client) {
+    static char bytes[READ_BYTES];
+    ssize_t n = recv(client->fd, bytes, sizeof(bytes), 0);
+    if (n < 0) {
+        return errno == EAGAIN || errno == EINTR || fail(client, "has gone away", errno);
+    }
+    if (n == 0) {
+        return fail(client, "has gone away in the middle", 0);
+    }
+    if (llhttp_execute(&client->parser, bytes, (size_t)n) == HPE_OK) {
+        return true;
+    }
+    return client->is_refused ? false : fail(client, "does not speak HTTP as a node does", 0);
+}
+
+bool http_client_run(struct http_client *client) {
+    client->reason[0] = '\0';
+    if (buf_failed(&client->out)) {
+        return fail(client, "is to be sent more than there is memory for", 0);
+    }
+    while (client->answered < client->wanted) {
+        short got;
+        short events = (short)(POLLIN | (buf_used(&client->out) > 0 ? POLLOUT : 0));
+        if (!wait_for(client, events, &got) || ((got & POLLOUT) != 0 && !send_some(client))) {
+            return false;
+        }
+        if ((got & (POLLIN | POLLHUP | POLLERR)) != 0 && !receive_some(client)) {
+            return false;
+        }
+    }
+    return true;
+}

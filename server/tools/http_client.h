@@ -1,0 +1,65 @@
+/* http_client.h: the other end of kvnode's HTTP, for the tools: one connection, requests in pipelines, answers
+ * in their order. It blocks: a tool has nothing else to do. */
+#ifndef KVNODE_SERVER_TOOLS_HTTP_CLIENT_H
+#define KVNODE_SERVER_TOOLS_HTTP_CLIENT_H
+
+#include "protocol/buf.h"
+#include "protocol/limits.h"
+
+#include <llhttp.h>
+
+enum { HTTP_REASON_BYTES = 1024, HTTP_PASSWORD_BYTES = 1024 };
+
+/* http://[[USER]:PASSWORD@]HOST:PORT[/], with escapes in the password, and [..] around an IPv6 address. */
+struct http_url {
+    char host[LIMIT_HOST_BYTES + 1];
+    uint16_t port;
+    char password[HTTP_PASSWORD_BYTES];
+    size_t password_len; /* 0: none */
+};
+/* False: *reason is a static text. */
+bool http_url_parse(struct slice text, struct http_url *out, const char **reason);
+
+struct http_answer {
+    int status;
+    struct slice location; /* of a redirect */
+    struct slice detail;   /* of a problem: what a node says of it; else empty */
+};
+
+/* Each returns false when there is no use in going on. */
+struct http_client_events {
+    bool (*on_body)(void *context, struct slice piece); /* of an answer of 200; NULL: dropped */
+    bool (*on_answer)(void *context, const struct http_answer *answer);
+};
+
+/* Embedded in its owner. */
+struct http_client {
+    struct buf out; /* requests go here (http_client_request) */
+    char reason[HTTP_REASON_BYTES];
+
+    /* Private. */
+    struct http_url url;
+    int fd;
+    uint64_t wanted, answered;
+    const struct http_client_events *events;
+    void *context;
+    llhttp_t parser;
+    llhttp_settings_t settings;
+    struct buf field, location, body;
+    bool field_ended, is_refused;
+};
+
+/* Connects. False: reason is one line. http_client_close is due in every case. */
+bool http_client_open(struct http_client *client, const struct http_url *url,
+                      const struct http_client_events *events, void *context);
+void http_client_close(struct http_client *client);
+
+/* Begins a request in out with all the header fields that it needs; its body, of so many bytes, is to be
+ * appended there. */
+void http_client_request(struct http_client *client, const char *method, struct slice target,
+                         size_t body_bytes);
+/* Sends all of out, and reads until everything is answered. False: reason is one line; "" when an event has
+ * ended it. */
+bool http_client_run(struct http_client *client);
+
+#endif
