@@ -3,6 +3,7 @@
 
     tests/bench/figures.py [--keys 1000000] [--rate 20000] [--only discovery,idle,load,sync]
     tests/bench/figures.py --only stalls [--stall-keys 10000000]
+    tests/bench/figures.py --only recovery,compaction [--keys 5000000]
 
     discovery  from the start of a process until every other node lists it, and until it is healthy
     idle       resident memory of a node without data
@@ -11,11 +12,14 @@
                longest stall of both loops, and whether both hold the same data afterwards
     stalls     the iterations of the loop while a table grows to ten million keys, KEYS and GET /keys go through it, a
                million keys expire at one instant, half of the memory is taken away, and FLUSHALL (a minute or two;
-               only when it is asked for)"""
+               only when it is asked for)
+    recovery   how long a killed node reads its journal, beside redis-server's append-only file (only when asked for)
+    compaction the iterations of the loop, and the memory, while a journal is begun anew (only when asked for)"""
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import statistics
 import time
 import urllib.request
@@ -24,7 +28,7 @@ from typing import Callable
 
 import load
 from load import PacedWriter
-from servers import Cluster, Kvnode, Node, RespError, settled_resident_bytes, wait_until
+from servers import Cluster, Kvnode, Node, Redis, RespClient, RespError, settled_resident_bytes, wait_until
 
 MB = 1e6
 LIMIT_S = 120.0
@@ -168,8 +172,71 @@ def figure_stalls(system: Kvnode, keys: int) -> None:
         watched("FLUSHALL, until the memory is given back", flush)
 
 
+def start_s(start: Callable[[], object], port: int, keys: int) -> float:
+    """From the start of a process until it answers with all its keys."""
+
+    def has_all() -> bool:
+        try:
+            with RespClient(port, timeout=1) as client:
+                return client.execute("DBSIZE") == keys
+        except (OSError, EOFError, RespError):
+            return False
+
+    started = time.monotonic()
+    start()
+    wait_until(has_all, LIMIT_S, "all keys are there again")
+    return time.monotonic() - started
+
+
+def wait_rewritten(redis: RespClient) -> None:
+    wait_until(lambda: redis.info()["aof_rewrite_in_progress"] == "0", LIMIT_S, "it is rewritten")
+
+
+def figure_recovery(keys: int) -> None:
+    """kvnode's start waits a second for followers besides; that is not recovery, and is told apart by its log."""
+    with Kvnode(fsync="everysec") as system:
+        node = system.cluster.leader()
+        load.fill(system, keys, 32)
+        node.flags["log_level"] = "info"
+        for title in ("of the lines", "of a state"):
+            node.kill()
+            took = start_s(node.start, node.redis, keys)
+            own = re.findall(r"event=recovered .* ms=(\d+)", node.log())[-1]
+            print(f"recovery: kvnode, {keys:,} keys {title}: {int(own) / 1000:.2f} s of {took:.2f} s for the whole start", flush=True)
+            wait_until(lambda: node.info()["rdb_bgsave_in_progress"] == "0", LIMIT_S, "the state is whole")
+    with Redis(fsync="everysec") as redis:
+        load.fill(redis, keys, 32)
+        for title in ("append-only file", "append-only file that was rewritten (RDB)"):
+            redis.kill()
+            print(f"recovery: redis-server, {title}: {start_s(redis.start_again, redis.port, keys):.2f} s for the whole start", flush=True)
+            with redis.client() as client:
+                wait_rewritten(client)  # one may have begun by itself
+                client.execute("BGREWRITEAOF")
+                wait_rewritten(client)
+
+
+def figure_compaction(keys: int, rate: int) -> None:
+    with Kvnode(fsync="everysec") as system:
+        node = system.cluster.leader()
+        load.fill(system, keys, 32)
+        before = system.resident_bytes()
+        writer = PacedWriter(system.port, rate, LIMIT_S, keys=keys)
+        time.sleep(0.5)
+        node.execute("CONFIG", "RESETSTAT")
+        node.execute("BGREWRITEAOF")
+        started, most = time.monotonic(), before
+        while node.info()["rdb_bgsave_in_progress"] == "1":
+            most = max(most, system.resident_bytes())
+            time.sleep(0.05)
+        took = time.monotonic() - started
+        stalls = node.info()["loop_stall_us"].replace(",", "  ")
+        writer.stop()
+        print(f"compaction: {keys:,} keys with {writer.rate():,.0f} writes/s going on in {took:.2f} s; loop in us {stalls}")
+        print(f"            memory {100 * (most - before) / before:.1f} % over the {before / MB:.0f} MB of before", flush=True)
+
+
 FIGURES = ("discovery", "idle", "load", "sync")
-ON_DEMAND = ("stalls",)
+ON_DEMAND = ("stalls", "recovery", "compaction")
 
 
 def main() -> None:
@@ -195,6 +262,10 @@ def main() -> None:
     if "stalls" in wanted:
         with Kvnode() as system:
             figure_stalls(system, words.stall_keys)
+    if "recovery" in wanted:
+        figure_recovery(words.keys)
+    if "compaction" in wanted:
+        figure_compaction(words.keys, words.rate)
 
 
 if __name__ == "__main__":

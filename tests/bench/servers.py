@@ -1,4 +1,4 @@
-"""servers.py: the servers that are measured, each fresh on free loopback ports, without persistence.
+"""servers.py: the servers that are measured, each fresh on free loopback ports; they keep data only where fsync says how.
 
     with Redis(follower=True) as redis, Kvnode(follower=True) as kvnode:
         redis.client().execute("SET", "key", "value")
@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -40,18 +41,19 @@ def missing_tools(*names: str) -> list[str]:
 
 
 def cpu_ns(pid: int) -> int:
-    """Time on a processor, user and system, of all threads. It is what utime + stime of /proc/PID/stat are made of,
+    """Time on a processor, user and system, of all threads, and of children that have ended (redis-server's rewrite). It is what utime + stime of /proc/PID/stat are made of,
     without their rounding to a tick of 10 ms; where the kernel does not have it, it is those."""
     total = 0
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ended_children = (int(fields[13]) + int(fields[14])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0])
     except FileNotFoundError:
         total = 0
-    if total > 0:
-        return total
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    if total == 0:
+        total = (int(fields[11]) + int(fields[12])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return total + ended_children
 
 
 def resident_bytes(pid: int) -> int:
@@ -135,9 +137,10 @@ def accepts(port: int) -> bool:
 class Replicated(Server):
     """Redis and kvnode tell of their replication in the same lines of INFO."""
 
-    def __init__(self, follower: bool = False) -> None:
+    def __init__(self, follower: bool = False, fsync: Optional[str] = None) -> None:
         super().__init__()
         self._with_follower = follower
+        self._fsync = fsync  # "always", "everysec", "no": as -fsync and appendfsync have it
         self.follower_port: Optional[int] = None
 
     def follower_client(self) -> RespClient:
@@ -175,12 +178,20 @@ class Redis(Replicated):
             self.wait_caught_up()
 
     def _run_redis(self, port: int, *more: str) -> int:
+        keeps = ["no"] if self._fsync is None else ["yes", "--appendfsync", self._fsync]
         pid = self._run(
-            "redis-server", "--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no", "--repl-backlog-size",
-            BACKLOG, "--client-output-buffer-limit", f"replica {BACKLOG} {BACKLOG} 60", "--repl-diskless-sync-delay", "0", *more,
+            "redis-server", "--port", str(port), "--bind", HOST, "--save", "", "--appendonly", *keeps, "--repl-backlog-size", BACKLOG, "--client-output-buffer-limit", f"replica {BACKLOG} {BACKLOG} 60", "--repl-diskless-sync-delay", "0", *more,
         )
         wait_until(lambda: accepts(port), START_S, "redis-server answers")
         return pid
+
+    def kill(self) -> None:
+        """kill -9, once what it has written is on its way to the disk."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def start_again(self) -> None:
+        self._pid = self._run_redis(self.port)
 
     def pids(self) -> list[int]:
         return [self._pid]
@@ -192,6 +203,9 @@ class Kvnode(Replicated):
     def _start(self) -> None:
         self.cluster = Cluster(followers=1 if self._with_follower else 0, backlog=BACKLOG, log_level="warn")
         self._stack.callback(self.cluster.close)
+        if self._fsync is not None:
+            for node in self.cluster.nodes:
+                node.flags.update(data=str(self.cluster.directory / node.name), fsync=self._fsync)
         self.cluster.start()
         self.port = self.cluster.leader().redis
         self.http_port = self.cluster.leader().api
