@@ -12,8 +12,9 @@ enum { PRESSURE_BYTES = 16 << 20 /* over what the history keeps anyway */ };
 
 static void note_pressure(struct journal *journal) {
     const struct history *history = journal->config.history;
-    bool high = !history_at_end(history, &journal->reader) &&
-                history_backlog_bytes(history) > history_limit_bytes(history) + PRESSURE_BYTES;
+    size_t limit = history_limit_bytes(history), bytes = history_backlog_bytes(history);
+    bool high = !history_at_end(history, &journal->reader) && bytes > limit + PRESSURE_BYTES;
+    journal->reader.pinned = bytes <= limit + JOURNAL_BEHIND_BYTES; /* a leader far away does not wait */
     if (high != journal->high) {
         journal->high = high;
         journal->config.on_pressure(journal->config.context, high);
@@ -27,9 +28,9 @@ static bool has_grown(const struct journal *journal) {
 }
 
 static bool may_switch(const struct journal *journal) {
-    bool hurries =
-        journal->phase == JOURNAL_PHASE_STATE && /* lines are lost over and over: bare ones, or no memory */
-        loop_monotonic_ms(journal->loop) - journal->switched_ms < JOURNAL_RETRY_MS;
+    bool hurries = journal->phase == JOURNAL_PHASE_STATE &&
+                   !journal->ends && /* lines are lost over and over: bare ones, or no memory */
+                   loop_monotonic_ms(journal->loop) - journal->switched_ms < JOURNAL_RETRY_MS;
     return journal->wanted && !hurries && !worker_busy(journal->janitor) && buf_used(&journal->out) == 0 &&
            journal->config.is_whole(journal->config.context);
 }
@@ -45,9 +46,9 @@ static void run_timer(struct journal *journal) {
 }
 
 static void work(struct journal *journal) {
-    journal->wanted |= journal->reader.lost;
-    journal->counts &= !journal->reader.lost;
-    if (journal->fd >= 0 && !journal->wanted && !journal_encode(journal)) {
+    bool takes = journal->counts || !journal->wanted;
+    bool stuck = journal->trouble != NULL && buf_used(&journal->out) > 0; /* it would grow, and grow */
+    if (journal->fd >= 0 && takes && !stuck && !journal_encode(journal)) {
         journal->wanted = true;
     }
     if (journal->fd >= 0) {
@@ -70,11 +71,15 @@ static void work(struct journal *journal) {
 static void pump(void *context) {
     struct journal *journal = context;
     ev_idle_stop(loop_ev(journal->loop), &journal->soon);
+    if (journal->failed) {
+        return;
+    }
     journal_follow_history(journal);
     bool waits = journal->trouble != NULL && loop_monotonic_ms(journal->loop) < journal->retry_ms;
     if (!worker_busy(journal->worker) && !waits) {
         work(journal);
     }
+    journal_weaken_if_wished(journal);
     note_pressure(journal);
     run_timer(journal);
 }
@@ -89,16 +94,18 @@ static void on_soon(struct ev_loop *ev, ev_idle *idle, int events) {
 
 /* --- Life --- */
 
-static void take_tail(struct journal *journal, const struct journal_tail *tail) {
+/* lied: what the disk has said that it is, it may not be: not even what was read from it again. */
+static void take_tail(struct journal *journal, const struct journal_tail *tail, bool lied) {
     struct history *history = journal->config.history;
     journal->fd = -1;
     journal->number = tail->number;
     journal->next_number = tail->next_number;
-    journal->history_id = journal->segment_history_id = history_id(history);
+    journal->history_id = history_id(history);
     journal->base = 1; /* no ticket is 0 */
-    journal->top = journal->base + history_index(history);
-    if (tail->offset == 0) {
+    journal->top = journal->safe = journal->base + history_index(history);
+    if (tail->offset == 0 || lied) {
         journal->wanted = true;
+        journal->safe = lied ? 0 : journal->safe;
         return;
     }
     journal->fd = journal_directory_open_segment(journal->config.directory, tail->number, true);
@@ -114,6 +121,7 @@ static void take_tail(struct journal *journal, const struct journal_tail *tail) 
     journal->chain = tail->chain;
     journal->written_index = journal->out_index = journal->reader.index;
     journal->counts = true;
+    journal_close_fence(journal);
 }
 
 static void destroy_parts(struct journal *journal) {
@@ -143,15 +151,18 @@ struct journal *journal_create(const struct journal_config *config, const struct
         destroy_parts(journal);
         return NULL;
     }
-    if (!journal_write_meta(journal, false, false)) {
+    const struct journal_meta *meta = journal_directory_meta(config->directory);
+    bool lied = meta->forgetful && !meta->clean;
+    journal->wished_fsync = config->fsync;
+    if (!journal_write_meta(journal, config->fsync, false, false)) {
         *reason = "the journal's meta cannot be written";
         destroy_parts(journal);
         return NULL;
     }
     journal->reader.pinned = true;
-    take_tail(journal, tail);
     fence_init(&journal->fence, journal_newest, journal);
-    fence_close(&journal->fence, journal->top);
+    take_tail(journal, tail, lied);
+    fence_close(&journal->fence, journal->safe);
     net_set_fence(config->net, &journal->fence);
     journal->state_task = (struct task){.step = journal_state_step, .context = journal};
     ev_init(&journal->timer, on_timer);
@@ -166,8 +177,10 @@ struct journal *journal_create(const struct journal_config *config, const struct
 
 /* A segment that does not count has to be finished: what it holds is nowhere else. */
 static void write_the_rest(struct journal *journal) {
-    for (int tries = 0; tries < 3; tries++) {
+    journal->ends = true;
+    for (int tries = 0; tries < 3 && !journal->failed; tries++) {
         worker_wait(journal->worker);
+        worker_wait(journal->janitor);
         journal_follow_history(journal);
         if (journal->trouble != NULL) {
             journal->retry_ms = 0;
@@ -193,10 +206,13 @@ bool journal_finish(struct journal *journal) {
     const struct journal_disk *disk = journal_directory_disk(journal->config.directory);
     write_the_rest(journal);
     worker_wait(journal->janitor);
-    bool written = journal->counts && journal->fd >= 0 && buf_used(&journal->out) == 0 &&
+    bool written = !journal->failed && journal->counts && journal->fd >= 0 && buf_used(&journal->out) == 0 &&
                    history_at_end(journal->config.history, &journal->reader);
-    bool is_safe =
-        written && disk->fdatasync(disk->context, journal->fd) == 0 && journal_write_meta(journal, false, true);
+    bool is_safe = written && disk->fdatasync(disk->context, journal->fd) == 0 &&
+                   journal_write_meta(journal, journal->config.fsync, false, true);
+    if (journal->failed) { /* once more: that is a promise to the next start */
+        journal_write_meta(journal, journal->config.fsync, true, false);
+    }
     if (!is_safe) {
         log_write(journal->config.log, LOG_ERROR, "journal-not-finished", "text=%s",
                   log_quote(journal->trouble != NULL ? journal->trouble : strerror(errno)));
@@ -227,13 +243,14 @@ void journal_destroy(struct journal **handle) {
 /* --- What others ask of it --- */
 
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync) {
-    if (fsync == journal->config.fsync) {
-        return;
+    journal->wished_fsync = fsync;
+    journal->wish_retry_ms = 0;
+    if (fsync > journal->config.fsync) {
+        journal->config.fsync = fsync;
+        if (journal->trouble == NULL) {
+            journal_close_fence(journal);
+        }
     }
-    journal->config.fsync = fsync;
-    worker_wait(journal->worker); /* a moment, when somebody asks for it */
-    worker_wait(journal->janitor);
-    journal_write_meta(journal, false, false);
 }
 
 void journal_set_compact_ratio(struct journal *journal, double ratio) { journal->config.compact_ratio = ratio; }

@@ -39,6 +39,9 @@ enum {
     JOURNAL_RETRY_MS = 1000,
     JOURNAL_OUT_BYTES = 1 << 20, /* a state waits while so much is not written yet */
 };
+/* So far behind the history is not held on to any more (of a follower, whose leader does not wait): its lines
+ * are lost for the journal, and a new segment is written when the disk goes on. */
+#define JOURNAL_BEHIND_BYTES       ((size_t)128 << 20)
 #define JOURNAL_COMPACT_FROM_BYTES ((uint64_t)64 << 20)
 
 struct journal;
@@ -78,6 +81,7 @@ struct journal *journal_create(const struct journal_config *config, const struct
 bool journal_finish(struct journal *journal);
 void journal_destroy(struct journal **journal); /* NULL-safe; the net and its conns are gone */
 
+/* A stronger one holds from now on; a weaker one when meta says so, soon. */
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync);
 void journal_set_compact_ratio(struct journal *journal, double ratio);
 /* All that has been written so far is synced soon, whatever -fsync. */

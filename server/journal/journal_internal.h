@@ -16,10 +16,11 @@ struct journal_job {
     uint64_t number; /* of the new segment */
     bool continues;  /* it goes on with the old one: else it is incoming.log */
     bool accepts;    /* incoming.log is whole when it is synced, and becomes that segment */
-    uint64_t offset, index, history_id;
-    uint64_t us;   /* that the sync took */
-    int error;     /* errno of the sync; 0 */
-    int new_error; /* of making the new segment */
+    uint64_t offset, index, epoch;
+    enum journal_fsync fsync; /* that meta is to say */
+    uint64_t us;              /* that the sync took */
+    int error;                /* errno of the sync; 0 */
+    int new_error;            /* of making the new segment, or of writing meta */
 };
 
 struct journal {
@@ -38,25 +39,31 @@ struct journal {
     /* The segment */
     enum journal_phase phase;
     int fd;
-    uint64_t segment_history_id; /* that its FULL names */
+    uint64_t segment_epoch; /* that its FULL is of */
     uint64_t number, next_number, offset, synced_offset, state_bytes;
     struct journal_chain chain;
     struct buf out;     /* records that are not written yet */
     uint64_t out_index; /* of the last line among them, or written */
     struct buf slice;   /* of the state, as lines */
     uint64_t cursor, state_count;
+    bool ends;       /* journal_finish */
     bool wanted;     /* a new segment */
     bool continues;  /* it goes on where the one before ends: its lines count before its END does */
     bool say_synced; /* by the next record */
     bool asked;      /* for a sync */
 
-    /* Tickets of the fence: base + index. They grow on when another history begins. */
-    uint64_t history_id, base, top;
+    /* Tickets of the fence: base + index. They grow on when another history begins, or the same again from
+     * before: that is another epoch. */
+    uint64_t history_id, epoch, base, top;
+    uint64_t safe;                        /* the fence's, but where trouble has opened it */
     uint64_t written_index, synced_index; /* in history_id */
     bool counts;                          /* what is written is what a recovery would find */
 
-    bool marked; /* meta says that it is in use */
-    bool high;   /* on_pressure */
+    bool marked;                     /* meta says that it is in use */
+    bool failed;                     /* nothing is written, synced or answered any more */
+    enum journal_fsync wished_fsync; /* weaker than config.fsync: as soon as meta says so */
+    int64_t wish_retry_ms;
+    bool high; /* on_pressure */
     const char *trouble;
     uint64_t gather_until_us;
     int64_t retry_ms, sync_began_ms, switched_ms;
@@ -80,6 +87,9 @@ void journal_follow_history(struct journal *journal);
 void journal_in_trouble(struct journal *journal, const char *what, int error); /* NULL: it is over */
 void journal_fail(struct journal *journal, const char *what, int error);
 /* What a later start has to know of this one. False: errno. */
-bool journal_write_meta(struct journal *journal, bool forgetful, bool clean);
+bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean);
+/* The fence is closed again at what is safe: after trouble, or because more is asked for than before. */
+void journal_close_fence(struct journal *journal);
+void journal_weaken_if_wished(struct journal *journal); /* gives meta to the thread */
 
 #endif

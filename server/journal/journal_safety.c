@@ -1,20 +1,26 @@
 /* journal_safety.c: what clients may hear of, and what becomes of it when the disk refuses. */
 #include "server/journal/journal_internal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 /* --- What the fence is told --- */
 
-/* Another history has begun, by a new leader or a state that was taken: its tickets are behind all that were
- * given. */
+/* Another history has begun, by a new leader or a state that was taken, or this one goes on from before: its
+ * tickets are behind all that were given. */
 void journal_follow_history(struct journal *journal) {
     const struct history *history = journal->config.history;
-    if (history_id(history) == journal->history_id) {
+    journal->wanted |= journal->reader.lost;
+    journal->counts &= !journal->reader.lost;
+    uint64_t ticket = journal->base + history_index(history);
+    if (history_id(history) == journal->history_id && ticket >= journal->top) {
+        journal->top = ticket;
         return;
     }
+    journal->epoch++;
     journal->history_id = history_id(history);
-    journal->base = journal->top + 1 - history_index(history);
+    journal->base = ++journal->top - history_index(history);
     journal->written_index = journal->synced_index = journal->out_index = 0;
     journal->counts = false;
     journal->wanted = true;
@@ -23,9 +29,7 @@ void journal_follow_history(struct journal *journal) {
 uint64_t journal_newest(const void *context) {
     struct journal *journal = (struct journal *)(uintptr_t)context;
     journal_follow_history(journal);
-    uint64_t ticket = journal->base + history_index(journal->config.history);
-    journal->top = ticket > journal->top ? ticket : journal->top;
-    return ticket;
+    return journal->top;
 }
 
 uint64_t journal_written_index(const struct journal *journal) {
@@ -49,20 +53,29 @@ static uint64_t safe_ticket(const struct journal *journal) {
 void journal_commit(void *context) {
     struct journal *journal = context;
     journal_follow_history(journal);
-    if (journal->counts && journal->trouble == NULL && safe_ticket(journal) > journal->fence.safe) {
-        fence_raise(&journal->fence, safe_ticket(journal));
+    if (journal->counts && journal->trouble == NULL && safe_ticket(journal) > journal->safe) {
+        journal->safe = safe_ticket(journal);
+        fence_raise(&journal->fence, journal->safe);
     }
+}
+
+/* What does not count is as safe as it was while it did. */
+void journal_close_fence(struct journal *journal) {
+    journal->safe = journal->counts ? safe_ticket(journal) : journal->safe;
+    fence_close(&journal->fence, journal->safe);
 }
 
 /* --- Trouble --- */
 
 void journal_in_trouble(struct journal *journal, const char *what, int error) {
+    if (journal->failed) {
+        return;
+    }
     if (what == NULL && journal->trouble != NULL) {
         journal->trouble = NULL;
         log_write(journal->config.log, LOG_WARN, "journal-goes-on", "segment=%llu offset=%llu",
                   (unsigned long long)journal->number, (unsigned long long)journal->offset);
-        uint64_t safe = journal->counts ? safe_ticket(journal) : journal->top;
-        fence_close(&journal->fence, safe < journal->top ? safe : journal->top);
+        journal_close_fence(journal);
         journal->config.on_trouble(journal->config.context, NULL);
     }
     if (what == NULL) {
@@ -81,30 +94,60 @@ void journal_in_trouble(struct journal *journal, const char *what, int error) {
 }
 
 /* What a later start has to know of this one. */
-bool journal_write_meta(struct journal *journal, bool forgetful, bool clean) {
+bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean) {
     struct journal_meta meta = *journal_directory_meta(journal->config.directory);
     char boot_id[JOURNAL_BOOT_ID_BYTES + 1] = "";
     bool knows = journal_boot_id(boot_id);
     meta.forgetful |=
         forgetful || (!journal->marked && journal_meta_may_have_forgotten(&meta, knows ? boot_id : NULL));
     meta.clean = clean;
-    meta.weakest_fsync = clean ? JOURNAL_FSYNC_ALWAYS
-                         : journal->marked && meta.weakest_fsync < journal->config.fsync
-                             ? meta.weakest_fsync
-                             : journal->config.fsync;
+    meta.weakest_fsync = clean                                           ? JOURNAL_FSYNC_ALWAYS
+                         : journal->marked && meta.weakest_fsync < fsync ? meta.weakest_fsync
+                                                                         : fsync;
     snprintf(meta.boot_id, sizeof(meta.boot_id), "%s", boot_id);
-    journal->marked = journal_directory_write_meta(journal->config.directory, &meta);
-    return journal->marked;
+    bool written = journal_directory_write_meta(journal->config.directory, &meta);
+    journal->marked |= written;
+    return written;
 }
 
 /* "The pages are gone, and syncing again would lie." */
 void journal_fail(struct journal *journal, const char *what, int error) {
     char message[256];
+    journal->failed = true;
     journal->trouble = "the disk has lost what it was given";
     snprintf(message, sizeof(message), "the journal's %s failed (%s): the disk may have lost what it was given",
              what, strerror(error));
     worker_wait(journal->janitor);
-    journal_write_meta(journal, true, false);
+    journal_write_meta(journal, journal->config.fsync, true, false);
+    fence_close(&journal->fence, journal->safe);
     fence_break(&journal->fence, CLOSE_NOT_KEPT);
     journal->config.on_fatal(journal->config.context, message);
+}
+
+/* --- Another -fsync --- */
+
+static void work_weaken(void *context) {
+    struct journal *journal = context;
+    struct journal_job *job = &journal->job;
+    job->new_error = journal_write_meta(journal, job->fsync, false, false) ? 0 : errno;
+}
+
+static void weakened(void *context) {
+    struct journal *journal = context;
+    const struct journal_job *job = &journal->job;
+    if (job->new_error == 0) {
+        journal->config.fsync = job->fsync < journal->config.fsync ? job->fsync : journal->config.fsync;
+        return;
+    }
+    journal->wish_retry_ms = loop_monotonic_ms(journal->loop) + JOURNAL_RETRY_MS;
+    log_write(journal->config.log, LOG_WARN, "journal-fsync", "text=\"meta cannot be written\" error=%s",
+              log_quote(strerror(job->new_error)));
+}
+
+void journal_weaken_if_wished(struct journal *journal) {
+    if (journal->wished_fsync < journal->config.fsync && !worker_busy(journal->worker) &&
+        !worker_busy(journal->janitor) && loop_monotonic_ms(journal->loop) >= journal->wish_retry_ms) {
+        journal->job = (struct journal_job){.fsync = journal->wished_fsync};
+        worker_run(journal->worker, work_weaken, weakened, journal);
+    }
 }

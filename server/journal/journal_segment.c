@@ -85,7 +85,9 @@ void journal_write(struct journal *journal) {
     }
     forget_large(&journal->out);
     journal->written_index = journal->out_index;
-    journal_in_trouble(journal, NULL, 0);
+    if (!journal->wanted) { /* else that a new segment is made */
+        journal_in_trouble(journal, NULL, 0);
+    }
 }
 
 /* --- Syncing --- */
@@ -111,7 +113,7 @@ static void note_synced(struct journal *journal) {
     uint64_t gather_us = job->us / GATHER_PART;
     journal->gather_until_us = loop_monotonic_us() + (gather_us < GATHER_MOST_US ? gather_us : GATHER_MOST_US);
     journal->synced_offset = job->offset;
-    if (job->history_id == journal->history_id) {
+    if (job->epoch == journal->epoch) {
         journal->synced_index = job->index;
     }
     journal->say_synced = true;
@@ -132,8 +134,7 @@ static void finish_switch(struct journal *journal) {
     if (!journal->continues) {
         journal->number = journal->next_number++;
     }
-    journal->counts =
-        !journal->reader.lost && journal->segment_history_id == history_id(journal->config.history);
+    journal->counts = !journal->reader.lost && journal->segment_epoch == journal->epoch;
     stats->compactions++;
     stats->last_compaction_unix_ms = loop_now_ms(journal->loop);
     stats->last_compaction_ms = now_ms - stats->compacting_since_ms;
@@ -159,6 +160,7 @@ static void synced(void *context) {
         journal_in_trouble(journal, "the state cannot take its place", journal->job.new_error);
     } else if (journal->phase == JOURNAL_PHASE_ENDING && journal->synced_offset >= journal->state_bytes) {
         finish_switch(journal);
+        journal_in_trouble(journal, NULL, 0); /* that it could not take its place */
     }
 }
 
@@ -166,7 +168,7 @@ static void synced(void *context) {
  * the first of them would have the others wait for the one after it: it begins when as many are waiting as were
  * before, or when part of the time that a sync takes is over. */
 static bool gathers(const struct journal *journal) {
-    return journal->fence.held_count < journal->fence.held_before &&
+    return !journal->ends && journal->fence.held_count < journal->fence.held_before &&
            loop_monotonic_us() < journal->gather_until_us;
 }
 
@@ -194,7 +196,7 @@ static void begin_job(struct journal *journal) {
         .number = journal->next_number,
         .offset = journal->offset,
         .index = journal->written_index,
-        .history_id = journal->segment_history_id,
+        .epoch = journal->segment_epoch,
     };
 }
 
@@ -228,6 +230,15 @@ static void work_switch(void *context) {
     }
 }
 
+/* A part of the state is missing: it is begun again, in another segment. */
+static void state_failed(struct journal *journal) {
+    buf_reset(&journal->out);
+    journal->phase = JOURNAL_PHASE_TAIL;
+    journal->wanted = true;
+    journal->counts = false;
+    journal_in_trouble(journal, "out of memory for the state of the store", ENOMEM);
+}
+
 static void begin_segment(struct journal *journal) {
     struct history *history = journal->config.history;
     const struct group_data *data = &journal->config.data;
@@ -235,20 +246,25 @@ static void begin_segment(struct journal *journal) {
         journal->reader.lost = false;
         history_open(history, &journal->reader, history_index(history));
         journal->out_index = journal->written_index = journal->reader.index;
+        journal->synced_index = 0;
     }
-    journal->segment_history_id = journal->history_id;
+    journal->segment_epoch = journal->epoch;
     journal->cursor = journal->state_count = 0;
     journal_chain_init(&journal->chain);
     struct buf full;
     buf_init(&full, SIZE_MAX);
     line_full(&full, journal->history_id, journal->reader.index, data->floor(data->context), &(struct term){0});
-    if (!buf_failed(&full)) {
+    buf_fail_if(&journal->out, buf_failed(&full));
+    if (!buf_failed(&journal->out)) {
         journal_append(&journal->out, &journal->chain, JOURNAL_NO_INDEX, without_lf(&full));
     }
     buf_deinit(&full);
     history_forget_clock(history); /* a plain line relies on a CLOCK of its own segment */
     journal->stats.records++;
     journal->phase = JOURNAL_PHASE_STATE;
+    if (buf_failed(&journal->out)) {
+        state_failed(journal);
+    }
 }
 
 static void switched(void *context) {
@@ -263,6 +279,7 @@ static void switched(void *context) {
     }
     journal_follow_history(journal);
     if (job->new_fd < 0) {
+        journal->next_number += job->new_error == EEXIST; /* an earlier call may have left it */
         journal->phase = journal->fd < 0 ? JOURNAL_PHASE_CLOSED : JOURNAL_PHASE_TAIL;
         journal->wanted = true;
         journal->stats.compacting_since_ms = 0;
@@ -301,7 +318,8 @@ static void say_end(struct journal *journal) {
     struct buf end;
     buf_init(&end, SIZE_MAX);
     line_end(&end, journal->state_count, journal->reader.index);
-    if (!buf_failed(&end)) {
+    buf_fail_if(&journal->out, buf_failed(&end));
+    if (!buf_failed(&journal->out)) {
         journal_append(&journal->out, &journal->chain, JOURNAL_NO_INDEX, without_lf(&end));
     }
     buf_deinit(&end);
@@ -310,11 +328,15 @@ static void say_end(struct journal *journal) {
     journal->phase = JOURNAL_PHASE_ENDING;
 }
 
-/* A slice of the store, behind all the lines that it has seen already. False: lines were lost. */
+/* A slice of the store, behind all the lines that it has seen already: nothing, where there was no memory for
+ * them. False: lines were lost. */
 static bool add_slice(struct journal *journal) {
     const struct group_data *data = &journal->config.data;
     if (!journal_encode(journal)) {
         return false;
+    }
+    if (journal->trouble != NULL) {
+        return true;
     }
     uint64_t began_us = loop_monotonic_us(), before = journal->state_count;
     do {
@@ -331,15 +353,6 @@ static bool add_slice(struct journal *journal) {
         say_end(journal);
     }
     return true;
-}
-
-/* A part of the state is missing: it is begun again, in another segment. */
-static void state_failed(struct journal *journal) {
-    buf_reset(&journal->out);
-    journal->phase = JOURNAL_PHASE_TAIL;
-    journal->wanted = true;
-    journal->counts = false;
-    journal_in_trouble(journal, "out of memory for the state of the store", ENOMEM);
 }
 
 bool journal_state_step(void *context) {

@@ -1,0 +1,422 @@
+/* The journal at work: what clients are told is what a recovery finds, whatever becomes of the disk, of the
+ * history, of the journal itself; and where that is over, all goes on. */
+#include "server/journal/journal.h"
+
+#include "tests/unit/journal_scene.h"
+
+static const enum journal_fsync modes[] = {JOURNAL_FSYNC_NO, JOURNAL_FSYNC_EVERYSEC, JOURNAL_FSYNC_ALWAYS};
+enum { MODES = sizeof(modes) / sizeof(modes[0]) };
+
+static const enum journal_phase phases[] = {JOURNAL_PHASE_SWITCHING, JOURNAL_PHASE_STATE, JOURNAL_PHASE_ENDING,
+                                            JOURNAL_PHASE_TAIL};
+enum { PHASES = sizeof(phases) / sizeof(phases[0]) };
+
+static struct random seed;
+
+/* Which of many it is that fails. */
+static char which[96];
+
+static int say_which(void **state) {
+    (void)state;
+    if (which[0] != '\0') {
+        print_error("it was %s\n", which);
+    }
+    which[0] = '\0';
+    return 0;
+}
+
+static void begin(enum journal_fsync fsync) {
+    scene_begin(fsync, (struct random){random_u64(&seed)});
+    scene_fill();
+    scene_send("WWRW");
+    scene_answers_all();
+    scene_reach(JOURNAL_PHASE_TAIL);
+}
+
+static void it_keeps_what_it_says(void **state) {
+    (void)state;
+    for (size_t m = 0; m < MODES; m++) {
+        begin(modes[m]);
+        for (int i = 0; i < 3; i++) {
+            scene_compact_to(JOURNAL_PHASE_STATE);
+            scene_send("WWRWW");
+            scene_turn();
+            scene_send("W");
+            scene_answers_all();
+            scene_reach(JOURNAL_PHASE_TAIL);
+            scene_send("WRW");
+            scene_answers_all();
+        }
+        assert_true(journal_finish(scene->journal));
+        scene_promise(scene->synced, &scene->synced_count, scene->state);
+        printf("%zu crashes\n", scene_crash_everywhere(2));
+        scene_end();
+    }
+}
+
+/* All is as it should be: what is said is answered, and a next start finds all of it. */
+static void assert_goes_on(void) {
+    size_t refusals = scene->refusals;
+    scene_send("WW");
+    scene_answers_all();
+    assert_int_equal(scene->refusals, refusals);
+    assert_false(scene->refuses);
+    scene_pass_ms(1500);
+    scene_reach(JOURNAL_PHASE_TAIL);
+    scene_compact_to(JOURNAL_PHASE_STATE);
+    scene_send("W");
+    scene_answers_all();
+    scene_settle(5);
+    scene_reach(JOURNAL_PHASE_TAIL);
+    assert_int_equal(scene->told[scene->told_count - 1].state, scene->state);
+}
+
+static void assert_finishes(void) {
+    assert_true(journal_finish(scene->journal));
+    assert_true(journal_directory_meta(scene->directory)->clean);
+    scene_promise(scene->synced, &scene->synced_count, scene->state);
+}
+
+static void story_of_a_fault(void) {
+    scene_send("WWR");
+    scene_settle(3);
+    journal_compact(scene->journal);
+    for (int i = 0; i < 12; i++) {
+        scene_send(i % 3 == 0 ? "WR" : "W");
+        if (i % 2 == 0) {
+            scene_settle(1);
+        } else {
+            scene_turn();
+        }
+    }
+    scene_settle(20);
+    scene_pass_ms(1200);
+}
+
+/* Whether there was such a call. */
+static bool a_call_fails(enum journal_fsync fsync, unsigned calls, size_t nth, size_t times, int error,
+                         bool partly) {
+    snprintf(which, sizeof(which), "fsync %d, calls %x, from %zu, times %zu", (int)fsync, calls, nth, times);
+    scene_begin(fsync, (struct random){random_u64(&seed)});
+    scene->disk->partly = partly;
+    disk_fail(scene->disk, calls, nth, times, error);
+    scene_fill();
+    story_of_a_fault();
+    scene_pass_ms(2500);
+    bool failed = disk_has_failed(scene->disk);
+    scene->disk->fails = 0;
+    if (scene->fatals > 0) {
+        assert_int_equal(scene->disk->failed, DISK_FDATASYNC);
+        assert_int_equal(times == 1, journal_directory_meta(scene->directory)->forgetful);
+        size_t told = scene->told_count, ops = scene->disk->op_count;
+        scene_send("WR");
+        scene_pass_ms(3000);
+        assert_int_equal(scene->told_count, told);
+        assert_false(journal_finish(scene->journal));
+        assert_true(journal_directory_meta(scene->directory)->forgetful);
+        assert_false(journal_directory_meta(scene->directory)->clean);
+        assert_int_equal(scene->disk->op_count, ops);
+    } else {
+        assert_int_not_equal(scene->disk->failed, DISK_FDATASYNC);
+        assert_goes_on();
+        assert_finishes();
+    }
+    scene_crash_everywhere(1);
+    scene_end();
+    return failed;
+}
+
+static void each_call_fails_once_and_for_a_while(void **state) {
+    (void)state;
+    static const int errors[] = {ENOSPC, EIO, EDQUOT};
+    static const unsigned calls[] = {DISK_PWRITE, DISK_FDATASYNC, DISK_FSYNC,
+                                     DISK_OPEN,   DISK_RENAME,    DISK_UNLINK};
+    size_t runs = 0;
+    for (size_t m = 0; m < MODES; m++) {
+        for (size_t c = 0; c < sizeof(calls) / sizeof(calls[0]); c++) {
+            for (size_t k = 0; k < (calls[c] == DISK_PWRITE ? 4 : 2); k++) {
+                size_t nth = 1;
+                while (a_call_fails(modes[m], calls[c], nth, k % 2 == 0 ? 1 : 3, errors[nth % 3], k >= 2)) {
+                    nth++;
+                    runs++;
+                }
+            }
+        }
+    }
+    printf("%zu calls failed\n", runs);
+    which[0] = '\0';
+}
+
+/* --- What may happen in each phase --- */
+
+static void another_history(void) { scene_take_state(2000, 500); }
+static void the_history_further_on(void) { scene_take_state(1000, history_index(scene->history) + 100); }
+static void the_history_from_before(void) { scene_take_state(1000, history_index(scene->history) - 40); }
+static void another_compaction(void) { journal_compact(scene->journal); }
+static void a_full_disk(void) { disk_fail(scene->disk, DISK_PWRITE | DISK_OPEN, 1, 2, ENOSPC); }
+
+static void (*const events[])(void) = {another_history,  the_history_further_on, the_history_from_before,
+                                       scene_lose_lines, another_compaction,     a_full_disk};
+
+static void in_phase(enum journal_phase phase, size_t event) {
+    snprintf(which, sizeof(which), "fsync %d, phase %d, event %zu", (int)scene->fsync, (int)phase, event);
+    scene_compact_to(phase);
+    scene_send("W");
+    events[event]();
+    scene_turn();
+}
+
+static void in_each_phase_it_may_happen(void **state) {
+    (void)state;
+    for (size_t m = 0; m < MODES; m++) {
+        for (size_t p = 0; p < PHASES; p++) {
+            for (size_t e = 0; e < sizeof(events) / sizeof(events[0]); e++) {
+                begin(modes[m]);
+                in_phase(phases[p], e);
+                scene_send("WWR");
+                scene_turn();
+                disk_wait(scene->disk, 0);
+                scene_pass_ms(2500);
+                assert_goes_on();
+                assert_finishes();
+                scene_crash_everywhere(1);
+                scene_end();
+            }
+        }
+    }
+    which[0] = '\0';
+}
+
+static void it_finishes_in_each_phase(void **state) {
+    (void)state;
+    for (size_t m = 0; m < MODES; m++) {
+        for (size_t p = 0; p < PHASES; p++) {
+            for (size_t e = 0; e < sizeof(events) / sizeof(events[0]); e++) {
+                begin(modes[m]);
+                in_phase(phases[p], e);
+                disk_wait(scene->disk, 0);
+                assert_finishes();
+                scene_crash_everywhere(1);
+                scene_end();
+            }
+        }
+    }
+    which[0] = '\0';
+}
+
+/* --- One at a time --- */
+
+static size_t told(void) { return scene->told_count == 0 ? 0 : scene->told[scene->told_count - 1].state; }
+
+static void turns(int n) {
+    for (int i = 0; i < n; i++) {
+        scene_turn();
+    }
+}
+
+static void with_always_nothing_leaves_before_it_is_synced(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_ALWAYS);
+    size_t before = told();
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    scene_send("W");
+    turns(20);
+    scene_send("R");
+    turns(20);
+    assert_int_equal(told(), before);
+    disk_wait(scene->disk, 0);
+    scene_answers_all();
+    assert_int_equal(told(), scene->state);
+    scene_end();
+}
+
+static void what_was_read_at_a_start_is_synced_before_it_is_told(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_NO);
+    scene->fsync = JOURNAL_FSYNC_ALWAYS;
+    scene_start_again();
+    size_t answers = scene->answers;
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    scene_send("R");
+    turns(20);
+    assert_int_equal(scene->answers, answers);
+    disk_wait(scene->disk, 0);
+    scene_answers_all();
+    scene_crash_at_the_end();
+    scene_end();
+}
+
+static void after_a_sync_that_failed_the_next_start_writes_all_of_it_again(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_NO);
+    scene_send("WWW");
+    scene_answers_all();
+    size_t known = scene->state;
+    disk_fail(scene->disk, DISK_FDATASYNC, 1, 1, EIO);
+    journal_ask_sync(scene->journal);
+    scene_settle(5);
+    assert_int_equal(scene->fatals, 1);
+    assert_false(journal_finish(scene->journal));
+    scene->disk->fails = 0;
+    scene->fsync = JOURNAL_FSYNC_ALWAYS;
+    scene_start_again(); /* reads what the disk does not have */
+    assert_int_equal(scene->digests[scene->state], scene->digests[known]);
+    size_t answers = scene->answers;
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    scene_send("R");
+    turns(50);
+    assert_int_equal(scene->answers, answers);
+    disk_wait(scene->disk, 0);
+    scene_answers_all();
+    scene_crash_at_the_end();
+    assert_finishes();
+    scene_end();
+}
+
+static void a_file_that_was_left_behind_is_not_in_the_way(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    disk_fail(scene->disk, DISK_FSYNC | DISK_UNLINK, 1, 2, EIO);
+    journal_compact(scene->journal);
+    scene_settle(5);
+    assert_int_equal(scene->troubles, 1);
+    scene_pass_ms(3000);
+    assert_goes_on();
+    assert_finishes();
+    scene_crash_everywhere(1);
+    scene_end();
+}
+
+static void while_old_segments_are_removed_it_is_written(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    disk_wait(scene->disk, DISK_UNLINK);
+    journal_compact(scene->journal);
+    while (scene->journal->phase != JOURNAL_PHASE_TAIL || !worker_busy(scene->journal->janitor)) {
+        worker_wait(scene->journal->worker);
+        scene_turn();
+    }
+    assert_true(journal_compact(scene->journal));
+    scene_send("WR");
+    turns(10);
+    assert_int_equal(told(), scene->state);
+    disk_wait(scene->disk, 0);
+    scene_settle(20);
+    assert_goes_on();
+    scene_end();
+}
+
+static void a_stronger_fsync_holds_at_once(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_NO);
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    scene_send("W");
+    turns(20);
+    assert_int_equal(told(), scene->state);
+    journal_set_fsync(scene->journal, JOURNAL_FSYNC_ALWAYS);
+    size_t answers = scene->answers;
+    scene_send("R");
+    turns(20);
+    assert_int_equal(scene->answers, answers);
+    disk_wait(scene->disk, 0);
+    scene_answers_all();
+    scene->fsync = JOURNAL_FSYNC_ALWAYS;
+    scene_crash_at_the_end();
+    scene_end();
+}
+
+static void a_weaker_fsync_holds_when_meta_says_so(void **state) {
+    (void)state;
+    struct journal_status status;
+    begin(JOURNAL_FSYNC_ALWAYS);
+    disk_fail(scene->disk, DISK_PWRITE, 1, 1, ENOSPC);
+    journal_set_fsync(scene->journal, JOURNAL_FSYNC_NO);
+    scene_settle(5);
+    assert_true(disk_has_failed(scene->disk));
+    journal_status(scene->journal, &status);
+    assert_int_equal(status.fsync, JOURNAL_FSYNC_ALWAYS);
+    assert_int_equal(journal_directory_meta(scene->directory)->weakest_fsync, JOURNAL_FSYNC_ALWAYS);
+    assert_int_equal(scene->troubles, 0);
+    scene_send("W");
+    scene_answers_all();
+    scene_pass_ms(2000);
+    journal_status(scene->journal, &status);
+    assert_int_equal(status.fsync, JOURNAL_FSYNC_NO);
+    assert_int_equal(journal_directory_meta(scene->directory)->weakest_fsync, JOURNAL_FSYNC_NO);
+    journal_set_fsync(scene->journal, JOURNAL_FSYNC_EVERYSEC);
+    scene_settle(5);
+    assert_int_equal(journal_directory_meta(scene->directory)->weakest_fsync, JOURNAL_FSYNC_NO);
+    scene_end();
+}
+
+/* A follower's leader does not wait for its disk. */
+static void append_megabytes(size_t n) {
+    static char value[1 << 20];
+    memset(value, 'm', sizeof(value));
+    for (size_t i = 0; i < n; i++) {
+        history_replicate(scene->history, SLICE("large"), slice_of(value, sizeof(value)), i + 1, 1000, 0);
+        scene_turn();
+    }
+}
+
+static size_t kept_bytes(void) { return history_backlog_bytes(scene->history) + scene->journal->out.capacity; }
+
+static void however_long_the_disk_stands_still_memory_has_an_end(void **state) {
+    (void)state;
+    const size_t most = JOURNAL_BEHIND_BYTES + ((size_t)8 << 20);
+    begin(JOURNAL_FSYNC_ALWAYS);
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    scene_send("W");
+    turns(3);
+    append_megabytes(100);
+    assert_true(scene->high);
+    append_megabytes(100);
+    assert_true(kept_bytes() < most);
+    disk_wait(scene->disk, 0);
+    scene_note_state();
+    scene_settle(20);
+    scene_pass_ms(3000);
+    assert_false(scene->high);
+    assert_goes_on();
+    scene_crash_at_the_end();
+    scene_end();
+}
+
+static void however_long_the_disk_is_full_memory_has_an_end(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    disk_fail(scene->disk, DISK_PWRITE, 1, 100000, ENOSPC);
+    for (int i = 0; i < 20; i++) {
+        append_megabytes(20);
+        scene_pass_ms(1100);
+    }
+    assert_true(kept_bytes() < 2 * JOURNAL_BEHIND_BYTES);
+    scene->disk->fails = 0;
+    scene_note_state();
+    scene_pass_ms(3000);
+    assert_goes_on();
+    scene_crash_at_the_end();
+    scene_end();
+}
+
+int main(void) {
+    played_clock.is_real = true;
+    seed = random_start("test_journal");
+    played_clock.is_real = false;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(it_keeps_what_it_says, say_which),
+        cmocka_unit_test_teardown(each_call_fails_once_and_for_a_while, say_which),
+        cmocka_unit_test_teardown(in_each_phase_it_may_happen, say_which),
+        cmocka_unit_test_teardown(it_finishes_in_each_phase, say_which),
+        cmocka_unit_test_teardown(with_always_nothing_leaves_before_it_is_synced, say_which),
+        cmocka_unit_test_teardown(what_was_read_at_a_start_is_synced_before_it_is_told, say_which),
+        cmocka_unit_test_teardown(after_a_sync_that_failed_the_next_start_writes_all_of_it_again, say_which),
+        cmocka_unit_test_teardown(a_file_that_was_left_behind_is_not_in_the_way, say_which),
+        cmocka_unit_test_teardown(while_old_segments_are_removed_it_is_written, say_which),
+        cmocka_unit_test_teardown(a_stronger_fsync_holds_at_once, say_which),
+        cmocka_unit_test_teardown(a_weaker_fsync_holds_when_meta_says_so, say_which),
+        cmocka_unit_test_teardown(however_long_the_disk_stands_still_memory_has_an_end, say_which),
+        cmocka_unit_test_teardown(however_long_the_disk_is_full_memory_has_an_end, say_which),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
