@@ -127,7 +127,7 @@ static bool take(struct slice *in, size_t n, const char **out) {
     return true;
 }
 
-static bool take_length(struct slice *in, uint64_t *length) {
+bool rdb_length_take(struct slice *in, uint64_t *length) {
     const char *at;
     if (!take(in, 1, &at)) {
         return false;
@@ -152,10 +152,10 @@ static bool take_length(struct slice *in, uint64_t *length) {
     return true;
 }
 
-static enum rdb_string_result read_integer(struct slice in, size_t bytes, struct buf *scratch,
+static enum rdb_string_result read_integer(struct slice *in, size_t bytes, struct buf *scratch,
                                            struct slice *value) {
     const char *at;
-    if (!take(&in, bytes, &at)) {
+    if (!take(in, bytes, &at)) {
         return RDB_STRING_BAD_FORMAT;
     }
     uint64_t raw = get_little(at, bytes);
@@ -165,9 +165,9 @@ static enum rdb_string_result read_integer(struct slice in, size_t bytes, struct
     return buf_failed(scratch) ? RDB_STRING_NO_MEMORY : RDB_STRING_OK;
 }
 
-static enum rdb_string_result read_compressed(struct slice in, struct buf *scratch, struct slice *value) {
+static enum rdb_string_result read_compressed(struct slice *in, struct buf *scratch, struct slice *value) {
     uint64_t packed, length;
-    if (!take_length(&in, &packed) || !take_length(&in, &length) || packed > in.len ||
+    if (!rdb_length_take(in, &packed) || !rdb_length_take(in, &length) || packed > in->len ||
         length > LIMIT_VALUE_BYTES || length > packed * LZF_MAX_RATIO) {
         return RDB_STRING_BAD_FORMAT;
     }
@@ -175,21 +175,76 @@ static enum rdb_string_result read_compressed(struct slice in, struct buf *scrat
     if (to == NULL) {
         return RDB_STRING_NO_MEMORY;
     }
-    if (!lzf_decompress(slice_first(in, packed), to, length)) {
+    if (!lzf_decompress(slice_first(*in, packed), to, length)) {
         return RDB_STRING_BAD_FORMAT;
     }
+    *in = slice_skip(*in, packed);
     buf_commit(scratch, length);
     *value = buf_slice(scratch);
     return RDB_STRING_OK;
 }
 
-static enum rdb_string_result read_plain(struct slice in, struct slice *value) {
+static enum rdb_string_result read_plain(struct slice *in, struct slice *value) {
     uint64_t length;
-    if (!take_length(&in, &length) || length > in.len || length > LIMIT_VALUE_BYTES) {
+    if (!rdb_length_take(in, &length) || length > in->len || length > LIMIT_VALUE_BYTES) {
         return RDB_STRING_BAD_FORMAT;
     }
-    *value = slice_first(in, length);
+    *value = slice_first(*in, length);
+    *in = slice_skip(*in, length);
     return RDB_STRING_OK;
+}
+
+/* What in begins with in place of a length: FORM_INT8 to FORM_LZF are taken off it; 0: it is a length. */
+static unsigned take_form(struct slice *in) {
+    unsigned form = in->len == 0 ? 0 : (unsigned char)in->ptr[0];
+    if (form < FORM_INT8 || form > FORM_LZF) {
+        return 0;
+    }
+    *in = slice_skip(*in, 1);
+    return form;
+}
+
+enum rdb_string_result rdb_string_take(struct slice *in, struct buf *scratch, struct slice *value) {
+    buf_reset(scratch);
+    switch (take_form(in)) {
+    case FORM_INT8:
+        return read_integer(in, 1, scratch, value);
+    case FORM_INT16:
+        return read_integer(in, 2, scratch, value);
+    case FORM_INT32:
+        return read_integer(in, 4, scratch, value);
+    case FORM_LZF:
+        return read_compressed(in, scratch, value);
+    default:
+        return read_plain(in, value);
+    }
+}
+
+bool rdb_string_skip(struct slice *in) {
+    uint64_t bytes, length;
+    bool ok = true;
+    switch (take_form(in)) {
+    case FORM_INT8:
+        bytes = 1;
+        break;
+    case FORM_INT16:
+        bytes = 2;
+        break;
+    case FORM_INT32:
+        bytes = 4;
+        break;
+    case FORM_LZF:
+        ok = rdb_length_take(in, &bytes) && rdb_length_take(in, &length);
+        break;
+    default:
+        ok = rdb_length_take(in, &bytes);
+        break;
+    }
+    if (!ok || bytes > in->len) {
+        return false;
+    }
+    *in = slice_skip(*in, bytes);
+    return true;
 }
 
 static bool footer_ok(struct slice payload) {
@@ -209,19 +264,8 @@ enum rdb_string_result rdb_string_read(struct slice payload, struct buf *scratch
     }
     struct slice in = slice_first(payload, payload.len - FOOTER_BYTES);
     const char *type;
-    if (!take(&in, 1, &type) || *type != TYPE_STRING || in.len == 0) {
+    if (!take(&in, 1, &type) || *type != TYPE_STRING) {
         return RDB_STRING_BAD_FORMAT;
     }
-    switch ((unsigned char)in.ptr[0]) {
-    case FORM_INT8:
-        return read_integer(slice_skip(in, 1), 1, scratch, value);
-    case FORM_INT16:
-        return read_integer(slice_skip(in, 1), 2, scratch, value);
-    case FORM_INT32:
-        return read_integer(slice_skip(in, 1), 4, scratch, value);
-    case FORM_LZF:
-        return read_compressed(slice_skip(in, 1), scratch, value);
-    default:
-        return read_plain(in, value);
-    }
+    return rdb_string_take(&in, scratch, value);
 }

@@ -29,4 +29,12 @@ enum rdb_string_result {
 /* *value lies in payload or in scratch, which is emptied first. */
 enum rdb_string_result rdb_string_read(struct slice payload, struct buf *scratch, struct slice *value);
 
+/* --- What of it an RDB file has, too: each takes off the front of *in what it has read, and fails where that
+ * is cut off or malformed. --- */
+
+bool rdb_length_take(struct slice *in, uint64_t *length);
+bool rdb_string_skip(struct slice *in);
+/* A string without type and footer. *value lies in in or in scratch, which is emptied first. */
+enum rdb_string_result rdb_string_take(struct slice *in, struct buf *scratch, struct slice *value);
+
 #endif

@@ -17,12 +17,13 @@ static const struct slice octets_type = {"Content-Type: application/octet-stream
 
 /* --- What comes before the keyspace --- */
 
-enum param { PARAM_KEY, PARAM_TTL, PARAMS };
+enum param { PARAM_KEY, PARAM_TTL, PARAM_DEADLINE, PARAMS };
 
 /* False: the problem is written. */
 static bool read_params(struct exchange *exchange, struct http_param params[PARAMS]) {
     params[PARAM_KEY] = (struct http_param){.name = SLICE("key")};
     params[PARAM_TTL] = (struct http_param){.name = SLICE("ttl")};
+    params[PARAM_DEADLINE] = (struct http_param){.name = SLICE("deadline")};
     return rest_read_query(exchange, params, PARAMS);
 }
 
@@ -191,7 +192,9 @@ void rest_get(struct exchange *exchange) {
 
 /* --- POST /set --- */
 
-static void store(struct exchange *exchange, struct slice name, struct slice value, int64_t ttl_ms) {
+/* deadline_ms wins over ttl_ms; 0: not given. */
+static void store(struct exchange *exchange, struct slice name, struct slice value, int64_t ttl_ms,
+                  int64_t deadline_ms) {
     if (!is_answered_here(exchange, name, true, true)) {
         return;
     }
@@ -201,9 +204,9 @@ static void store(struct exchange *exchange, struct slice name, struct slice val
     if (!take_conditions(exchange, &key, &set.condition, &set.version)) {
         return;
     }
-    if (ttl_ms > 0) {
+    if (ttl_ms > 0 || deadline_ms > 0) {
         set.deadline = KEYSPACE_DEADLINE_SET;
-        set.deadline_ms = keyspace_now_ms(keyspace) + ttl_ms;
+        set.deadline_ms = deadline_ms > 0 ? deadline_ms : keyspace_now_ms(keyspace) + ttl_ms;
         if (set.deadline_ms >= LINE_TIME_LIMIT_MS) {
             rest_problem(exchange, ERR_INVALID_EXPIRE, NULL);
             return;
@@ -236,8 +239,23 @@ static void store(struct exchange *exchange, struct slice name, struct slice val
 struct set_head {
     bool is_json;
     struct http_param params[PARAMS];
-    int64_t ttl_ms; /* what the query said; 0: nothing */
+    int64_t ttl_ms, deadline_ms; /* what the query said; 0: nothing */
 };
+
+/* False: the problem is written. */
+static bool read_lifetime(struct exchange *exchange, struct set_head *head) {
+    const struct http_param *ttl = &head->params[PARAM_TTL], *deadline = &head->params[PARAM_DEADLINE];
+    head->ttl_ms = head->deadline_ms = 0;
+    if (ttl->given && !set_body_ttl_of_text(ttl->value, &head->ttl_ms)) {
+        rest_problem(exchange, ERR_INVALID_EXPIRE, "ttl is a number of seconds above 0");
+        return false;
+    }
+    if (deadline->given && (!num_parse_i64(deadline->value, &head->deadline_ms) || head->deadline_ms <= 0)) {
+        rest_problem(exchange, ERR_INVALID_EXPIRE, "deadline is a time in Unix ms above 0");
+        return false;
+    }
+    return true;
+}
 
 /* False: the problem is written. */
 static bool read_set_head(struct exchange *exchange, struct set_head *head) {
@@ -250,10 +268,12 @@ static bool read_set_head(struct exchange *exchange, struct set_head *head) {
     if (!read_params(exchange, head->params)) {
         return false;
     }
-    head->ttl_ms = 0;
-    const struct http_param *key = &head->params[PARAM_KEY], *ttl = &head->params[PARAM_TTL];
-    if (ttl->given && !set_body_ttl_of_text(ttl->value, &head->ttl_ms)) {
-        rest_problem(exchange, ERR_INVALID_EXPIRE, "ttl is a number of seconds above 0");
+    if (!read_lifetime(exchange, head)) {
+        return false;
+    }
+    const struct http_param *key = &head->params[PARAM_KEY];
+    if (head->ttl_ms > 0 && head->deadline_ms > 0) {
+        rest_problem(exchange, ERR_BAD_REQUEST, "ttl and deadline are one at a time");
         return false;
     }
     head->is_json = request->has_content_type
@@ -283,9 +303,11 @@ static void set_json(struct exchange *exchange, const struct set_head *head) {
             reason = "the key of the query and the key of the JSON differ";
         } else if (head->ttl_ms > 0 && body.ttl_ms > 0 && head->ttl_ms != body.ttl_ms) {
             reason = "the ttl of the query and the ttl of the JSON differ";
+        } else if (head->deadline_ms > 0 && body.ttl_ms > 0) {
+            reason = "ttl and deadline are one at a time";
         } else {
             err = ERR_NONE;
-            store(exchange, name, body.value, head->ttl_ms > 0 ? head->ttl_ms : body.ttl_ms);
+            store(exchange, name, body.value, head->ttl_ms > 0 ? head->ttl_ms : body.ttl_ms, head->deadline_ms);
         }
     }
     if (err != ERR_NONE) {
@@ -302,7 +324,7 @@ void rest_set(struct exchange *exchange) {
     if (head.is_json) {
         set_json(exchange, &head);
     } else {
-        store(exchange, head.params[PARAM_KEY].value, exchange->request->body, head.ttl_ms);
+        store(exchange, head.params[PARAM_KEY].value, exchange->request->body, head.ttl_ms, head.deadline_ms);
     }
 }
 

@@ -99,7 +99,7 @@ static enum tool_status export_node(const char *text) {
     progress_begin(&stream.progress, "exporting");
     bool done = http_client_open(&client, &url, &events, &stream);
     if (done) {
-        http_client_request(&client, "GET", SLICE("/export"), 0);
+        http_client_request(&client, "GET", SLICE("/export"), NULL, 0);
         done = http_client_run(&client);
     }
     progress_end(&stream.progress);

@@ -115,6 +115,7 @@ static int on_complete(llhttp_t *parser) {
         .detail = detail == NULL ? SLICE("") : slice_from_text(detail),
     };
     client->answered++;
+    client->is_over = llhttp_should_keep_alive(parser) == 0;
     bool goes_on = client->events->on_answer(client->context, &answer);
     cJSON_Delete(json);
     client->is_refused |= !goes_on;
@@ -180,6 +181,17 @@ bool http_client_open(struct http_client *client, const struct http_url *url,
     client->settings.on_header_value = on_value;
     client->settings.on_body = on_body;
     client->settings.on_message_complete = on_complete;
+    return http_client_reopen(client);
+}
+
+bool http_client_reopen(struct http_client *client) {
+    if (client->fd >= 0) {
+        close(client->fd);
+        client->fd = -1;
+    }
+    buf_reset(&client->out);
+    client->wanted = client->answered = 0;
+    client->is_over = false;
     llhttp_init(&client->parser, HTTP_RESPONSE, &client->settings);
     client->parser.data = client;
     return dial(client);
@@ -196,7 +208,7 @@ void http_client_close(struct http_client *client) {
     buf_deinit(&client->body);
 }
 
-void http_client_request(struct http_client *client, const char *method, struct slice target,
+void http_client_request(struct http_client *client, const char *method, struct slice target, const char *type,
                          size_t body_bytes) {
     struct buf *out = &client->out;
     const struct http_url *url = &client->url;
@@ -211,8 +223,8 @@ void http_client_request(struct http_client *client, const char *method, struct 
         buf_append(out, url->password, url->password_len);
         buf_append_text(out, "\r\n");
     }
-    if (body_bytes != 0 || strcmp(method, "POST") == 0) {
-        buf_printf(out, "Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n", body_bytes);
+    if (type != NULL) {
+        buf_printf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", type, body_bytes);
     }
     buf_append_text(out, "\r\n");
     client->wanted++;
@@ -222,7 +234,10 @@ static bool send_some(struct http_client *client) {
     struct slice rest = buf_slice(&client->out);
     ssize_t n = send(client->fd, rest.ptr, rest.len, MSG_NOSIGNAL);
     if (n < 0) {
-        return errno == EAGAIN || errno == EINTR || fail(client, "has gone away", errno);
+        if (errno != EAGAIN && errno != EINTR) {
+            buf_reset(&client->out); /* what it has answered before may be here, and say why */
+        }
+        return true;
     }
     buf_consume(&client->out, (size_t)n);
     return true;
@@ -237,7 +252,8 @@ static bool receive_some(struct http_client *client) {
     if (n == 0) {
         return fail(client, "has gone away in the middle", 0);
     }
-    if (llhttp_execute(&client->parser, bytes, (size_t)n) == HPE_OK) {
+    if (llhttp_execute(&client->parser, bytes, (size_t)n) == HPE_OK ||
+        (client->is_over && !client->is_refused)) {
         return true;
     }
     return client->is_refused ? false : fail(client, "does not speak HTTP as a node does", 0);
@@ -248,7 +264,7 @@ bool http_client_run(struct http_client *client) {
     if (buf_failed(&client->out)) {
         return fail(client, "is to be sent more than there is memory for", 0);
     }
-    while (client->answered < client->wanted) {
+    while (client->answered < client->wanted && !client->is_over) {
         short got;
         short events = (short)(POLLIN | (buf_used(&client->out) > 0 ? POLLOUT : 0));
         if (!wait_for(client, events, &got) || ((got & POLLOUT) != 0 && !send_some(client))) {

@@ -36,6 +36,8 @@ struct http_client_events {
 struct http_client {
     struct buf out; /* requests go here (http_client_request) */
     char reason[HTTP_REASON_BYTES];
+    bool is_over; /* the node has said that it closes: what is not answered yet was not done
+                     (http_client_reopen) */
 
     /* Private. */
     struct http_url url;
@@ -56,10 +58,12 @@ void http_client_close(struct http_client *client);
 
 /* Begins a request in out with all the header fields that it needs; its body, of so many bytes, is to be
  * appended there. */
-void http_client_request(struct http_client *client, const char *method, struct slice target,
+void http_client_request(struct http_client *client, const char *method, struct slice target, const char *type,
                          size_t body_bytes);
-/* Sends all of out, and reads until everything is answered. False: reason is one line; "" when an event has
- * ended it. */
+/* Once it is over: another connection, with nothing asked. False: reason. */
+bool http_client_reopen(struct http_client *client);
+/* Sends all of out, and reads until everything is answered, or it is over. False: reason is one line; "" when
+ * an event has ended it. */
 bool http_client_run(struct http_client *client);
 
 #endif

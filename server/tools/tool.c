@@ -3,10 +3,7 @@
 static tool_function *const tools[] = {
     [TOOL_CHECK] = tool_check,
     [TOOL_EXPORT] = tool_export,
+    [TOOL_IMPORT] = tool_import,
 };
 
-int tool_run(const struct options *options) {
-    enum tool tool = options->tool.tool;
-    bool is_there = (size_t)tool < sizeof(tools) / sizeof(tools[0]) && tools[tool] != NULL;
-    return is_there ? (int)tools[tool](options) : (int)tool_say(TOOL_MISUSED, "this tool is not there yet");
-}
+int tool_run(const struct options *options) { return (int)tools[options->tool.tool](options); }

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 # ctest: timeout=300
-"""kvnode's tools on what is kept and on what is brought along: -check, -export (docs/tools.md)."""
+"""kvnode's tools on what is kept and on what is brought along: -check, -export, -import (docs/tools.md)."""
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import unittest
 from pathlib import Path
 
-from harness import HOST, KVNODE, TIMEOUT_S, Cluster, ClusterTestCase, Connection, Node, free_port, main, run_kvnode
+from harness import (
+    HOST, KVNODE, TIMEOUT_S, Cluster, ClusterTestCase, Connection, Node, RespClient, free_port, main, run_kvnode, wait_until,
+)
 from peers import fill, pipeline_all
 
 FAR = 4000000000000  # Unix ms, in the year 2096
@@ -169,6 +173,203 @@ class Export(ToolTestCase):
         self.assertTrue(answer.endswith(b"\r\n0\r\n\r\n"))
         self.assertRegex(answer[-100:], rb"END\|4[89]\|")
         self.assertEqual(answer.count(b"REPLICATEX|large"), 48)
+
+
+def contents(export: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Key, value and deadline of each line; versions and times begin anew with an import."""
+    state, _ = lines_of(export)
+    return sorted((fields[1], fields[2], fields[5]) for fields in (line.split(b"|") for line in state))
+
+
+class Import(ToolTestCase):
+    def make_export(self) -> bytes:
+        node, _ = self.make_kept()
+        node.start().wait_healthy()
+        fill_oddly(node)
+        with node.resp() as client:
+            client.execute("SET", b"k" * 70000, "a key that is no URL", "PXAT", FAR)
+        return run_tool("-export", url_of(node)).stdout
+
+    def assert_imported(self, outcome: subprocess.CompletedProcess[bytes], keys: int) -> None:
+        self.assertEqual((outcome.returncode, outcome.stderr), (0, b""))
+        self.assertRegex(outcome.stdout, rb"^imported %d keys, \d+\.\d+ MB\n$" % keys)
+
+    def assert_refused(self, outcome: subprocess.CompletedProcess[bytes], why: str, code: int = 1) -> None:
+        self.assertEqual((outcome.returncode, outcome.stdout), (code, b""))
+        self.assert_one_line(outcome.stderr.decode(), why)
+
+    def test_what_was_exported_is_there_again_byte_for_byte(self) -> None:
+        export = self.make_export()
+        keys = len(contents(export))
+        node, _ = self.make_kept(requirepass="secret")
+        node.start().wait_healthy()
+        self.assert_imported(run_tool("-import", "-", "-to", url_of(node, "secret"), stdin=export), keys)
+        self.assertTrue(contents(run_tool("-export", url_of(node, "secret")).stdout) == contents(export))
+
+        kept, directory = self.make_kept()
+        file = directory.parent / "all.lines"
+        file.write_bytes(export)
+        self.assert_imported(run_tool("-import", file, "-data", directory), keys)
+        self.assertTrue(contents(run_tool("-export", directory).stdout) == contents(export))
+        self.assertEqual(run_kvnode("-check", str(directory)).returncode, 0)
+        kept.start().wait_healthy()
+        self.assertTrue(contents(run_tool("-export", url_of(kept)).stdout) == contents(export))
+        self.assertEqual(kept.set("key1", "more")["version"], 2)
+        kept.kill()
+        kept.start().wait_healthy()
+        self.assertEqual(kept.get("key1"), "more")
+        kept.stop()
+        self.assert_refused(run_tool("-import", file, "-data", directory), "holds data already")
+
+    def test_each_key_goes_to_the_leader_of_its_slot(self) -> None:
+        export = self.make_export()
+        cluster = self.start_cluster(groups=2, followers=1)
+        entry = cluster.followers(0)[0]
+        self.assert_imported(run_tool("-import", "-", "-to", url_of(entry), stdin=export), len(contents(export)))
+        both = [contents(run_tool("-export", url_of(cluster.leader(group))).stdout) for group in (0, 1)]
+        self.assertTrue(both[0] and both[1])
+        self.assertTrue(sorted(both[0] + both[1]) == contents(export))
+
+    def test_nothing_is_written_of_what_is_not_whole(self) -> None:
+        export = self.make_export()
+        node, directory = self.make_kept()
+        node.start().wait_healthy()
+        lines = export.splitlines(keepends=True)
+        for content, why in (
+            (b"", "stdin: it is empty"),
+            (b"GET / HTTP/1.1\r\n\r\n", "neither what -export writes nor an RDB file"),
+            (b"\x00" * 100, "neither what -export writes nor an RDB file"),
+            (export[: export.rindex(b"END|")], "END is missing"),
+            (export[:-1], "it is not whole"),
+            (lines[0] + export, r"END says \d+ keys, and there are \d+"),
+            (export + lines[0], "something stands behind END"),
+            (b"REPLICATEX|a|b|1|0|0\nDELETE|a|2\nEND|1|0\n", "line 2: neither REPLICATEX nor END"),
+            (b"REPLICATEX|%zz|b|1|0|0\nEND|1|0\n", "line 1: "),
+        ):
+            with self.subTest(why=why):
+                self.assert_refused(run_tool("-import", "-", "-to", url_of(node), stdin=content), why)
+        self.assert_refused(run_tool("-import", directory / "none", "-to", url_of(node)), "cannot be opened")
+        self.assertEqual(node.execute("DBSIZE"), 0)
+
+    def test_the_node_refuses_or_is_not_there(self) -> None:
+        export = b"REPLICATEX|a|b|1|0|0\nEND|1|0\n"
+        node, _ = self.make_kept(requirepass="secret")
+        node.start().wait_healthy()
+        self.assert_refused(run_tool("-import", "-", "-to", url_of(node), stdin=export), "401.*0 of 1 keys")
+        nowhere = f"http://{HOST}:{free_port()}"
+        self.assert_refused(run_tool("-import", "-", "-to", nowhere, stdin=export), "cannot be reached")
+        self.assert_refused(run_tool("-import", "-", "-to", "http://", stdin=export), "-to: it is not http://HOST:PORT")
+
+    def test_a_deadline_by_query(self) -> None:
+        node, _ = self.make_kept()
+        node.start().wait_healthy()
+        self.assertEqual(node.http("POST", f"/set?key=a&deadline={FAR}", b"x").status, 200)
+        self.assertEqual(node.execute("PEXPIRETIME", "a"), FAR)
+        self.assertEqual(node.http("POST", "/set?key=a&deadline=1", b"x").status, 200)
+        self.assertEqual(node.execute("EXISTS", "a"), 0, "it has passed")
+        for query in ("deadline=0", "deadline=x", "deadline=-1", f"deadline={1 << 48}", f"deadline={FAR}&ttl=1"):
+            self.assertEqual(node.http("POST", "/set?key=a&" + query, b"x").status, 400, query)
+
+
+def little(number: int, size: int) -> bytes:
+    return number.to_bytes(size, "little")
+
+
+def rdb(*pieces: bytes, version: int = 10) -> bytes:
+    """A file of these pieces, without a checksum."""
+    return b"REDIS%04d" % version + b"".join(pieces) + b"\xff" + bytes(8)
+
+
+class ImportRdb(ToolTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node, _ = self.make_kept()
+        self.node.start().wait_healthy()
+
+    def run_import(self, content: bytes, *more: str) -> subprocess.CompletedProcess[str]:
+        outcome = run_tool("-import", "-", "-to", url_of(self.node), *more, stdin=content)
+        return subprocess.CompletedProcess(outcome.args, outcome.returncode, outcome.stdout.decode(), outcome.stderr.decode())
+
+    def test_strings_and_deadlines(self) -> None:
+        outcome = self.run_import(rdb(
+            b"\xfa\x03abc\x03def", b"\xfe\x00\xfb\x08\x03",
+            b"\x00\x01a\x03abc", b"\x00\x01b\xc0\xff", b"\x00\x01c\xc1\x00\x80", b"\x00\x01d\xc2\x00\x00\x00\x80",
+            b"\x00\x01e\xc3\x09\x40\x40\x01xx\xe0\x33\x00\x01xx"[:16],
+            b"\xfc" + little(FAR, 8) + b"\xf8\x05\x00\xc0\x07\x01x",
+            b"\xfd" + little(2000000000, 4) + b"\xf9\x05\x00\x01f\x01y",
+            b"\xfc" + little(1, 8) + b"\x00\x04gone\x01z",
+        ))
+        self.assertEqual((outcome.returncode, outcome.stderr), (0, ""))
+        self.assertRegex(outcome.stdout, "^imported 7 keys, .*; 1 had expired$")
+        with self.node.resp() as client:
+            self.assertEqual(client.execute("MGET", *"abcdef7"), [b"abc", b"-1", b"-32768", b"-2147483648", b"x" * 64, b"y", b"x"])
+            self.assertEqual(client.execute("PEXPIRETIME", "7"), FAR)
+            self.assertEqual(client.execute("PEXPIRETIME", "f"), 2000000000000)
+            self.assertEqual(client.execute("EXPIRETIME", "a"), -1)
+
+    def test_what_has_no_place_is_named_and_nothing_is_written(self) -> None:
+        content = rdb(b"\x00\x01a\x01b", b"\x01\x01l\x02\x01x\x01y", b"\x04\x01h\x01\x01f\x01v", b"\x0c\x01z\x03zip",
+                      b"\xfe\x05", b"\x00\x01a\x01c", b"\x0d\x01h\x02zz")
+        refused = self.run_import(content)
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+        self.assert_one_line(refused.stderr, "1 list, 1 hash, 1 sorted set, 1 string of database 5, 1 hash of database 5; nothing was written")
+        self.assertEqual(self.node.execute("DBSIZE"), 0)
+        outcome = self.run_import(content, "-skip-other-types")
+        self.assertEqual((outcome.returncode, outcome.stderr), (0, ""))
+        self.assertRegex(outcome.stdout, "^imported 1 keys, .*left out: 1 list, 1 hash, ")
+        self.assertEqual(self.node.get("a"), "b")
+
+    def test_what_is_damaged_is_refused_with_one_line(self) -> None:
+        whole = rdb(b"\x00\x01a\x03abc")
+        for content, why in (
+            (whole[:12], "cut off"), (whole[:-4], "cut off"), (whole[:9], "cut off"), (b"REDIS", "no RDB file"),
+            (rdb(version=13), "of RDB version 13"), (b"VALKEY080" + whole[9:], "Valkey"),
+            (whole[:-8] + b"12345678", "the checksum is another one"), (whole + b"*1", "something stands behind its end"),
+            (rdb(b"\xc8\x01a\x01b"), "a type that is not known"), (rdb(b"\x00\x01a\xc3\x02\x05aa"), "damaged"),
+        ):
+            with self.subTest(why=why, content=content):
+                refused = self.run_import(content)
+                self.assertEqual((refused.returncode, refused.stdout), (1, ""))
+                self.assert_one_line(refused.stderr, f"^kvnode: stdin: .*{why}")
+        self.assertEqual(self.node.execute("DBSIZE"), 0)
+
+    @unittest.skipUnless(shutil.which("redis-server"), "there is no redis-server")
+    def test_a_file_that_redis_has_saved(self) -> None:
+        port = free_port()
+        directory = self.node.log_path.parent
+        command = ["redis-server", "--port", str(port), "--save", "", "--dir", str(directory), "--dbfilename", "saved.rdb"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as redis:
+            try:
+                with wait_until(lambda: RespClient(port), what="redis-server") as client:
+                    values = {b"plain": b"text", b"int": b"12345", b"": b"", b"lzf": b"abc" * 5000, bytes(range(256)): bytes(range(256)) * 300}
+                    values.update({b"key%d" % i: b"%d" % (i * 7919 - 1000000) for i in range(3000)})
+                    pipeline_all(client, [("SET", key, value) for key, value in values.items()])
+                    client.execute("PEXPIREAT", "plain", FAR)
+                    client.execute("SAVE")
+                    strings = (directory / "saved.rdb").read_bytes()
+                    for command_line in (
+                        "RPUSH list a b", "RPUSH long " + "x " * 600, "SADD set a b", "SADD ints 1 2 3", "HSET hash f v", "ZADD zset 1.5 a",
+                        "HSET large f " + "v" * 100, "ZADD largez 1 " + "m" * 100, "SADD larges " + "m" * 100, "XADD stream 1-1 a b",
+                        "XGROUP CREATE stream group 0", "XREADGROUP GROUP group consumer STREAMS stream >", "SELECT 3", "SET other db",
+                    ):
+                        client.execute(*command_line.split())
+                    client.execute("SAVE")
+                    everything = (directory / "saved.rdb").read_bytes()
+            finally:
+                redis.terminate()
+        outcome = self.run_import(strings)
+        self.assertEqual((outcome.returncode, outcome.stderr), (0, ""))
+        with self.node.resp() as client:
+            self.assertEqual(client.execute("MGET", *values), list(values.values()))
+            self.assertEqual(client.execute("PEXPIRETIME", "plain"), FAR)
+        refused = self.run_import(everything)
+        self.assert_one_line(refused.stderr, r"2 list, .*1 stream.*1 string of database 3; nothing was written")
+        self.assertEqual(self.run_import(everything, "-skip-other-types").returncode, 0)
+        for cut in (100, len(everything) // 2, len(everything) - 9, len(everything) - 1):
+            self.assertEqual(self.run_import(everything[:cut]).returncode, 1)
+        broken = bytearray(strings)
+        broken[strings.index(b"text")] ^= 1
+        self.assert_one_line(self.run_import(bytes(broken)).stderr, "the checksum is another one")
 
 
 if __name__ == "__main__":
