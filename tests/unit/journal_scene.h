@@ -420,6 +420,29 @@ static void scene_compact_to(enum journal_phase phase) {
     }
 }
 
+/* All is as it should be: what is said is answered, and a next start finds all of it. */
+static inline void scene_goes_on(void) {
+    size_t refusals = scene->refusals;
+    scene_send("WW");
+    scene_answers_all();
+    assert_int_equal(scene->refusals, refusals);
+    assert_false(scene->refuses);
+    scene_pass_ms(1500);
+    scene_reach(JOURNAL_PHASE_TAIL);
+    scene_compact_to(JOURNAL_PHASE_STATE);
+    scene_send("W");
+    scene_answers_all();
+    scene_settle(5);
+    scene_reach(JOURNAL_PHASE_TAIL);
+    assert_int_equal(scene->told[scene->told_count - 1].state, scene->state);
+}
+
+static inline void scene_finishes(void) {
+    assert_true(journal_finish(scene->journal));
+    assert_true(journal_directory_meta(scene->directory)->clean);
+    scene_promise(scene->synced, &scene->synced_count, scene->state);
+}
+
 /* --- What is found --- */
 
 struct recovered {

@@ -12,8 +12,10 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 enum { DISK_FDS = 1024, DISK_FILES = 256, DISK_OPS = 20000, DISK_SECTOR = 512 };
+#define DISK_BYTES ((size_t)1 << 30)
 
 enum disk_call {
     DISK_PWRITE = 1 << 0,
@@ -48,6 +50,8 @@ struct recorded_disk {
     size_t name_count;
     struct disk_op ops[DISK_OPS];
     size_t op_count;
+    char *bytes; /* of the writes: no heap, for where that fails */
+    size_t bytes_used;
 
     unsigned waits; /* calls of these kinds wait, except on meta */
     unsigned waiting;
@@ -187,8 +191,9 @@ static ssize_t recorded_pwrite(void *context, int fd, const void *bytes, size_t 
         struct disk_op *op = disk_op_add(disk, OP_WRITE, disk->files[fd]);
         op->offset = (size_t)offset;
         op->n = (size_t)written;
-        op->bytes = malloc(op->n);
-        assert_non_null(op->bytes);
+        op->bytes = disk->bytes + disk->bytes_used;
+        disk->bytes_used += op->n;
+        assert_true(disk->bytes_used <= DISK_BYTES);
         memcpy(op->bytes, bytes, op->n);
     }
     if (fails && wanted == 0) {
@@ -274,6 +279,9 @@ static struct recorded_disk *disk_create(void) {
     disk->disk.fsync = recorded_fsync;
     disk->disk.renameat = recorded_renameat;
     disk->disk.unlinkat = recorded_unlinkat;
+    disk->bytes =
+        mmap(NULL, DISK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    assert_true(disk->bytes != MAP_FAILED);
     memset(disk->files, -1, sizeof(disk->files));
     pthread_mutex_init(&disk->mutex, NULL);
     pthread_cond_init(&disk->changed, NULL);
@@ -281,9 +289,7 @@ static struct recorded_disk *disk_create(void) {
 }
 
 static void disk_destroy(struct recorded_disk *disk) {
-    for (size_t i = 0; i < disk->op_count; i++) {
-        free(disk->ops[i].bytes);
-    }
+    munmap(disk->bytes, DISK_BYTES);
     pthread_cond_destroy(&disk->changed);
     pthread_mutex_destroy(&disk->mutex);
     free(disk);

@@ -54,29 +54,6 @@ static void it_keeps_what_it_says(void **state) {
     }
 }
 
-/* All is as it should be: what is said is answered, and a next start finds all of it. */
-static void assert_goes_on(void) {
-    size_t refusals = scene->refusals;
-    scene_send("WW");
-    scene_answers_all();
-    assert_int_equal(scene->refusals, refusals);
-    assert_false(scene->refuses);
-    scene_pass_ms(1500);
-    scene_reach(JOURNAL_PHASE_TAIL);
-    scene_compact_to(JOURNAL_PHASE_STATE);
-    scene_send("W");
-    scene_answers_all();
-    scene_settle(5);
-    scene_reach(JOURNAL_PHASE_TAIL);
-    assert_int_equal(scene->told[scene->told_count - 1].state, scene->state);
-}
-
-static void assert_finishes(void) {
-    assert_true(journal_finish(scene->journal));
-    assert_true(journal_directory_meta(scene->directory)->clean);
-    scene_promise(scene->synced, &scene->synced_count, scene->state);
-}
-
 static void story_of_a_fault(void) {
     scene_send("WWR");
     scene_settle(3);
@@ -118,8 +95,8 @@ static bool a_call_fails(enum journal_fsync fsync, unsigned calls, size_t nth, s
         assert_int_equal(scene->disk->op_count, ops);
     } else {
         assert_int_not_equal(scene->disk->failed, DISK_FDATASYNC);
-        assert_goes_on();
-        assert_finishes();
+        scene_goes_on();
+        scene_finishes();
     }
     scene_crash_everywhere(1);
     scene_end();
@@ -177,8 +154,8 @@ static void in_each_phase_it_may_happen(void **state) {
                 scene_turn();
                 disk_wait(scene->disk, 0);
                 scene_pass_ms(2500);
-                assert_goes_on();
-                assert_finishes();
+                scene_goes_on();
+                scene_finishes();
                 scene_crash_everywhere(1);
                 scene_end();
             }
@@ -195,7 +172,7 @@ static void it_finishes_in_each_phase(void **state) {
                 begin(modes[m]);
                 in_phase(phases[p], e);
                 disk_wait(scene->disk, 0);
-                assert_finishes();
+                scene_finishes();
                 scene_crash_everywhere(1);
                 scene_end();
             }
@@ -269,7 +246,7 @@ static void after_a_sync_that_failed_the_next_start_writes_all_of_it_again(void 
     disk_wait(scene->disk, 0);
     scene_answers_all();
     scene_crash_at_the_end();
-    assert_finishes();
+    scene_finishes();
     scene_end();
 }
 
@@ -281,8 +258,8 @@ static void a_file_that_was_left_behind_is_not_in_the_way(void **state) {
     scene_settle(5);
     assert_int_equal(scene->troubles, 1);
     scene_pass_ms(3000);
-    assert_goes_on();
-    assert_finishes();
+    scene_goes_on();
+    scene_finishes();
     scene_crash_everywhere(1);
     scene_end();
 }
@@ -302,7 +279,7 @@ static void while_old_segments_are_removed_it_is_written(void **state) {
     assert_int_equal(told(), scene->state);
     disk_wait(scene->disk, 0);
     scene_settle(20);
-    assert_goes_on();
+    scene_goes_on();
     scene_end();
 }
 
@@ -377,7 +354,7 @@ static void however_long_the_disk_stands_still_memory_has_an_end(void **state) {
     scene_settle(20);
     scene_pass_ms(3000);
     assert_false(scene->high);
-    assert_goes_on();
+    scene_goes_on();
     scene_crash_at_the_end();
     scene_end();
 }
@@ -394,7 +371,7 @@ static void however_long_the_disk_is_full_memory_has_an_end(void **state) {
     scene->disk->fails = 0;
     scene_note_state();
     scene_pass_ms(3000);
-    assert_goes_on();
+    scene_goes_on();
     scene_crash_at_the_end();
     scene_end();
 }
