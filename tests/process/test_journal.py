@@ -152,7 +152,7 @@ class Alone(ClusterTestCase):
                 client.execute("SET", "lost", "x" * 1000)  # the outcome is unknown
         wait_until(lambda: node.http("GET", "/health").status == 503, what="it says so")
         self.assertRegex(str(node.http("GET", "/health").json()["why"]), "cannot be written")
-        for command in ("SET refused 1", "FLUSHALL", "DEL before"):
+        for command in ("SET refused 1", "FLUSHALL", "DEL before", "SAVE"):
             with self.assertRaisesRegex(RespError, "^MISCONF "):
                 node.execute(*command.split())
         self.assertEqual(node.http("POST", "/set?key=refused", "1").status, 507)

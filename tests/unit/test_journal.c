@@ -250,6 +250,31 @@ static void after_a_sync_that_failed_the_next_start_writes_all_of_it_again(void 
     scene_end();
 }
 
+static void trouble_that_is_over_makes_nothing_safe(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    scene_lose_lines(); /* now a whole state has to be written */
+    scene_settle(1);
+    scene_reach(JOURNAL_PHASE_STATE);
+    disk_fail(scene->disk, DISK_PWRITE, 1, 1, ENOSPC);
+    scene_settle(5);
+    assert_true(scene->refuses);
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    for (int i = 0; scene->refuses && i < 100; i++) {
+        played_clock_pass_ms(100);
+        scene_turn();
+    }
+    assert_false(scene->refuses);
+    size_t answers = scene->answers;
+    scene_send("R");
+    turns(20);
+    assert_int_equal(scene->answers, answers);
+    disk_wait(scene->disk, 0);
+    scene_answers_all();
+    scene_crash_at_the_end();
+    scene_end();
+}
+
 static void a_file_that_was_left_behind_is_not_in_the_way(void **state) {
     (void)state;
     begin(JOURNAL_FSYNC_EVERYSEC);
@@ -326,6 +351,21 @@ static void a_weaker_fsync_holds_when_meta_says_so(void **state) {
     scene_end();
 }
 
+static void meta_remembers_the_weakest_fsync_of_a_run(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_NO);
+    journal_set_fsync(scene->journal, JOURNAL_FSYNC_ALWAYS);
+    scene_settle(5);
+    disk_fail(scene->disk, DISK_PWRITE, 1, 1, ENOSPC);
+    journal_set_fsync(scene->journal, JOURNAL_FSYNC_EVERYSEC);
+    scene_settle(5);
+    assert_true(disk_has_failed(scene->disk));
+    scene_pass_ms(2000);
+    assert_int_equal(scene->journal->config.fsync, JOURNAL_FSYNC_EVERYSEC);
+    assert_int_equal(journal_directory_meta(scene->directory)->weakest_fsync, JOURNAL_FSYNC_NO);
+    scene_end();
+}
+
 /* A follower's leader does not wait for its disk. */
 static void append_megabytes(size_t n) {
     static char value[1 << 20];
@@ -388,10 +428,12 @@ int main(void) {
         cmocka_unit_test_teardown(with_always_nothing_leaves_before_it_is_synced, say_which),
         cmocka_unit_test_teardown(what_was_read_at_a_start_is_synced_before_it_is_told, say_which),
         cmocka_unit_test_teardown(after_a_sync_that_failed_the_next_start_writes_all_of_it_again, say_which),
+        cmocka_unit_test_teardown(trouble_that_is_over_makes_nothing_safe, say_which),
         cmocka_unit_test_teardown(a_file_that_was_left_behind_is_not_in_the_way, say_which),
         cmocka_unit_test_teardown(while_old_segments_are_removed_it_is_written, say_which),
         cmocka_unit_test_teardown(a_stronger_fsync_holds_at_once, say_which),
         cmocka_unit_test_teardown(a_weaker_fsync_holds_when_meta_says_so, say_which),
+        cmocka_unit_test_teardown(meta_remembers_the_weakest_fsync_of_a_run, say_which),
         cmocka_unit_test_teardown(however_long_the_disk_stands_still_memory_has_an_end, say_which),
         cmocka_unit_test_teardown(however_long_the_disk_is_full_memory_has_an_end, say_which),
     };

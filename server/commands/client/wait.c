@@ -282,6 +282,8 @@ void command_save(struct request *request) {
         .index = history_index(request->context->history), .local = 1, .on_disk = true, .is_save = true};
     if (request->context->journal == NULL) {
         resp_errorf(&request->reply, PERSISTENCE_OFF);
+    } else if (request->context->routing->cannot_keep) {
+        resp_error(&request->reply, ERR_MISCONF);
     } else {
         wait_for(request, &goal, 0);
     }
