@@ -115,7 +115,8 @@ static const struct action {
     {"export", set_export, "DIR|URL",
      "write all keys of -data DIR, or of the node at http://HOST:PORT, to stdout, and end"},
     {"import", set_import, "FILE",
-     "read what -export wrote, or a Redis RDB file (-: stdin), into -to or -data DIR, and end"},
+     "read what -export wrote, a Redis RDB file (-: stdin), or redis://HOST:PORT, into -to or -data DIR, and "
+     "end"},
     {"to", set_to, "URL", "the node that -import writes to: http://[:PASSWORD@]HOST:PORT"},
     {"skip-other-types", set_skip_other_types, "", "-import leaves out what is no string of database 0"},
     {"version", answer_version, "", "print the version"},

@@ -90,10 +90,10 @@ static bool on_answer(void *context, const struct http_answer *answer) {
 static enum tool_status export_node(const char *text) {
     static const struct http_client_events events = {.on_body = on_body, .on_answer = on_answer};
     struct http_client client;
-    struct http_url url;
+    struct url url;
     struct stream stream = {.url = text, .written = true, .status = TOOL_OK};
     const char *reason;
-    if (!http_url_parse(slice_from_text(text), &url, &reason)) {
+    if (!url_parse(slice_from_text(text), SLICE("http"), &url, &reason)) {
         return tool_say(TOOL_MISUSED, "-export: %s", reason);
     }
     progress_begin(&stream.progress, "exporting");
@@ -103,8 +103,8 @@ static enum tool_status export_node(const char *text) {
         done = http_client_run(&client);
     }
     progress_end(&stream.progress);
-    if (!done && client.reason[0] != '\0') {
-        stream.status = tool_say(TOOL_FAILED, "%s", client.reason);
+    if (!done && client.tcp.reason[0] != '\0') {
+        stream.status = tool_say(TOOL_FAILED, "%s", client.tcp.reason);
     }
     http_client_close(&client);
     return stream.status == TOOL_OK ? finish(stream.written) : stream.status;

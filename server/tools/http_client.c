@@ -1,64 +1,11 @@
-#define _GNU_SOURCE 1
 #include "server/tools/http_client.h"
-
-#include "protocol/num.h"
-#include "protocol/percent.h"
-#include "server/net/socket.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-enum { READ_BYTES = 256 << 10, SILENCE_MS = 60000, KEPT_BODY_BYTES = 64 << 10 };
-
-/* --- URLs --- */
-
-static bool take_password(struct slice *rest, struct http_url *out) {
-    const char *at = memrchr(rest->ptr, '@', rest->len);
-    if (at == NULL) {
-        return true;
-    }
-    struct slice user = slice_first(*rest, (size_t)(at - rest->ptr));
-    *rest = slice_skip(*rest, user.len + 1);
-    slice_take_until(&user, ':'); /* whoever it is */
-    return user.len < sizeof(out->password) &&
-           percent_decode(user, PERCENT_PLAIN, out->password, &out->password_len);
-}
-
-bool http_url_parse(struct slice text, struct http_url *out, const char **reason) {
-    const struct slice scheme = SLICE("http://");
-    uint64_t port;
-    *out = (struct http_url){.port = 0};
-    *reason = "it is not http://HOST:PORT";
-    if (!slice_equals_nocase(slice_first(text, scheme.len), scheme)) {
-        return false;
-    }
-    text = slice_skip(text, scheme.len);
-    text = slice_take_until(&text, '/');
-    if (!take_password(&text, out)) {
-        *reason = "its password is too long, or wrongly escaped";
-        return false;
-    }
-    const char *colon = text.len == 0 ? NULL : memrchr(text.ptr, ':', text.len);
-    if (colon == NULL || !num_parse_u64(slice_skip(text, (size_t)(colon + 1 - text.ptr)), &port) || port == 0 ||
-        port > UINT16_MAX) {
-        return false;
-    }
-    struct slice host = slice_first(text, (size_t)(colon - text.ptr));
-    if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']') {
-        host = slice_of(host.ptr + 1, host.len - 2);
-    }
-    if (host.len == 0 || host.len >= sizeof(out->host)) {
-        return false;
-    }
-    memcpy(out->host, host.ptr, host.len);
-    out->host[host.len] = '\0';
-    out->port = (uint16_t)port;
-    return true;
-}
+enum { READ_BYTES = 256 << 10, KEPT_BODY_BYTES = 64 << 10 };
 
 /* --- Answers, as llhttp tells of them --- */
 
@@ -124,51 +71,11 @@ static int on_complete(llhttp_t *parser) {
 
 /* --- The connection --- */
 
-static bool fail(struct http_client *client, const char *what, int error) {
-    snprintf(client->reason, sizeof(client->reason), "%s:%u %s%s%s", client->url.host, client->url.port, what,
-             error == 0 ? "" : ": ", error == 0 ? "" : strerror(error));
-    return false;
-}
-
-static bool wait_for(struct http_client *client, short events, short *got) {
-    struct pollfd poller = {.fd = client->fd, .events = events};
-    int n;
-    while ((n = poll(&poller, 1, SILENCE_MS)) < 0 && errno == EINTR) {
-    }
-    *got = poller.revents;
-    if (n == 0) {
-        return fail(client, "does not answer", 0);
-    }
-    return n > 0 || fail(client, "cannot be waited for", errno);
-}
-
-static bool dial(struct http_client *client) {
-    char host[LIMIT_HOST_BYTES + 1];
-    short got;
-    int error = 0;
-    socklen_t n = sizeof(error);
-    if (!socket_resolve_host(client->url.host, host)) {
-        return fail(client, "is not known by that name", 0);
-    }
-    client->fd = socket_connect(host, client->url.port);
-    if (client->fd < 0) {
-        return fail(client, "cannot be reached", errno);
-    }
-    socket_set_stream_options(client->fd);
-    if (!wait_for(client, POLLOUT, &got)) {
-        return false;
-    }
-    if (getsockopt(client->fd, SOL_SOCKET, SO_ERROR, &error, &n) != 0 || error != 0) {
-        return fail(client, "cannot be reached", error);
-    }
-    return true;
-}
-
-bool http_client_open(struct http_client *client, const struct http_url *url,
+bool http_client_open(struct http_client *client, const struct url *url,
                       const struct http_client_events *events, void *context) {
     memset(client, 0, sizeof(*client));
     client->url = *url;
-    client->fd = -1;
+    client->tcp.fd = -1;
     client->events = events;
     client->context = context;
     buf_init(&client->out, SIZE_MAX);
@@ -185,23 +92,17 @@ bool http_client_open(struct http_client *client, const struct http_url *url,
 }
 
 bool http_client_reopen(struct http_client *client) {
-    if (client->fd >= 0) {
-        close(client->fd);
-        client->fd = -1;
-    }
+    tcp_close(&client->tcp);
     buf_reset(&client->out);
     client->wanted = client->answered = 0;
     client->is_over = false;
     llhttp_init(&client->parser, HTTP_RESPONSE, &client->settings);
     client->parser.data = client;
-    return dial(client);
+    return tcp_dial(&client->tcp, client->url.host, client->url.port);
 }
 
 void http_client_close(struct http_client *client) {
-    if (client->fd >= 0) {
-        close(client->fd);
-    }
-    client->fd = -1;
+    tcp_close(&client->tcp);
     buf_deinit(&client->out);
     buf_deinit(&client->field);
     buf_deinit(&client->location);
@@ -211,7 +112,7 @@ void http_client_close(struct http_client *client) {
 void http_client_request(struct http_client *client, const char *method, struct slice target, const char *type,
                          size_t body_bytes) {
     struct buf *out = &client->out;
-    const struct http_url *url = &client->url;
+    const struct url *url = &client->url;
     bool is_v6 = strchr(url->host, ':') != NULL;
     buf_append_text(out, method);
     buf_append_byte(out, ' ');
@@ -232,7 +133,7 @@ void http_client_request(struct http_client *client, const char *method, struct 
 
 static bool send_some(struct http_client *client) {
     struct slice rest = buf_slice(&client->out);
-    ssize_t n = send(client->fd, rest.ptr, rest.len, MSG_NOSIGNAL);
+    ssize_t n = send(client->tcp.fd, rest.ptr, rest.len, MSG_NOSIGNAL);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) {
             buf_reset(&client->out); /* what it has answered before may be here, and say why */
@@ -245,29 +146,29 @@ static bool send_some(struct http_client *client) {
 
 static bool receive_some(struct http_client *client) {
     static char bytes[READ_BYTES];
-    ssize_t n = recv(client->fd, bytes, sizeof(bytes), 0);
+    ssize_t n = recv(client->tcp.fd, bytes, sizeof(bytes), 0);
     if (n < 0) {
-        return errno == EAGAIN || errno == EINTR || fail(client, "has gone away", errno);
+        return errno == EAGAIN || errno == EINTR || tcp_fail(&client->tcp, "has gone away", errno);
     }
     if (n == 0) {
-        return fail(client, "has gone away in the middle", 0);
+        return tcp_fail(&client->tcp, "has gone away in the middle", 0);
     }
     if (llhttp_execute(&client->parser, bytes, (size_t)n) == HPE_OK ||
         (client->is_over && !client->is_refused)) {
         return true;
     }
-    return client->is_refused ? false : fail(client, "does not speak HTTP as a node does", 0);
+    return client->is_refused ? false : tcp_fail(&client->tcp, "does not speak HTTP as a node does", 0);
 }
 
 bool http_client_run(struct http_client *client) {
-    client->reason[0] = '\0';
+    client->tcp.reason[0] = '\0';
     if (buf_failed(&client->out)) {
-        return fail(client, "is to be sent more than there is memory for", 0);
+        return tcp_fail(&client->tcp, "is to be sent more than there is memory for", 0);
     }
     while (client->answered < client->wanted && !client->is_over) {
         short got;
         short events = (short)(POLLIN | (buf_used(&client->out) > 0 ? POLLOUT : 0));
-        if (!wait_for(client, events, &got) || ((got & POLLOUT) != 0 && !send_some(client))) {
+        if (!tcp_wait(&client->tcp, events, &got) || ((got & POLLOUT) != 0 && !send_some(client))) {
             return false;
         }
         if ((got & (POLLIN | POLLHUP | POLLERR)) != 0 && !receive_some(client)) {

@@ -4,21 +4,10 @@
 #define KVNODE_SERVER_TOOLS_HTTP_CLIENT_H
 
 #include "protocol/buf.h"
-#include "protocol/limits.h"
+#include "server/tools/tcp.h"
+#include "server/tools/url.h"
 
 #include <llhttp.h>
-
-enum { HTTP_REASON_BYTES = 1024, HTTP_PASSWORD_BYTES = 1024 };
-
-/* http://[[USER]:PASSWORD@]HOST:PORT[/], with escapes in the password, and [..] around an IPv6 address. */
-struct http_url {
-    char host[LIMIT_HOST_BYTES + 1];
-    uint16_t port;
-    char password[HTTP_PASSWORD_BYTES];
-    size_t password_len; /* 0: none */
-};
-/* False: *reason is a static text. */
-bool http_url_parse(struct slice text, struct http_url *out, const char **reason);
 
 struct http_answer {
     int status;
@@ -34,14 +23,13 @@ struct http_client_events {
 
 /* Embedded in its owner. */
 struct http_client {
+    struct tcp tcp; /* its reason is this one's */
     struct buf out; /* requests go here (http_client_request) */
-    char reason[HTTP_REASON_BYTES];
-    bool is_over; /* the node has said that it closes: what is not answered yet was not done
-                     (http_client_reopen) */
+    bool is_over;   /* the node has said that it closes: what is not answered yet was not done
+                       (http_client_reopen) */
 
     /* Private. */
-    struct http_url url;
-    int fd;
+    struct url url;
     uint64_t wanted, answered;
     const struct http_client_events *events;
     void *context;
@@ -52,7 +40,7 @@ struct http_client {
 };
 
 /* Connects. False: reason is one line. http_client_close is due in every case. */
-bool http_client_open(struct http_client *client, const struct http_url *url,
+bool http_client_open(struct http_client *client, const struct url *url,
                       const struct http_client_events *events, void *context);
 void http_client_close(struct http_client *client);
 

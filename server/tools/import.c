@@ -24,7 +24,6 @@ struct import {
     uint64_t keys, bytes, expired;
     struct other others[MAX_OTHERS]; /* the last one: all that do not fit */
     size_t others_count;
-    uint64_t others_keys;
 };
 
 /* --- What it has --- */
@@ -43,8 +42,7 @@ static void note_other(struct import *import, const struct source_item *item) {
     if (i == import->others_count) {
         other[import->others_count++] = (struct other){.type = item->type, .database = item->database};
     }
-    other[i].count++;
-    import->others_keys++;
+    other[i].count += item->count;
 }
 
 /* "3 list, 5 string of database 2" */
@@ -67,9 +65,18 @@ static bool has_expired(const struct import *import, const struct source_item *i
     return item->deadline_ms != 0 && item->deadline_ms <= import->now_ms;
 }
 
+/* As a line names it: a URL may hold a password. */
+static const char *name_of_source(const struct import *import) {
+    const char *from = import->request->from;
+    return strcmp(from, "-") == 0 ? "stdin" : redis_source_is(from) ? "redis" : from;
+}
+
 static enum tool_status say_bad(const struct import *import) {
-    bool is_stdin = strcmp(import->request->from, "-") == 0;
-    return tool_say(TOOL_FAILED, "%s: %s", is_stdin ? "stdin" : import->request->from, import->source.reason);
+    if (import->sink == NULL) {
+        return tool_say(TOOL_FAILED, "%s: %s", name_of_source(import), import->source.reason);
+    }
+    return tool_say(TOOL_FAILED, "%s: %s (%llu keys are written)", name_of_source(import),
+                    import->source.reason, (unsigned long long)import->sink->written);
 }
 
 /* The first reading: is it whole, and has all of it a place? */
@@ -78,7 +85,8 @@ static enum tool_status survey(struct import *import) {
     struct source_item item;
     enum source_result result;
     uint64_t seen = 0;
-    progress_begin(&progress, "verifying");
+    progress_begin(&progress, import->source.redis == NULL ? "verifying" : "looking");
+    progress.total_keys = source_total_keys(&import->source);
     source_rewind(&import->source);
     while ((result = source_next(&import->source, &item)) == SOURCE_ITEM) {
         if (item.type != NULL) {
@@ -102,7 +110,7 @@ static enum tool_status survey(struct import *import) {
         return tool_say(
             TOOL_FAILED,
             "%s: what has no place in kvnode: %s; nothing was written (-skip-other-types leaves it out)",
-            import->request->from, others);
+            name_of_source(import), others);
     }
     return TOOL_OK;
 }
@@ -132,12 +140,15 @@ static enum tool_status write_all(struct import *import) {
     enum source_result result;
     bool written = true;
     progress_begin(&progress, "importing");
+    progress.total_keys = source_total_keys(&import->source);
     source_rewind(&import->source);
     while (written && (result = source_next(&import->source, &item)) == SOURCE_ITEM) {
         if (item.type == NULL && !has_expired(import, &item)) {
             written = put(import, &item);
-            progress_say(&progress, source_done(&import->source), import->source.whole.len,
-                         import->sink->written);
+            progress_say(&progress, import->source.redis == NULL ? source_done(&import->source) : import->bytes,
+                         import->source.whole.len, import->sink->written);
+        } else if (item.type != NULL && !import->request->skip_other_types) { /* it has become that meanwhile */
+            note_other(import, &item);
         }
     }
     written = written && result == SOURCE_END && import->sink->kind->finish(import->sink);

@@ -37,8 +37,11 @@ void progress_say(struct progress *progress, uint64_t bytes, uint64_t total_byte
     progress->said_us = now_us;
     fputs(progress->on_terminal ? "\r\033[K" : "", stderr);
     fprintf(stderr, "%s ", progress->what);
-    if (progress->on_terminal && total_bytes > 0) {
-        say_bar((double)bytes / (double)total_bytes);
+    double part = total_bytes > 0            ? (double)bytes / (double)total_bytes
+                  : progress->total_keys > 0 ? (double)keys / (double)progress->total_keys
+                                             : 0;
+    if (progress->on_terminal && part > 0) {
+        say_bar(part);
     }
     if (keys != UINT64_MAX) {
         fprintf(stderr, "%llu keys, %.0f/s, ", (unsigned long long)keys, (double)keys / seconds);
@@ -48,8 +51,8 @@ void progress_say(struct progress *progress, uint64_t bytes, uint64_t total_byte
         fprintf(stderr, "of %.0f ", (double)total_bytes / 1e6);
     }
     fprintf(stderr, "MB, %.0f MB/s", rate);
-    if (total_bytes >= bytes && rate > 0) {
-        fprintf(stderr, ", %.0f s left", ((double)total_bytes / 1e6 - megabytes) / rate);
+    if (part > 0 && part <= 1) {
+        fprintf(stderr, ", %.0f s left", seconds / part - seconds);
     }
     fputs(progress->on_terminal ? "" : "\n", stderr);
     fflush(stderr);

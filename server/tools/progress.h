@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 struct progress {
-    const char *what; /* "checking" */
+    const char *what;    /* "checking" */
+    uint64_t total_keys; /* set it where it is known, and the bytes are not; 0 */
     bool on_terminal, said;
     uint64_t began_us, said_us;
 };

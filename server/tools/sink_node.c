@@ -28,7 +28,7 @@ struct item {
 struct target {
     struct sink_node *to;
     struct http_client client;
-    struct http_url url;
+    struct url url;
     size_t order[BATCH_KEYS]; /* of items that are asked */
     size_t asked, answered;
 };
@@ -49,7 +49,7 @@ static struct sink_node *of(struct sink *sink) { return (struct sink_node *)(voi
 
 static bool on_answer(void *context, const struct http_answer *answer);
 
-static struct target *add_target(struct sink_node *to, const struct http_url *url) {
+static struct target *add_target(struct sink_node *to, const struct url *url) {
     static const struct http_client_events events = {.on_answer = on_answer};
     struct target *target = to->targets_count == MAX_TARGETS ? NULL : calloc(1, sizeof(*target));
     if (target == NULL) {
@@ -60,7 +60,7 @@ static struct target *add_target(struct sink_node *to, const struct http_url *ur
     target->url = *url;
     to->targets[to->targets_count++] = target;
     if (!http_client_open(&target->client, url, &events, target)) {
-        snprintf(to->sink.reason, sizeof(to->sink.reason), "%s", target->client.reason);
+        snprintf(to->sink.reason, sizeof(to->sink.reason), "%s", target->client.tcp.reason);
         return NULL;
     }
     return target;
@@ -68,13 +68,13 @@ static struct target *add_target(struct sink_node *to, const struct http_url *ur
 
 /* The node that a redirect names; the password is that of the first. */
 static bool follow(struct sink_node *to, struct item *item, struct slice location) {
-    struct http_url url;
+    struct url url;
     const char *reason;
     if (++item->redirects > MAX_REDIRECTS) {
         snprintf(to->sink.reason, sizeof(to->sink.reason), "the nodes send us from one to the other for a key");
         return false;
     }
-    if (!http_url_parse(slice_take_until(&location, '?'), &url, &reason)) {
+    if (!url_parse(slice_take_until(&location, '?'), SLICE("http"), &url, &reason)) {
         snprintf(to->sink.reason, sizeof(to->sink.reason), "a redirect to somewhere else: %s", reason);
         return false;
     }
@@ -173,8 +173,8 @@ static void ask(struct target *target, size_t index) {
 
 static bool fail_as_client(struct target *target) {
     struct sink *sink = &target->to->sink;
-    if (target->client.reason[0] != '\0') {
-        snprintf(sink->reason, sizeof(sink->reason), "%s", target->client.reason);
+    if (target->client.tcp.reason[0] != '\0') {
+        snprintf(sink->reason, sizeof(sink->reason), "%s", target->client.tcp.reason);
     }
     return false;
 }
@@ -264,9 +264,9 @@ static void destroy(struct sink *sink) {
 
 struct sink *sink_to_node(const char *text, char reason[SINK_REASON_BYTES]) {
     static const struct sink_kind kind = {.put = put, .finish = finish, .destroy = destroy};
-    struct http_url url;
+    struct url url;
     const char *why;
-    if (!http_url_parse(slice_from_text(text), &url, &why)) {
+    if (!url_parse(slice_from_text(text), SLICE("http"), &url, &why)) {
         snprintf(reason, SINK_REASON_BYTES, "-to: %s", why);
         return NULL;
     }

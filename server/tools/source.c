@@ -81,6 +81,10 @@ bool source_open(struct source *source, const char *path) {
     bool is_stdin = strcmp(path, "-") == 0;
     *source = (struct source){.whole = SLICE("")};
     buf_init(&source->scratch, LIMIT_LINE_BYTES);
+    if (redis_source_is(path)) {
+        source->redis = redis_source_open(path, source->reason, sizeof(source->reason));
+        return source->redis != NULL;
+    }
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return fail(source, "it cannot be opened", strerror(errno));
@@ -94,6 +98,10 @@ bool source_open(struct source *source, const char *path) {
 }
 
 void source_rewind(struct source *source) {
+    if (source->redis != NULL) {
+        redis_source_rewind(source->redis);
+        return;
+    }
     if (source->begun && source->is_rdb) {
         rdb_file_deinit(&source->rdb);
     }
@@ -106,6 +114,7 @@ void source_rewind(struct source *source) {
 }
 
 void source_close(struct source *source) {
+    redis_source_close(&source->redis);
     if (source->begun && source->is_rdb) {
         rdb_file_deinit(&source->rdb);
     }
@@ -116,6 +125,9 @@ void source_close(struct source *source) {
 }
 
 uint64_t source_done(const struct source *source) {
+    if (source->redis != NULL) {
+        return 0;
+    }
     return source->is_rdb ? rdb_file_done(&source->rdb) : source->whole.len - source->rest.len;
 }
 
@@ -128,6 +140,7 @@ static enum source_result next_of_rdb(struct source *source, struct source_item 
         *item = (struct source_item){
             .type = found.is_string && found.database == 0 ? NULL : found.type,
             .database = found.database,
+            .count = 1,
             .key = found.key,
             .value = found.value,
             .deadline_ms = found.deadline_ms,
@@ -182,6 +195,7 @@ static enum source_result next_of_lines(struct source *source, struct source_ite
     }
     source->keys++;
     *item = (struct source_item){
+        .count = 1,
         .key = line.key,
         .value = line.value,
         .timestamp_ms = line.timestamp_ms,
@@ -190,6 +204,35 @@ static enum source_result next_of_lines(struct source *source, struct source_ite
     return SOURCE_ITEM;
 }
 
+static enum source_result next_of_redis(struct source *source, struct source_item *item) {
+    struct redis_item found;
+    switch (redis_source_next(source->redis, &found)) {
+    case REDIS_ITEM:
+        *item = (struct source_item){
+            .type = found.type,
+            .database = found.database,
+            .count = found.count,
+            .key = found.key,
+            .value = found.value,
+            .deadline_ms = found.deadline_ms,
+        };
+        return SOURCE_ITEM;
+    case REDIS_END:
+        return SOURCE_END;
+    case REDIS_BAD:
+        break;
+    }
+    fail(source, redis_source_reason(source->redis), "");
+    return SOURCE_BAD;
+}
+
+uint64_t source_total_keys(const struct source *source) {
+    return source->redis == NULL ? 0 : redis_source_total(source->redis);
+}
+
 enum source_result source_next(struct source *source, struct source_item *item) {
+    if (source->redis != NULL) {
+        return next_of_redis(source, item);
+    }
     return source->is_rdb ? next_of_rdb(source, item) : next_of_lines(source, item);
 }

@@ -3,11 +3,15 @@
 """kvnode's tools on what is kept and on what is brought along: -check, -export, -import (docs/tools.md)."""
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
+import socket
 import subprocess
+import threading
 import unittest
 from pathlib import Path
+from typing import Iterator
 
 from harness import (
     HOST, KVNODE, TIMEOUT_S, Cluster, ClusterTestCase, Connection, Node, RespClient, free_port, main, run_kvnode, wait_until,
@@ -370,6 +374,106 @@ class ImportRdb(ToolTestCase):
         broken = bytearray(strings)
         broken[strings.index(b"text")] ^= 1
         self.assert_one_line(self.run_import(bytes(broken)).stderr, "the checksum is another one")
+
+
+@contextlib.contextmanager
+def running_redis(directory: Path, *words: str) -> Iterator[int]:
+    """A redis-server that keeps nothing; gives its port."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", HOST, "--save", "", "--dir", str(directory), *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as redis:
+        try:
+            wait_until(lambda: RespClient(port).close() is None, what="redis-server listens")
+            yield port
+        finally:
+            redis.terminate()
+
+
+@contextlib.contextmanager
+def talking(script: bytes) -> Iterator[int]:
+    """A server that says this to whoever connects, whatever is asked, and then that it is over; gives its port."""
+
+    def serve() -> None:
+        with listener.accept()[0] as peer:
+            peer.sendall(script)
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):
+                pass
+
+    with socket.create_server((HOST, 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(TIMEOUT_S)
+
+
+class ImportRedis(ToolTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node, self.directory = self.make_kept()
+        self.node.start().wait_healthy()
+
+    def run_import(self, source: str, *more: str) -> subprocess.CompletedProcess[str]:
+        return run_kvnode("-import", source, "-to", url_of(self.node), *more)
+
+    def assert_refused(self, source: str, why: str) -> None:
+        refused = self.run_import(source)
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""), refused)
+        self.assert_one_line(refused.stderr, why)
+        self.assertNotIn("secret", refused.stderr)
+
+    @unittest.skipUnless(shutil.which("redis-server"), "there is no redis-server")
+    def test_all_that_it_has(self) -> None:
+        for renamed in ("", "PEXPIRETIME"):  # an older one has no such command
+            with self.subTest(without=renamed):
+                words = ("--rename-command", renamed, "") if renamed else ()
+                with running_redis(self.node.log_path.parent, "--requirepass", "secret word", *words) as port:
+                    url = f"redis://:secret%20word@{HOST}:{port}"
+                    with RespClient(port) as client:
+                        client.execute("AUTH", "secret word")
+                        values = {b"key%d" % i: b"%d" % (i * 7919) for i in range(3000)}
+                        values.update({b"": b"", bytes(range(256)): bytes(range(256)) * 300})
+                        pipeline_all(client, [("SET", key, value) for key, value in values.items()])
+                        client.execute("PEXPIREAT", "key7", FAR)
+                        outcome = self.run_import(url)
+                        self.assertEqual((outcome.returncode, outcome.stderr), (0, ""))
+                        self.assertRegex(outcome.stdout, r"^imported 3002 keys, \d+\.\d+ MB\n$")
+                        with self.node.resp() as mine:
+                            self.assertEqual(mine.execute("MGET", *values), list(values.values()))
+                            deadline = int(mine.execute("PEXPIRETIME", "key7"))
+                            self.assertLessEqual(abs(deadline - FAR), 0 if not renamed else 60000)
+                            self.assertEqual(mine.execute("PEXPIRETIME", "key8"), -1)
+                            mine.execute("FLUSHALL")
+                        for command in ("RPUSH list a", "HSET hash f v", "ZADD zset 1 a", "SELECT 3", "SET other db"):
+                            client.execute(*command.split())
+                    self.assert_refused(url, "1 list\\b.*nothing was written")
+                    self.assert_refused(url, "1 key of database 3")
+                    self.assertEqual(self.node.execute("DBSIZE"), 0)
+                    outcome = self.run_import(url, "-skip-other-types")
+                    self.assertEqual((outcome.returncode, self.node.execute("DBSIZE")), (0, 3002))
+                    self.node.execute("FLUSHALL")
+                    self.assert_refused(f"redis://{HOST}:{port}", "asks for a password")
+                    self.assert_refused(f"redis://:wrong@{HOST}:{port}", "answers WRONGPASS")
+                    self.assert_refused(url + "/3", "another database")
+
+    @unittest.skipUnless(shutil.which("redis-server"), "there is no redis-server")
+    def test_cluster_mode(self) -> None:
+        with running_redis(self.node.log_path.parent, "--cluster-enabled", "yes") as port:
+            self.assert_refused(f"redis://{HOST}:{port}", "cluster mode")
+
+    def test_it_goes_away_or_is_none(self) -> None:
+        page = b"*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n"
+        script = b"$0\r\n\r\n:-2\r\n" + page + b"+string\r\n" + page + b"$1\r\nx\r\n:-1\r\n"
+        with talking(script) as port:
+            self.assertEqual(self.run_import(f"redis://{HOST}:{port}").returncode, 0)
+        for n in range(len(script)):
+            with talking(script[:n]) as port:
+                self.assert_refused(f"redis://{HOST}:{port}", "has gone away in the middle")
+        for garbage in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"$x\r\n", b"*3\r\n", b"\r\n", b"-LOADING wait\r\n", b"\n" * 100):
+            with talking(garbage) as port:
+                self.assert_refused(f"redis://{HOST}:{port}", "does not speak RESP|answers ")
+        self.assert_refused(f"redis://{HOST}:{free_port()}", "cannot be reached")
+        self.assert_refused("redis://nowhere", "it is not redis://HOST:PORT")
 
 
 if __name__ == "__main__":
