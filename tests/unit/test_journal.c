@@ -49,7 +49,7 @@ static void it_keeps_what_it_says(void **state) {
         }
         assert_true(journal_finish(scene->journal));
         scene_promise(scene->synced, &scene->synced_count, scene->state);
-        printf("%zu crashes\n", scene_crash_everywhere(2));
+        scene_crash_everywhere(8);
         scene_end();
     }
 }
@@ -207,6 +207,44 @@ static void with_always_nothing_leaves_before_it_is_synced(void **state) {
     scene_end();
 }
 
+static size_t take_nothing(struct conn *conn, void *context, struct slice in) {
+    (void)conn;
+    (void)context;
+    return in.len;
+}
+
+static void forget_listener(struct conn *conn, void *context, enum close_reason reason) {
+    (void)conn;
+    (void)context;
+    (void)reason;
+}
+
+/* Messages, invalidations: who has written may be another client. */
+static void others_do_not_hear_of_it_before(void **state) {
+    (void)state;
+    static const struct conn_handler listens = {
+        .on_input = take_nothing, .on_close = forget_listener, .fenced = true};
+    int fds[2];
+    char heard[16];
+    begin(JOURNAL_FSYNC_ALWAYS);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    struct conn *listener = conn_adopt(scene->net, fds[0], &listens, NULL, 100);
+    assert_non_null(listener);
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    scene_send("W");
+    turns(3);
+    buf_append_text(conn_out(listener), "news");
+    conn_flush(listener);
+    turns(20);
+    assert_int_equal(recv(fds[1], heard, sizeof(heard), MSG_DONTWAIT), -1);
+    disk_wait(scene->disk, 0);
+    scene_answers_all();
+    scene_settle(5);
+    assert_int_equal(recv(fds[1], heard, sizeof(heard), MSG_DONTWAIT), 4);
+    scene_end();
+    close(fds[1]);
+}
+
 static void what_was_read_at_a_start_is_synced_before_it_is_told(void **state) {
     (void)state;
     begin(JOURNAL_FSYNC_NO);
@@ -247,6 +285,23 @@ static void after_a_sync_that_failed_the_next_start_writes_all_of_it_again(void 
     scene_answers_all();
     scene_crash_at_the_end();
     scene_finishes();
+    scene_end();
+}
+
+static void behind_a_sync_that_failed_in_trouble_nothing_is_told(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    disk_fail(scene->disk, DISK_OPEN | DISK_FDATASYNC, 2, 2, EIO);
+    journal_compact(scene->journal);
+    scene_settle(5);
+    assert_true(scene->refuses);
+    scene_pass_ms(2000);
+    assert_int_equal(scene->fatals, 1);
+    size_t answers = scene->answers;
+    scene_change(); /* as what has expired is deleted */
+    scene_send("R");
+    scene_pass_ms(2000);
+    assert_int_equal(scene->answers, answers);
     scene_end();
 }
 
@@ -426,8 +481,10 @@ int main(void) {
         cmocka_unit_test_teardown(in_each_phase_it_may_happen, say_which),
         cmocka_unit_test_teardown(it_finishes_in_each_phase, say_which),
         cmocka_unit_test_teardown(with_always_nothing_leaves_before_it_is_synced, say_which),
+        cmocka_unit_test_teardown(others_do_not_hear_of_it_before, say_which),
         cmocka_unit_test_teardown(what_was_read_at_a_start_is_synced_before_it_is_told, say_which),
         cmocka_unit_test_teardown(after_a_sync_that_failed_the_next_start_writes_all_of_it_again, say_which),
+        cmocka_unit_test_teardown(behind_a_sync_that_failed_in_trouble_nothing_is_told, say_which),
         cmocka_unit_test_teardown(trouble_that_is_over_makes_nothing_safe, say_which),
         cmocka_unit_test_teardown(a_file_that_was_left_behind_is_not_in_the_way, say_which),
         cmocka_unit_test_teardown(while_old_segments_are_removed_it_is_written, say_which),
@@ -437,5 +494,7 @@ int main(void) {
         cmocka_unit_test_teardown(however_long_the_disk_stands_still_memory_has_an_end, say_which),
         cmocka_unit_test_teardown(however_long_the_disk_is_full_memory_has_an_end, say_which),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    printf("%zu crashes were looked at\n", scene_crashes);
+    return failed;
 }
