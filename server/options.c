@@ -66,7 +66,7 @@ static enum options_result set_config_file(const struct parse *parse, const char
 static enum options_result set_tool(const struct parse *parse, enum tool tool, const char *from) {
     struct tool_request *request = &parse->out->tool;
     if (request->tool != TOOL_NONE) {
-        return wrong(parse, "-check, -export and -import are one at a time");
+        return wrong(parse, "-check, -export, -import and -repair are one at a time");
     }
     request->tool = tool;
     request->from = from;
@@ -83,6 +83,10 @@ static enum options_result set_export(const struct parse *parse, const char *fro
 
 static enum options_result set_import(const struct parse *parse, const char *from) {
     return set_tool(parse, TOOL_IMPORT, from);
+}
+
+static enum options_result set_repair(const struct parse *parse, const char *from) {
+    return set_tool(parse, TOOL_REPAIR, from);
 }
 
 static enum options_result set_to(const struct parse *parse, const char *url) {
@@ -117,6 +121,8 @@ static const struct action {
     {"import", set_import, "FILE",
      "read what -export wrote, a Redis RDB file (-: stdin), or redis://HOST:PORT, into -to or -data DIR, and "
      "end"},
+    {"repair", set_repair, "DIR NEWDIR",
+     "copy what is valid of a damaged DIR to NEWDIR, say what is lost, and end"},
     {"to", set_to, "URL", "the node that -import writes to: http://[:PASSWORD@]HOST:PORT"},
     {"skip-other-types", set_skip_other_types, "", "-import leaves out what is no string of database 0"},
     {"version", answer_version, "", "print the version"},
@@ -214,6 +220,11 @@ static enum options_result read_arguments(const struct parse *parse, int argc, c
     enum options_result result = OPTIONS_RUN;
     for (int i = 1; i < argc && result == OPTIONS_RUN; i++) {
         const char *argument = argv[i];
+        struct tool_request *tool = &parse->out->tool;
+        if (argument[0] != '-' && tool->tool == TOOL_REPAIR && tool->to == NULL) {
+            tool->to = argument; /* NEWDIR */
+            continue;
+        }
         if (argument[0] != '-' || argument[1 + (argument[1] == '-')] == '\0') {
             return wrong(parse, "unexpected argument %s (see kvnode -help)", argument);
         }
@@ -481,6 +492,9 @@ static enum options_result complete_id(const struct parse *parse) {
 static enum options_result complete_tool(const struct parse *parse) {
     const struct tool_request *request = &parse->out->tool;
     bool has_data = parse->out->settings.data[0] != '\0';
+    if (request->tool == TOOL_REPAIR) {
+        return request->to != NULL ? OPTIONS_TOOL : wrong(parse, "-repair wants DIR and NEWDIR");
+    }
     if (request->tool != TOOL_IMPORT) {
         bool alone = request->to == NULL && !request->skip_other_types;
         return alone ? OPTIONS_TOOL : wrong(parse, "-to and -skip-other-types go with -import");

@@ -1,5 +1,6 @@
 /* import.c: kvnode -import: what -export wrote, or an RDB file, into a node that runs or a new DIR. Nothing is
  * written before all of it was found whole, and nothing is left out without a word. */
+#include "server/journal/directory.h"
 #include "server/tools/progress.h"
 #include "server/tools/sink.h"
 #include "server/tools/source.h"
@@ -182,8 +183,15 @@ static enum tool_status run(struct import *import, const struct options *options
     if (status != TOOL_OK) {
         return status;
     }
+    const struct settings *settings = &options->settings;
+    const struct journal_wish wish = {
+        .path = settings->data,
+        .id = settings->id[0] == '\0' ? NULL : settings->id,
+        .group = settings->group,
+        .adopt = settings->adopt_data,
+    };
     import->sink = import->request->to != NULL ? sink_to_node(import->request->to, reason)
-                                               : sink_to_directory(&options->settings, reason);
+                                               : sink_to_directory(&wish, 0, false, reason);
     if (import->sink == NULL) {
         return tool_say(TOOL_FAILED, "%s", reason);
     }

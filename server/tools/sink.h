@@ -10,11 +10,12 @@ enum { SINK_REASON_BYTES = 1200 };
 
 struct sink_item {
     struct slice key, value;           /* the sink copies what it keeps */
+    uint64_t version;                  /* 0: it begins anew */
     int64_t timestamp_ms, deadline_ms; /* deadline 0: none */
 };
 
 struct sink;
-struct settings;
+struct journal_wish;
 
 /* Each returns false when it fails: sink_reason is one line. */
 struct sink_kind {
@@ -32,7 +33,8 @@ struct sink {
 
 /* NULL: reason is one line. */
 struct sink *sink_to_node(const char *url, char reason[SINK_REASON_BYTES]); /* sink_node.c */
-struct sink *sink_to_directory(const struct settings *settings,
-                               char reason[SINK_REASON_BYTES]); /* sink_directory.c */
+/* sink_directory.c. floor: of versions. forgetful: not all that was acknowledged is in it. */
+struct sink *sink_to_directory(const struct journal_wish *wish, uint64_t floor, bool forgetful,
+                               char reason[SINK_REASON_BYTES]);
 
 #endif

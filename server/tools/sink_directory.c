@@ -4,7 +4,6 @@
 #include "protocol/journal_record.h"
 #include "protocol/line.h"
 #include "server/journal/directory.h"
-#include "server/settings.h"
 #include "server/tools/sink.h"
 
 #include <errno.h>
@@ -21,6 +20,7 @@ struct sink_directory {
     struct journal_directory *directory;
     int fd;
     off_t offset;
+    bool forgetful;
     struct journal_chain chain;
     struct buf line, out;
 };
@@ -56,10 +56,10 @@ static bool add_line(struct sink_directory *to) {
     return buf_used(&to->out) < OUT_BYTES && !buf_failed(&to->out) ? true : write_out(to);
 }
 
-/* Versions begin anew. */
 static bool put(struct sink *sink, const struct sink_item *item) {
     struct sink_directory *to = of(sink);
-    line_replicate_x(&to->line, item->key, item->value, 1, item->timestamp_ms, item->deadline_ms);
+    uint64_t version = item->version == 0 ? 1 : item->version;
+    line_replicate_x(&to->line, item->key, item->value, version, item->timestamp_ms, item->deadline_ms);
     sink->written++;
     return add_line(to);
 }
@@ -70,6 +70,11 @@ static bool finish(struct sink *sink) {
     line_end(&to->line, sink->written, 0);
     if (!add_line(to) || !write_out(to)) {
         return false;
+    }
+    struct journal_meta meta = *journal_directory_meta(to->directory);
+    meta.forgetful = to->forgetful;
+    if (to->forgetful && !journal_directory_write_meta(to->directory, &meta)) {
+        return fail(to, "its file meta cannot be written");
     }
     if (disk->fdatasync(disk->context, to->fd) != 0 ||
         !journal_directory_accept_incoming(to->directory, FIRST_SEGMENT)) {
@@ -105,7 +110,7 @@ static bool is_empty(struct sink_directory *to) {
     return n == 0;
 }
 
-static bool begin(struct sink_directory *to) {
+static bool begin(struct sink_directory *to, uint64_t floor) {
     struct timespec now;
     uint16_t random;
     if (!is_empty(to)) {
@@ -120,18 +125,13 @@ static bool begin(struct sink_directory *to) {
     }
     int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     journal_chain_init(&to->chain);
-    line_full(&to->line, history_make_id(now_ms, random), 0, 0, NULL);
+    line_full(&to->line, history_make_id(now_ms, random), 0, floor, NULL);
     return add_line(to);
 }
 
-struct sink *sink_to_directory(const struct settings *settings, char reason[SINK_REASON_BYTES]) {
+struct sink *sink_to_directory(const struct journal_wish *wish, uint64_t floor, bool forgetful,
+                               char reason[SINK_REASON_BYTES]) {
     static const struct sink_kind kind = {.put = put, .finish = finish, .destroy = destroy};
-    const struct journal_wish wish = {
-        .path = settings->data,
-        .id = settings->id[0] == '\0' ? NULL : settings->id,
-        .group = settings->group,
-        .adopt = settings->adopt_data,
-    };
     struct sink_directory *to = calloc(1, sizeof(*to));
     if (to == NULL) {
         snprintf(reason, SINK_REASON_BYTES, "out of memory");
@@ -139,10 +139,11 @@ struct sink *sink_to_directory(const struct settings *settings, char reason[SINK
     }
     to->sink.kind = &kind;
     to->fd = -1;
+    to->forgetful = forgetful;
     buf_init(&to->line, SIZE_MAX);
     buf_init(&to->out, SIZE_MAX);
-    to->directory = journal_directory_open(&wish, &journal_disk_system, to->sink.reason);
-    if (to->directory == NULL || !begin(to)) {
+    to->directory = journal_directory_open(wish, &journal_disk_system, to->sink.reason);
+    if (to->directory == NULL || !begin(to, floor)) {
         snprintf(reason, SINK_REASON_BYTES, "%s", to->sink.reason);
         destroy(&to->sink);
         return NULL;

@@ -4,6 +4,7 @@ static tool_function *const tools[] = {
     [TOOL_CHECK] = tool_check,
     [TOOL_EXPORT] = tool_export,
     [TOOL_IMPORT] = tool_import,
+    [TOOL_REPAIR] = tool_repair,
 };
 
 int tool_run(const struct options *options) { return (int)tools[options->tool.tool](options); }

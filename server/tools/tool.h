@@ -14,5 +14,6 @@ typedef enum tool_status tool_function(const struct options *options);
 tool_function tool_check;  /* check.c */
 tool_function tool_export; /* export.c */
 tool_function tool_import; /* import.c */
+tool_function tool_repair; /* repair.c */
 
 #endif

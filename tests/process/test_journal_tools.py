@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # ctest: timeout=300
-"""kvnode's tools on what is kept and on what is brought along: -check, -export, -import (docs/tools.md)."""
+"""kvnode's tools on what is kept and on what is brought along: -check, -export, -import, -repair (docs/tools.md)."""
 from __future__ import annotations
 
 import contextlib
@@ -367,13 +367,78 @@ class ImportRdb(ToolTestCase):
             self.assertEqual(client.execute("MGET", *values), list(values.values()))
             self.assertEqual(client.execute("PEXPIRETIME", "plain"), FAR)
         refused = self.run_import(everything)
-        self.assert_one_line(refused.stderr, r"2 list, .*1 stream.*1 string of database 3; nothing was written")
+        self.assert_one_line(refused.stderr, r"what has no place in kvnode: .*; nothing was written")
+        for count in ("2 list", "3 set", "2 hash", "2 sorted set", "1 stream", "1 string of database 3"):
+            self.assertIn(f" {count}", refused.stderr)
         self.assertEqual(self.run_import(everything, "-skip-other-types").returncode, 0)
         for cut in (100, len(everything) // 2, len(everything) - 9, len(everything) - 1):
             self.assertEqual(self.run_import(everything[:cut]).returncode, 1)
         broken = bytearray(strings)
         broken[strings.index(b"text")] ^= 1
         self.assert_one_line(self.run_import(bytes(broken)).stderr, "the checksum is another one")
+
+
+class Repair(ToolTestCase):
+    def make_damaged(self) -> tuple[Node, Path, Path]:
+        """A directory with a bit flipped in three lines, behind two of which only changes follow, and with a torn tail."""
+        node, directory = self.make_kept(fsync="always")
+        node.start().wait_healthy()
+        fill(node, 300)
+        with node.resp() as client:
+            pipeline_all(client, [("SET", f"session{i}", "token", "PXAT", FAR + i) for i in range(100)])
+            client.execute("SET", "patched", "0" * 200)
+            client.execute("SET", "again", "0" * 200)
+            client.execute("SETRANGE", "patched", 5, "LOST")
+            client.execute("SETRANGE", "again", 5, "LOST")
+            client.execute("SETRANGE", "patched", 50, "x")
+            client.execute("SETRANGE", "again", 50, "x")
+            client.execute("SET", "again", "whole")
+            client.execute("DEL", "key9")
+        node.kill()
+        last = last_segment(directory)
+        content = bytearray(last.read_bytes())
+        for text in (b"|key5|", b"|patched|5|", b"|again|5|"):
+            content[content.index(text) + 3] ^= 1
+        last.write_bytes(bytes(content) + b"deadbeef 4711 REPLICATE|torn|")
+        return node, directory, directory.parent / "repaired"
+
+    def test_all_but_what_is_damaged_is_there(self) -> None:
+        node, directory, repaired = self.make_damaged()
+        before = {path.name: path.read_bytes() for path in directory.iterdir()}
+        self.assertEqual(run_kvnode("-check", str(directory)).returncode, 1)
+        outcome = run_kvnode("-repair", str(directory), str(repaired))
+        self.assertEqual((outcome.returncode, outcome.stderr), (0, ""), outcome)
+        self.assertEqual({path.name: path.read_bytes() for path in directory.iterdir()}, before, "DIR stays as it is")
+        self.assertEqual(len(re.findall(r"(?m)^lost: journal-\d+\.log, line \d+, about byte \d+: \d+ bytes$", outcome.stdout)), 4)
+        self.assertRegex(outcome.stdout, r"(?m)^399 keys are in ")
+        self.assertRegex(outcome.stdout, r"(?m)^4 records are lost, \d+ bytes; besides them 2 times a key")
+        self.assertEqual(run_kvnode("-check", str(repaired)).returncode, 0)
+        node.start(data=str(repaired)).wait_healthy()
+        self.assertEqual(node.execute("DBSIZE"), 399)
+        self.assertIsNone(node.get("patched"), "a value of which a part is unknown is none")
+        self.assertIsNone(node.get("key9"))
+        self.assertIsNone(node.get("key5"))
+        self.assertEqual(node.get("again"), "whole")
+        self.assertEqual(node.execute("PEXPIRETIME", "session7"), FAR + 7)
+        self.assertEqual(node.set("again", "more")["version"], 5, "versions go on")
+        node.stop()
+        refused = run_kvnode("-repair", str(directory), str(repaired))
+        self.assertEqual(refused.returncode, 1)
+        self.assert_one_line(refused.stderr, "holds data already")
+
+    def test_what_is_whole_stays_whole(self) -> None:
+        node, directory = self.make_kept()
+        node.start().wait_healthy()
+        fill_oddly(node)
+        busy = run_kvnode("-repair", str(directory), str(directory.parent / "new"))
+        self.assertEqual(busy.returncode, 2)
+        before = node.digest()
+        node.stop()
+        outcome = run_kvnode("-repair", str(directory), str(directory.parent / "new"))
+        self.assertEqual(outcome.returncode, 0, outcome)
+        self.assertRegex(outcome.stdout, "(?m)^nothing is lost$")
+        node.start(data=str(directory.parent / "new")).wait_healthy()
+        self.assertEqual(node.digest(), before)
 
 
 @contextlib.contextmanager

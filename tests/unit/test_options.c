@@ -92,8 +92,12 @@ static void test_tools(void **state) {
     assert_string_equal(options.tool.to, "http://h:1");
     assert_true(options.tool.skip_other_types);
     assert_int_equal(parse("-import f -data d -port 70"), OPTIONS_TOOL); /* no RESP port goes with that */
-    assert_wrong("-check a -export b", "kvnode: -check, -export and -import are one at a time");
+    assert_wrong("-check a -export b", "kvnode: -check, -export, -import and -repair are one at a time");
     assert_wrong("-to http://h:1", "kvnode: -to and -skip-other-types go with -import");
+    assert_int_equal(parse("-repair a b"), OPTIONS_TOOL);
+    assert_string_equal(options.tool.to, "b");
+    assert_wrong("-repair a", "kvnode: -repair wants DIR and NEWDIR");
+    assert_wrong("-repair a b c", "kvnode: unexpected argument c (see kvnode -help)");
     assert_wrong("-import f", "kvnode: -import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
     assert_wrong("-import f -data d -to http://h:1",
                  "kvnode: -import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
