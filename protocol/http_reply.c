@@ -15,6 +15,7 @@ static const struct status {
         number, name, { "HTTP/1.1 " #number " " name "\r\n", sizeof("HTTP/1.1 " #number " " name) + 1 }        \
     }
     STATUS(200, "OK"),
+    STATUS(202, "Accepted"),
     STATUS(204, "No Content"),
     STATUS(304, "Not Modified"),
     STATUS(307, "Temporary Redirect"),
@@ -24,6 +25,7 @@ static const struct status {
     STATUS(404, "Not Found"),
     STATUS(405, "Method Not Allowed"),
     STATUS(408, "Request Timeout"),
+    STATUS(409, "Conflict"),
     STATUS(412, "Precondition Failed"),
     STATUS(413, "Content Too Large"),
     STATUS(414, "URI Too Long"),

@@ -10,6 +10,7 @@ rest_check rest_set_head;  /* keys.c */
 rest_handler rest_delete;  /* keys.c */
 rest_handler rest_list;    /* listing.c */
 rest_handler rest_export;  /* export.c */
+rest_handler rest_compact; /* compact.c */
 rest_handler rest_cluster; /* cluster.c */
 rest_handler rest_health;  /* health.c */
 

@@ -180,6 +180,8 @@ class Alone(ClusterTestCase):
                 ledger.start()
                 self.assertIn("started", str(client.execute("BGREWRITEAOF")))
             wait_until(lambda: not first.exists() and len(segments(directory)) == 1, what="the old one goes")
+            self.assertEqual(node.http("POST", "/admin/compact").status, 202)
+            wait_until(lambda: len(segments(directory)) == 1 and node.info()["rdb_bgsave_in_progress"] == "0", what="again")
             ledger.over.set()
             ledger.join(20)
             before = node.digest()

@@ -3,7 +3,6 @@
 #include "cluster/history.h"
 #include "cluster/routing.h"
 #include "server/clients/clients.h"
-#include "server/commands/node/persistence.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 #include "server/journal/journal.h"
@@ -281,7 +280,7 @@ void command_save(struct request *request) {
     const struct goal goal = {
         .index = history_index(request->context->history), .local = 1, .on_disk = true, .is_save = true};
     if (request->context->journal == NULL) {
-        resp_errorf(&request->reply, PERSISTENCE_OFF);
+        resp_error(&request->reply, ERR_NOT_KEPT);
     } else if (request->context->routing->cannot_keep) {
         resp_error(&request->reply, ERR_MISCONF);
     } else {

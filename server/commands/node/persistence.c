@@ -1,7 +1,5 @@
 /* persistence.c: BGSAVE, BGREWRITEAOF, LASTSAVE: a segment of the journal that begins with the state is both.
  * SAVE waits (server/commands/client/wait.c). */
-#include "server/commands/node/persistence.h"
-
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 #include "server/journal/journal.h"
@@ -20,7 +18,7 @@ void command_lastsave(struct request *request) {
 static void begin(struct request *request, const char *started, const char *busy) {
     struct journal *journal = request->context->journal;
     if (journal == NULL) {
-        resp_errorf(&request->reply, PERSISTENCE_OFF);
+        resp_error(&request->reply, ERR_NOT_KEPT);
     } else if (journal_compact(journal)) {
         resp_status(&request->reply, started);
     } else {
