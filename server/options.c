@@ -5,6 +5,7 @@
 #include "server/version.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -189,6 +190,7 @@ static enum options_result answer_help(const struct parse *parse, const char *un
 static enum options_result set(const struct parse *parse, struct slice name, const char *value) {
     const struct action *action = find_action(name);
     const struct setting *setting = action == NULL ? settings_find_flag(name) : NULL;
+    assert(action != NULL || setting != NULL); /* the callers have looked */
     bool is_constant = setting != NULL && setting->kind == SETTING_KIND_CONSTANT;
     char reason[256];
     bool says_empty =
