@@ -126,9 +126,14 @@ static void each_call_fails_once_and_for_a_while(void **state) {
 
 /* --- What may happen in each phase --- */
 
-static void another_history(void) { scene_take_state(2000, 500); }
-static void the_history_further_on(void) { scene_take_state(1000, history_index(scene->history) + 100); }
-static void the_history_from_before(void) { scene_take_state(1000, history_index(scene->history) - 40); }
+static void another_history(void) { scene_take_state(history_id(scene->history) + 1, 500); }
+static void the_history_further_on(void) {
+    scene_take_state(history_id(scene->history), history_index(scene->history) + 100);
+}
+static void the_history_from_before(void) {
+    uint64_t index = history_index(scene->history);
+    scene_take_state(history_id(scene->history), index > 40 ? index - 40 : 1);
+}
 static void another_compaction(void) { journal_compact(scene->journal); }
 static void a_full_disk(void) { disk_fail(scene->disk, DISK_PWRITE | DISK_OPEN, 1, 2, ENOSPC); }
 
@@ -177,6 +182,57 @@ static void it_finishes_in_each_phase(void **state) {
                 scene_end();
             }
         }
+    }
+    which[0] = '\0';
+}
+
+/* All of it, in any order. */
+static void live(int steps) {
+    static const unsigned gates[] = {0, 0, DISK_FDATASYNC, DISK_UNLINK, DISK_FSYNC, DISK_OPEN};
+    struct random *random = &scene->random;
+    bool is_closed = false;
+    for (int i = 0; i < steps; i++) {
+        size_t what = random_below(random, 12);
+        if (what < 5) {
+            scene_send(what < 3 ? "WW" : "WR");
+        } else if (what == 5) {
+            unsigned gate = gates[random_below(random, sizeof(gates) / sizeof(gates[0]))];
+            disk_wait(scene->disk, gate);
+            is_closed = gate != 0;
+        } else if (what == 6) {
+            disk_fail(scene->disk, DISK_PWRITE | DISK_OPEN | DISK_RENAME | DISK_FSYNC | DISK_UNLINK,
+                      1 + random_below(random, 3), 1 + random_below(random, 3), EIO);
+        } else if (what == 7) {
+            events[random_below(random, sizeof(events) / sizeof(events[0]))]();
+        } else if (what == 8) {
+            journal_compact(scene->journal);
+        } else if (what == 9) {
+            scene->is_whole = random_below(random, 3) > 0;
+        } else if (what == 10) {
+            played_clock_pass_ms((int64_t)random_below(random, 1000));
+        }
+        if (is_closed) {
+            scene_turn();
+        } else {
+            scene_settle((int)random_below(random, 4));
+        }
+    }
+}
+
+static void whatever_comes(void **state) {
+    (void)state;
+    for (int i = 0; i < 15; i++) {
+        begin(modes[i % MODES]);
+        snprintf(which, sizeof(which), "life %d", i);
+        live(40);
+        scene->is_whole = true;
+        scene->disk->fails = 0;
+        disk_wait(scene->disk, 0);
+        scene_pass_ms(4000);
+        scene_goes_on();
+        scene_finishes();
+        scene_crash_everywhere(1);
+        scene_end();
     }
     which[0] = '\0';
 }
@@ -480,6 +536,7 @@ int main(void) {
         cmocka_unit_test_teardown(each_call_fails_once_and_for_a_while, say_which),
         cmocka_unit_test_teardown(in_each_phase_it_may_happen, say_which),
         cmocka_unit_test_teardown(it_finishes_in_each_phase, say_which),
+        cmocka_unit_test_teardown(whatever_comes, say_which),
         cmocka_unit_test_teardown(with_always_nothing_leaves_before_it_is_synced, say_which),
         cmocka_unit_test_teardown(others_do_not_hear_of_it_before, say_which),
         cmocka_unit_test_teardown(what_was_read_at_a_start_is_synced_before_it_is_told, say_which),
