@@ -73,7 +73,7 @@ struct node {
     ev_signal signals[SIGNAL_RULES];
     ev_timer stop_timer;
     int64_t stop_at_ms; /* monotonic; 0: not stopping */
-    char fatal[512];    /* "" or why the node may not go on */
+    char fatal[1280];   /* "" or why the node may not go on */
     size_t max_accepted_peers;
 };
 

@@ -131,6 +131,14 @@ static void finish(struct journal_load *load) {
     }
 }
 
+static void refuse(struct journal_load *load) {
+    char error[JOURNAL_REASON_BYTES + 128];
+    snprintf(error, sizeof(error),
+             "%s; a follower may start with an empty DIR, and kvnode -repair saves what is valid",
+             journal_recovery_found(load->recovery)->reason);
+    end(load, error);
+}
+
 static bool step(void *context) {
     struct journal_load *load = context;
     switch (journal_recovery_step(load->recovery, LINES_A_STEP)) {
@@ -141,7 +149,7 @@ static bool step(void *context) {
         finish(load);
         return false;
     case JOURNAL_STEP_REFUSED:
-        end(load, journal_recovery_found(load->recovery)->reason);
+        refuse(load);
         return false;
     }
     return false;

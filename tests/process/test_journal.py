@@ -139,7 +139,7 @@ class Alone(ClusterTestCase):
         last.write_bytes(content)
         node.start()
         self.assertEqual(node.wait_exit(), 1)
-        self.assertRegex(node.log().splitlines()[-1], rf"^kvnode: .*{re.escape(last.name)}.*line \d+.*byte \d+")
+        self.assertRegex(node.log().splitlines()[-1], rf"^kvnode: .*{re.escape(last.name)}.*line \d+.*byte \d+.*-repair")
 
     def test_a_disk_that_is_full_and_then_is_not(self) -> None:
         cluster, node = self.make_node()
