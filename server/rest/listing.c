@@ -5,11 +5,9 @@
 #include "protocol/json_text.h"
 #include "protocol/num.h"
 #include "server/dispatch/admit.h"
-#include "server/net/conn.h"
-#include "server/net/loop.h"
-#include "server/rest/body.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
+#include "server/rest/streamed.h"
 #include "server/store/keyspace.h"
 
 #include <stdlib.h>
@@ -18,12 +16,7 @@
 enum { KEYS_A_SLICE = 256, STEPS_A_SLICE = 256 };
 
 struct listing {
-    struct body body;
-    struct task task;
-    struct loop *loop;
-    struct keyspace *keyspace;
-    struct rest_session *session;
-    struct http_reply reply;
+    struct streamed streamed;
     struct listing_cursor at;
     uint64_t limit; /* of keys in the page */
     uint64_t count; /* keys listed */
@@ -145,16 +138,16 @@ static void list_entry(void *context, const struct entry *entry) {
     listing->at.checksum = checksum_add(listing->at.checksum, key);
     if (is_wanted(listing, key)) {
         if (listing->count++ > 0) {
-            buf_append_byte(listing->reply.out, ',');
+            buf_append_byte(listing->streamed.reply.out, ',');
         }
-        json_text_write(listing->reply.out, key);
+        json_text_write(listing->streamed.reply.out, key);
     }
 }
 
 /* One step of the table's cursor; false: the page ends here. *seen grows by the keys looked at. */
 static bool list_step(struct listing *listing, size_t *seen) {
     struct look look = {.listing = listing, .skip = listing->at.passed};
-    uint64_t next = keyspace_scan(listing->keyspace, listing->at.table, list_entry, &look);
+    uint64_t next = keyspace_scan(listing->streamed.keyspace, listing->at.table, list_entry, &look);
     *seen += look.seen;
     if (listing->cut) {
         return false;
@@ -166,7 +159,7 @@ static bool list_step(struct listing *listing, size_t *seen) {
 /* --- The stream --- */
 
 static void write_tail(struct listing *listing) {
-    struct buf *out = listing->reply.out;
+    struct buf *out = listing->streamed.reply.out;
     buf_append_slice(out, SLICE("],\"count\":"));
     buf_append_u64(out, listing->count);
     if (listing->cut || listing->at.table != 0) {
@@ -178,68 +171,22 @@ static void write_tail(struct listing *listing) {
     buf_append_slice(out, SLICE("}\n"));
 }
 
-/* Writes one chunk; false: it was the last one. */
-static bool write_chunk(struct listing *listing) {
-    size_t mark = http_chunk_begin(&listing->reply);
+static bool write_slice(struct streamed *streamed) {
+    struct listing *listing = (struct listing *)streamed;
     if (!listing->begun) {
         listing->begun = true;
-        buf_append_slice(listing->reply.out, SLICE("{\"keys\":["));
+        buf_append_slice(streamed->reply.out, SLICE("{\"keys\":["));
     }
     bool more = true;
     size_t seen = 0;
-    for (size_t steps = 0; more && steps < STEPS_A_SLICE && seen < KEYS_A_SLICE; steps++) {
-        if (conn_out_full(listing->session->conn)) {
-            break;
-        }
+    for (size_t steps = 0; more && steps < STEPS_A_SLICE && seen < KEYS_A_SLICE && !streamed_is_full(streamed);
+         steps++) {
         more = list_step(listing, &seen);
     }
     if (!more) {
         write_tail(listing);
     }
-    http_chunk_end(&listing->reply, mark);
     return more;
-}
-
-static struct listing *listing_of(const struct body *body) {
-    return (struct listing *)(void *)((const char *)body - offsetof(struct listing, body));
-}
-
-static void go_on(struct body *body) {
-    struct listing *listing = listing_of(body);
-    task_start(listing->loop, &listing->task);
-}
-
-static bool waits(const struct body *body) { return !task_active(&listing_of(body)->task); }
-
-static void destroy(struct body *body) {
-    struct listing *listing = listing_of(body);
-    task_stop(listing->loop, &listing->task);
-    keyspace_unpin(listing->keyspace);
-    free(listing);
-}
-
-static const struct body_kind kind = {.go_on = go_on, .waits = waits, .destroy = destroy};
-
-static bool step(void *context) {
-    struct listing *listing = context;
-    struct rest_session *session = listing->session;
-    struct conn *conn = session->conn;
-    if (conn_closed(conn)) {
-        return false; /* on_close follows and ends it */
-    }
-    listing->reply.out = conn_out(conn);
-    if (!write_chunk(listing)) {
-        http_chunk_last(&listing->reply);
-        destroy(&listing->body);
-        rest_body_ended(session);
-        return false;
-    }
-    conn_flush(conn);
-    if (conn_out_full(conn)) {
-        conn_want_room(conn);
-        return false;
-    }
-    return true;
 }
 
 /* --- The endpoint --- */
@@ -253,19 +200,13 @@ static struct listing *create(struct exchange *exchange, const struct http_param
     if (listing == NULL) {
         return NULL;
     }
-    listing->body.kind = &kind;
-    listing->task = (struct task){.step = step, .context = listing};
-    listing->loop = exchange->context->loop;
-    listing->keyspace = exchange->context->keyspace;
-    listing->session = exchange->session;
-    listing->reply = exchange->reply;
+    streamed_init(&listing->streamed, exchange, write_slice);
     listing->at = *at;
     listing->limit = limit;
     memcpy(listing->filters, match.ptr, match.len);
     memcpy(listing->filters + match.len, prefix.ptr, prefix.len);
     listing->match = slice_of(listing->filters, match.len);
     listing->prefix = slice_of(listing->filters + match.len, prefix.len);
-    keyspace_pin(listing->keyspace);
     return listing;
 }
 
@@ -308,6 +249,6 @@ void rest_list(struct exchange *exchange) {
     http_reply_field(&exchange->reply, HTTP_FIELD("Content-Type: application/json"));
     http_reply_end_streamed(&exchange->reply);
     if (listing != NULL) {
-        rest_send_body(exchange, &listing->body);
+        rest_send_body(exchange, &listing->streamed.body);
     }
 }
