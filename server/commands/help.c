@@ -1,6 +1,7 @@
 /* help.c: HELP of every container: what its row says. */
 #include "server/commands/rows.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 enum { LINE_BYTES = 160 };
@@ -29,6 +30,7 @@ static size_t count_lines(const char *text) {
 void command_help(struct request *request) {
     const struct command *container;
     command_table_resolve(request->table, request->args, request->arg_count, &container);
+    assert(container != NULL); /* HELP is a subcommand */
     const char *text = container->help;
     resp_array(&request->reply, count_lines(text) + 3);
     reply_head(request);
