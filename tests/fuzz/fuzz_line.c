@@ -77,7 +77,11 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         line_ping(out, line->index);
         return;
     case LINE_ACK:
-        line_ack(out, line->index);
+        if (line->count > 0) {
+            line_ack_durable(out, line->index, line->count);
+        } else {
+            line_ack(out, line->index);
+        }
         return;
     case LINE_PULL:
         line_pull(out);
