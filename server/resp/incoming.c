@@ -3,13 +3,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CR_LF_BYTES = 2, RESERVED_UNSEEN_BYTES = 2 << 20, RESERVED_TIMES = 16 };
+enum {
+    CR_LF_BYTES = 2,
+    RESERVED_UNSEEN_BYTES = 2 << 20,
+    RESERVED_TIMES = 16,
+    /* A smaller one is as soon copied, to where the old value is; and what is read at once may hold several. */
+    DUE_BYTES = 2 * CONN_SCRATCH_BYTES,
+};
 
+_Static_assert((int)DUE_BYTES >= (int)ENTRY_LENDABLE_BYTES, "room for borrowers is behind the value");
 _Static_assert((int)CR_LF_BYTES <= (int)ENTRY_BORROWERS_BYTES,
                "the end of the argument is read to behind the value");
 
 bool incoming_is_due(struct resp_pending_bulk bulk, struct slice in) {
-    return bulk.bytes >= ENTRY_LENDABLE_BYTES && bulk.bytes <= RESERVED_UNSEEN_BYTES + RESERVED_TIMES * in.len;
+    return bulk.bytes >= DUE_BYTES && bulk.bytes <= RESERVED_UNSEEN_BYTES + RESERVED_TIMES * in.len;
 }
 
 struct incoming *incoming_create(struct resp_pending_bulk bulk, struct slice in, struct slice key) {

@@ -126,7 +126,7 @@ class BeingReceived(ClusterTestCase):
         return reply
 
     def test_sizes_in_a_pipeline_with_commands_between_and_behind(self) -> None:
-        sizes = (65535, 65536, 65537, 131000, 131072, 1 << 20, 3 << 20, SIZE, 40 << 20)
+        sizes = (65535, 65536, 65537, 131072, 262143, 262144, 262145, 1 << 20, 3 << 20, SIZE, 40 << 20)
         commands = []
         for i, size in enumerate(sizes):
             value = (self.value * (size // SIZE + 1))[:size]
@@ -140,7 +140,7 @@ class BeingReceived(ClusterTestCase):
         self.cluster.wait_same_data()
 
     def test_byte_by_byte_over_the_end_of_a_value_and_the_beginning_of_the_next(self) -> None:
-        for size in (65535, 65536, 200000):
+        for size in (65535, 262143, 262144, 300000):
             client = self.client(self.node)
             data = encode_command("SET", "k", self.value[:size]) * 2 + encode_command("PING")
             end = len(data) // 2
@@ -212,7 +212,8 @@ class BeingReceived(ClusterTestCase):
             client.send(b"PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$%d\r\n" % claim)
             self.assertEqual(client.read_reply(), "PONG")
         self.node.execute("PING")
-        self.assertLess(self.node.resident_bytes() - before, 16 << 20)
+        # One of 2 MB may be a huge page by its first bytes; those of 512 MB are claims.
+        self.assertLess(self.node.resident_bytes() - before, (20 * 2 + 16) << 20)
 
     def test_a_silent_client_is_closed_in_the_middle_of_it(self) -> None:
         client, _ = self.begun(self.node, b"SET", b"k", self.value)
