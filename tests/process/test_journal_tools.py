@@ -523,7 +523,7 @@ class ImportRedis(ToolTestCase):
 
     @unittest.skipUnless(shutil.which("redis-server"), "there is no redis-server")
     def test_cluster_mode(self) -> None:
-        with running_redis(self.node.log_path.parent, "--cluster-enabled", "yes") as port:
+        with running_redis(self.node.log_path.parent, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as port:
             self.assert_refused(f"redis://{HOST}:{port}", "cluster mode")
 
     def test_it_goes_away_or_is_none(self) -> None:
