@@ -81,10 +81,11 @@ bool journal_state_step(void *journal);
 void journal_finish_state(struct journal *journal);
 
 /* --- journal_safety.c */
-uint64_t journal_newest(const void *journal); /* of the fence */
-void journal_commit(void *journal);           /* raises it */
+uint64_t journal_newest(void *journal); /* of the fence */
+void journal_commit(void *journal);     /* raises it */
 void journal_follow_history(struct journal *journal);
-void journal_in_trouble(struct journal *journal, const char *what, int error); /* NULL: it is over */
+void journal_in_trouble(struct journal *journal, const char *what, int error);
+void journal_out_of_trouble(struct journal *journal); /* nothing if it was in none */
 void journal_fail(struct journal *journal, const char *what, int error);
 /* What a later start has to know of this one. False: errno. */
 bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean);

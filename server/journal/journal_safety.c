@@ -26,8 +26,8 @@ void journal_follow_history(struct journal *journal) {
     journal->wanted = true;
 }
 
-uint64_t journal_newest(const void *context) {
-    struct journal *journal = (struct journal *)(uintptr_t)context;
+uint64_t journal_newest(void *context) {
+    struct journal *journal = context;
     journal_follow_history(journal);
     return journal->top;
 }
@@ -71,16 +71,6 @@ void journal_in_trouble(struct journal *journal, const char *what, int error) {
     if (journal->failed) {
         return;
     }
-    if (what == NULL && journal->trouble != NULL) {
-        journal->trouble = NULL;
-        log_write(journal->config.log, LOG_WARN, "journal-goes-on", "segment=%llu offset=%llu",
-                  (unsigned long long)journal->number, (unsigned long long)journal->offset);
-        journal_close_fence(journal);
-        journal->config.on_trouble(journal->config.context, NULL);
-    }
-    if (what == NULL) {
-        return;
-    }
     journal->retry_ms = loop_monotonic_ms(journal->loop) + JOURNAL_RETRY_MS;
     if (journal->trouble == NULL) {
         journal->trouble = what;
@@ -91,6 +81,17 @@ void journal_in_trouble(struct journal *journal, const char *what, int error) {
         fence_break(&journal->fence, CLOSE_NOT_KEPT);
         fence_raise(&journal->fence, FENCE_OPEN);
     }
+}
+
+void journal_out_of_trouble(struct journal *journal) {
+    if (journal->failed || journal->trouble == NULL) {
+        return;
+    }
+    journal->trouble = NULL;
+    log_write(journal->config.log, LOG_WARN, "journal-goes-on", "segment=%llu offset=%llu",
+              (unsigned long long)journal->number, (unsigned long long)journal->offset);
+    journal_close_fence(journal);
+    journal->config.on_trouble(journal->config.context, NULL);
 }
 
 /* What a later start has to know of this one. */

@@ -15,11 +15,18 @@ enum {
     KEPT_OUT_BYTES = 1 << 20
 };
 
-static struct slice without_lf(const struct buf *line) {
-    return slice_first(buf_slice(line), buf_used(line) - 1);
-}
-
 /* --- Records --- */
+
+/* FULL or END, with its LF; it is given up. */
+static void append_control(struct journal *journal, struct buf *line) {
+    buf_fail_if(&journal->out, buf_failed(line));
+    if (!buf_failed(&journal->out)) {
+        struct slice without_lf = slice_first(buf_slice(line), buf_used(line) - 1);
+        journal_append(&journal->out, &journal->chain, JOURNAL_NO_INDEX, without_lf);
+    }
+    buf_deinit(line);
+    journal->stats.records++;
+}
 
 static void say_synced(struct journal *journal) {
     if (journal->say_synced) {
@@ -86,7 +93,7 @@ void journal_write(struct journal *journal) {
     forget_large(&journal->out);
     journal->written_index = journal->out_index;
     if (!journal->wanted) { /* else that a new segment is made */
-        journal_in_trouble(journal, NULL, 0);
+        journal_out_of_trouble(journal);
     }
 }
 
@@ -160,7 +167,7 @@ static void synced(void *context) {
         journal_in_trouble(journal, "the state cannot take its place", journal->job.new_error);
     } else if (journal->phase == JOURNAL_PHASE_ENDING && journal->synced_offset >= journal->state_bytes) {
         finish_switch(journal);
-        journal_in_trouble(journal, NULL, 0); /* that it could not take its place */
+        journal_out_of_trouble(journal); /* that it could not take its place */
     }
 }
 
@@ -254,13 +261,8 @@ static void begin_segment(struct journal *journal) {
     struct buf full;
     buf_init(&full, SIZE_MAX);
     line_full(&full, journal->history_id, journal->reader.index, data->floor(data->context), &(struct term){0});
-    buf_fail_if(&journal->out, buf_failed(&full));
-    if (!buf_failed(&journal->out)) {
-        journal_append(&journal->out, &journal->chain, JOURNAL_NO_INDEX, without_lf(&full));
-    }
-    buf_deinit(&full);
+    append_control(journal, &full);
     history_forget_clock(history); /* a plain line relies on a CLOCK of its own segment */
-    journal->stats.records++;
     journal->phase = JOURNAL_PHASE_STATE;
     if (buf_failed(&journal->out)) {
         state_failed(journal);
@@ -318,12 +320,7 @@ static void say_end(struct journal *journal) {
     struct buf end;
     buf_init(&end, SIZE_MAX);
     line_end(&end, journal->state_count, journal->reader.index);
-    buf_fail_if(&journal->out, buf_failed(&end));
-    if (!buf_failed(&journal->out)) {
-        journal_append(&journal->out, &journal->chain, JOURNAL_NO_INDEX, without_lf(&end));
-    }
-    buf_deinit(&end);
-    journal->stats.records++;
+    append_control(journal, &end);
     journal->state_bytes = journal->offset + buf_used(&journal->out);
     journal->phase = JOURNAL_PHASE_ENDING;
 }

@@ -33,16 +33,12 @@ struct conn_mark {
     uint64_t at, ticket; /* what is from here on waits for the ticket */
 };
 struct conn_hold {
-    struct fence_link link; /* in the fence's list while there are marks */
+    struct link link; /* in the fence's list while there are marks */
     struct conn *conn;
     struct fence *fence;
     uint64_t sent, seen; /* what the socket has taken; up to where the output has been looked at */
     struct conn_mark marks[CONN_MARKS];
     unsigned count;
-};
-
-struct conn_link {
-    struct conn_link *next, *prev; /* both NULL when in no list */
 };
 
 enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSED };
@@ -63,10 +59,10 @@ struct conn {
     size_t expected_bytes;      /* of the input in all, as conn_expect_input said; 0: unknown */
     struct conn_target *target; /* NULL: none */
     struct deadline deadline;
-    int64_t taken_ms;      /* when the peer last took output, by the last look */
-    int64_t listening_ms;  /* when it began to take input, if it does */
-    int untaken_bytes;     /* in the socket's buffer, at the last look; INT_MAX: written to since */
-    struct conn_link link; /* in the net's ready list, or closed list */
+    int64_t taken_ms;     /* when the peer last took output, by the last look */
+    int64_t listening_ms; /* when it began to take input, if it does */
+    int untaken_bytes;    /* in the socket's buffer, at the last look; INT_MAX: written to since */
+    struct link link;     /* in the net's ready list, or closed list */
     char *peer, *local;
 
     uint8_t state;  /* enum conn_state */
@@ -101,13 +97,13 @@ struct net {
     struct loop *loop;
     struct ev_loop *ev;
     struct loop_hook turns, flush;
-    ev_idle busy;            /* active while the ready list has conns, so that the poll does not wait */
-    ev_timer clock;          /* active while there are deadlines */
-    bool ticked;             /* it has, since the last turns */
-    struct conn_link ready;  /* head of the ring of conns that want a turn */
-    struct conn_link woken;  /* likewise, behind those: with events of this iteration */
-    size_t ready_count;      /* in both */
-    struct conn_link closed; /* likewise, to be freed before the next poll */
+    ev_idle busy;       /* active while the ready list has conns, so that the poll does not wait */
+    ev_timer clock;     /* active while there are deadlines */
+    bool ticked;        /* it has, since the last turns */
+    struct link ready;  /* head of the ring of conns that want a turn */
+    struct link woken;  /* likewise, behind those: with events of this iteration */
+    size_t ready_count; /* in both */
+    struct link closed; /* likewise, to be freed before the next poll */
     struct deadlines deadlines;
     struct registry_slot *slots;
     uint32_t slot_count, first_free; /* first_free == slot_count: none */

@@ -5,28 +5,15 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static void link_append(struct fence_link *head, struct fence_link *link) {
-    link->prev = head->prev;
-    link->next = head;
-    link->prev->next = link;
-    head->prev = link;
-}
-
-static void link_remove(struct fence_link *link) {
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    link->next = link->prev = NULL;
-}
-
-static struct conn_hold *hold_of_link(struct fence_link *link) {
+static struct conn_hold *hold_of_link(struct link *link) {
     return (struct conn_hold *)(void *)((char *)link - offsetof(struct conn_hold, link));
 }
 
 /* --- the fence */
 
-void fence_init(struct fence *fence, uint64_t (*newest)(const void *context), const void *context) {
+void fence_init(struct fence *fence, uint64_t (*newest)(void *context), void *context) {
     *fence = (struct fence){.newest = newest, .context = context, .safe = FENCE_OPEN};
-    fence->held.next = fence->held.prev = &fence->held;
+    link_init(&fence->held);
 }
 
 /* The marks up to the fence are gone. */
@@ -41,8 +28,8 @@ void fence_raise(struct fence *fence, uint64_t safe) {
     assert(safe >= fence->safe);
     size_t before = fence->held_count;
     fence->safe = safe;
-    struct fence_link *next;
-    for (struct fence_link *link = fence->held.next; link != &fence->held; link = next) {
+    struct link *next;
+    for (struct link *link = fence->held.next; link != &fence->held; link = next) {
         struct conn_hold *hold = hold_of_link(link);
         next = link->next;
         if (hold->marks[0].ticket > safe) {

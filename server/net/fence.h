@@ -17,24 +17,21 @@
 #define KVNODE_SERVER_NET_FENCE_H
 
 #include "server/net/conn.h"
-
-struct fence_link {
-    struct fence_link *next, *prev;
-};
+#include "server/net/link.h"
 
 /* Embedded in its owner; outlives the conns behind it. */
 struct fence {
-    uint64_t (*newest)(const void *context); /* what all that was executed up to now has to wait for */
-    const void *context;
-    uint64_t safe;          /* a ticket up to this may leave */
-    struct fence_link held; /* the conns that hold something back */
+    uint64_t (*newest)(void *context); /* what all that was executed up to now has to wait for */
+    void *context;
+    uint64_t safe;    /* a ticket up to this may leave */
+    struct link held; /* the conns that hold something back */
     size_t held_count;
     size_t held_before;  /* the last raise that let somebody go: those will be back soon */
     uint64_t held_total; /* marks that were set, ever */
 };
 
 /* Nothing is held before it is closed by fence_close: all is safe. */
-void fence_init(struct fence *fence, uint64_t (*newest)(const void *context), const void *context);
+void fence_init(struct fence *fence, uint64_t (*newest)(void *context), void *context);
 
 /* Up to ticket safe all may leave, and does: conns write. It never goes back but by fence_close. Outside of the
  * conns' turns (LOOP_COMMIT). */

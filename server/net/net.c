@@ -11,22 +11,7 @@ enum {
 
 /* --- lists */
 
-static void link_init(struct conn_link *head) { head->next = head->prev = head; }
-
-static void link_append(struct conn_link *head, struct conn_link *link) {
-    link->prev = head->prev;
-    link->next = head;
-    link->prev->next = link;
-    head->prev = link;
-}
-
-static void link_remove(struct conn_link *link) {
-    link->prev->next = link->next;
-    link->next->prev = link->prev;
-    link->next = link->prev = NULL;
-}
-
-static struct conn *conn_of_link(struct conn_link *link) {
+static struct conn *conn_of_link(struct link *link) {
     return (struct conn *)(void *)((char *)link - offsetof(struct conn, link));
 }
 
@@ -149,7 +134,7 @@ static void on_busy(struct ev_loop *ev, ev_idle *watcher, int events) {
     (void)events;
 }
 
-static void link_splice(struct conn_link *head, struct conn_link *from) {
+static void link_splice(struct link *head, struct link *from) {
     if (from->next != from) {
         from->next->prev = head->prev;
         from->prev->next = head;

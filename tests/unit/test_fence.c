@@ -35,7 +35,7 @@ struct scene {
 static struct scene scene;
 static char large[LARGE_BYTES];
 
-static uint64_t newest(const void *context) { return ((const struct scene *)context)->newest; }
+static uint64_t newest(void *context) { return ((const struct scene *)context)->newest; }
 
 static size_t on_input(struct conn *conn, void *context, struct slice in) {
     struct scene *self = context;
