@@ -88,7 +88,7 @@ static inline bool replication_leads(const struct replication *replication) {
     return replication->role == REPLICATION_STARTING || replication->role == REPLICATION_LEADER;
 }
 
-/* replication.c */
+/* replication.c; what may be asked of it is replication_status.c's */
 void replication_set_role(struct replication *replication, enum replication_role role);
 /* The node of that id, whose history is older, leads this node's group; peer is where it dialled from. A node
  * that serves follows it from now on. One that is starting still leads afterwards: it is about to end
