@@ -5,19 +5,17 @@
 
 #include "cluster/history.h"
 #include "cluster/routing.h"
-#include "server/commands/client/pause.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/telemetry.h"
-#include "server/journal/load.h"
 #include "server/net/listener.h"
 #include "server/net/socket.h"
 #include "server/peers/discovery.h"
 #include "server/peers/messenger.h"
-#include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
+#include "server/persistence.h"
 #include "server/resp/session.h"
 #include "server/rest/session.h"
 #include "server/stats.h"
@@ -54,9 +52,7 @@ struct node {
     struct loop *loop;
     struct net *net;
     struct history *history;
-    struct journal_directory *directory; /* NULL: nothing is kept */
-    struct journal_load *load;           /* until the data is recovered */
-    struct journal *journal;             /* from then on */
+    struct persistence persistence;
     struct keyspace *keyspace;
     struct membership *membership;
     struct routing routing;
@@ -226,6 +222,20 @@ static void on_leader(void *context) {
     discovery_run_actions(node->discovery);
 }
 
+static uint64_t durable_index(void *context) {
+    const struct node *node = context;
+    return persistence_durable_index(&node->persistence);
+}
+
+/* With -data what is there now is the disk's; who leads is a question from now on. */
+static void on_loaded(void *context, struct journal *journal, const struct journal_loaded *loaded) {
+    struct node *node = context;
+    node->stats.recovered_records = loaded->records;
+    node->context.journal = journal;
+    replication_start(node->replication, loaded->has_data, loaded->was_clean);
+    discovery_run_actions(node->discovery);
+}
+
 /* --- Stopping --- */
 
 static void on_stop_timer(struct ev_loop *ev, ev_timer *timer, int events) {
@@ -279,100 +289,6 @@ static void watch_signals(struct node *node) {
     signal(SIGXFSZ, SIG_IGN);
 }
 
-/* --- The disk --- */
-
-static void on_trouble(void *context, const char *error) {
-    struct node *node = context;
-    routing_set_cannot_keep(&node->routing, error != NULL);
-}
-
-static void on_pressure(void *context, bool high) {
-    struct node *node = context;
-    log_write(&node->log, high ? LOG_WARN : LOG_INFO, "journal-behind", "high=%s text=%s",
-              high ? "true" : "false",
-              high ? "\"the disk is slower than the writers: they wait\"" : "\"writers go on\"");
-    node->stats.disk_behind = high;
-    pause_for_disk(resp_server_clients(node->resp), high);
-}
-
-static bool is_whole(void *context) {
-    const struct node *node = context;
-    return replication_is_whole(node->replication);
-}
-
-static uint64_t durable_index(void *context) {
-    const struct node *node = context;
-    return node->journal == NULL ? 0 : journal_durable_index(node->journal);
-}
-
-static void on_loaded(void *context, const struct journal_loaded *loaded, const char *error) {
-    struct node *node = context;
-    const char *reason;
-    if (error != NULL) {
-        on_fatal(node, error);
-        return;
-    }
-    const struct journal_config config = {
-        .net = node->net,
-        .history = node->history,
-        .data = replicated_store(node->keyspace),
-        .directory = node->directory,
-        .log = &node->log,
-        .fsync = (enum journal_fsync)node->settings.fsync,
-        .compact_ratio = (double)node->settings.compact_ratio,
-        .context = node,
-        .is_whole = is_whole,
-        .on_pressure = on_pressure,
-        .on_trouble = on_trouble,
-        .on_fatal = on_fatal,
-    };
-    node->journal = journal_create(&config, &loaded->tail, &reason);
-    if (node->journal == NULL) {
-        on_fatal(node, reason);
-        return;
-    }
-    node->stats.recovered_records = loaded->records;
-    node->context.journal = node->journal;
-    replication_start(node->replication, loaded->has_data, loaded->was_clean);
-    discovery_run_actions(node->discovery);
-}
-
-static bool open_directory(struct node *node, char *message, size_t n) {
-    struct settings *settings = &node->settings;
-    if (settings->data[0] == '\0') {
-        return true;
-    }
-    const struct journal_wish wish = {
-        .path = settings->data,
-        .id = settings->id[0] == '\0' ? NULL : settings->id,
-        .group = settings->group,
-        .adopt = settings->adopt_data,
-    };
-    char reason[JOURNAL_REASON_BYTES];
-    node->directory = journal_directory_open(&wish, &journal_disk_system, reason);
-    if (node->directory == NULL) {
-        snprintf(message, n, "%s", reason);
-        return false;
-    }
-    snprintf(settings->id, sizeof(settings->id), "%s", journal_directory_meta(node->directory)->node_id);
-    node->options.settings = *settings;
-    return true;
-}
-
-static bool start_loading(struct node *node, char *message, size_t n) {
-    const struct journal_load_config config = {
-        .loop = node->loop,
-        .history = node->history,
-        .data = replicated_store(node->keyspace),
-        .directory = node->directory,
-        .log = &node->log,
-        .context = node,
-        .on_end = on_loaded,
-    };
-    node->load = node->directory == NULL ? NULL : journal_load_start(&config, message, n);
-    return node->directory == NULL || node->load != NULL;
-}
-
 static bool create_core(struct node *node, const char **reason) {
     const struct settings *settings = &node->settings;
     struct {
@@ -423,8 +339,8 @@ static bool create_peers(struct node *node, const char **reason) {
         .bind_hosts = node->settings.bind,
         .port = node->settings.port,
         .max_accepted = node->max_accepted_peers,
-        .durable = node->directory != NULL ? durable_index : NULL,
-        .waits = node->directory != NULL,
+        .durable = persistence_keeps(&node->persistence) ? durable_index : NULL,
+        .waits = persistence_keeps(&node->persistence),
         .context = node,
         .on_role = on_role,
         .on_state = on_state,
@@ -510,6 +426,24 @@ static bool create_servers(struct node *node, const char **reason) {
     return node->rest_listener != NULL;
 }
 
+static bool start_persistence(struct node *node, char *message, size_t n) {
+    const struct persistence_config config = {
+        .net = node->net,
+        .history = node->history,
+        .keyspace = node->keyspace,
+        .replication = node->replication,
+        .routing = &node->routing,
+        .clients = resp_server_clients(node->resp),
+        .stats = &node->stats,
+        .settings = &node->settings,
+        .log = &node->log,
+        .context = node,
+        .on_loaded = on_loaded,
+        .on_fatal = on_fatal,
+    };
+    return persistence_start(&node->persistence, &config, message, n);
+}
+
 struct node *node_create(const struct options *options, char *message, size_t n) {
     struct node *node = calloc(1, sizeof(*node));
     const char *reason = "out of memory";
@@ -521,16 +455,17 @@ struct node *node_create(const struct options *options, char *message, size_t n)
     node->log = (struct log){.level = settings_log_level(&options->settings), .fd = 2};
     share_descriptors(node);
     node->settings = node->options.settings;
-    if (!open_directory(node, message, n)) {
+    if (!persistence_open(&node->persistence, &node->settings, message, n)) {
         node_destroy(&node);
         return NULL;
     }
+    node->options.settings = node->settings;
     if (!create_core(node, &reason) || !create_peers(node, &reason) || !create_servers(node, &reason)) {
         snprintf(message, n, "%s", reason);
         node_destroy(&node);
         return NULL;
     }
-    if (!start_loading(node, message, n)) {
+    if (!start_persistence(node, message, n)) {
         node_destroy(&node);
         return NULL;
     }
@@ -558,7 +493,7 @@ int node_run(struct node *node, char *message, size_t n) {
     }
     discovery_start(node->discovery);
     loop_run(node->loop);
-    if (node->journal != NULL && !journal_finish(node->journal) && node->fatal[0] == '\0') {
+    if (!persistence_finish(&node->persistence) && node->fatal[0] == '\0') {
         snprintf(node->fatal, sizeof(node->fatal), "not all of the data is on the disk: see the log");
     }
     log_write(&node->log, LOG_INFO, "stopped", "keys=%zu", keyspace_count(node->keyspace));
@@ -575,10 +510,9 @@ void node_destroy(struct node **node) {
     listener_destroy(&gone->rest_listener);
     messenger_destroy(&gone->messenger);
     replication_destroy(&gone->replication);
-    journal_load_destroy(&gone->load);
+    persistence_stop(&gone->persistence);
     net_destroy(&gone->net);
-    journal_destroy(&gone->journal);
-    journal_directory_close(&gone->directory);
+    persistence_close(&gone->persistence);
     discovery_destroy(&gone->discovery);
     rest_server_destroy(&gone->rest);
     resp_server_destroy(&gone->resp);

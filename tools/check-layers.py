@@ -27,6 +27,7 @@ FLOORS = (
     ("dispatch",),
     ("upkeep", "metrics"),
     ("commands", "rest", "resp"),
+    ("persistence",),
     ("node", "tools"),
     ("main",),
 )

@@ -1,0 +1,121 @@
+#include "server/persistence.h"
+
+#include "cluster/routing.h"
+#include "server/commands/client/pause.h"
+#include "server/peers/replicated_store.h"
+#include "server/peers/replication.h"
+#include "server/stats.h"
+
+#include <stdio.h>
+
+/* --- What the journal has to say --- */
+
+static void on_trouble(void *context, const char *error) {
+    struct persistence *persistence = context;
+    routing_set_cannot_keep(persistence->config.routing, error != NULL);
+}
+
+static void on_pressure(void *context, bool high) {
+    struct persistence *persistence = context;
+    const struct persistence_config *config = &persistence->config;
+    log_write(config->log, high ? LOG_WARN : LOG_INFO, "journal-behind", "high=%s text=%s",
+              high ? "true" : "false",
+              high ? "\"the disk is slower than the writers: they wait\"" : "\"writers go on\"");
+    config->stats->disk_behind = high;
+    pause_for_disk(config->clients, high);
+}
+
+static void on_fatal(void *context, const char *message) {
+    struct persistence *persistence = context;
+    persistence->config.on_fatal(persistence->config.context, message);
+}
+
+static bool is_whole(void *context) {
+    const struct persistence *persistence = context;
+    return replication_is_whole(persistence->config.replication);
+}
+
+/* --- The start --- */
+
+bool persistence_open(struct persistence *persistence, struct settings *settings, char *message, size_t n) {
+    if (settings->data[0] == '\0') {
+        return true;
+    }
+    const struct journal_wish wish = {
+        .path = settings->data,
+        .id = settings->id[0] == '\0' ? NULL : settings->id,
+        .group = settings->group,
+        .adopt = settings->adopt_data,
+    };
+    char reason[JOURNAL_REASON_BYTES];
+    persistence->directory = journal_directory_open(&wish, &journal_disk_system, reason);
+    if (persistence->directory == NULL) {
+        snprintf(message, n, "%s", reason);
+        return false;
+    }
+    snprintf(settings->id, sizeof(settings->id), "%s", journal_directory_meta(persistence->directory)->node_id);
+    return true;
+}
+
+static void on_loaded(void *context, const struct journal_loaded *loaded, const char *error) {
+    struct persistence *persistence = context;
+    const struct persistence_config *config = &persistence->config;
+    const char *reason;
+    if (error != NULL) {
+        config->on_fatal(config->context, error);
+        return;
+    }
+    const struct journal_config journal = {
+        .net = config->net,
+        .history = config->history,
+        .data = replicated_store(config->keyspace),
+        .directory = persistence->directory,
+        .log = config->log,
+        .fsync = (enum journal_fsync)config->settings->fsync,
+        .compact_ratio = (double)config->settings->compact_ratio,
+        .context = persistence,
+        .is_whole = is_whole,
+        .on_pressure = on_pressure,
+        .on_trouble = on_trouble,
+        .on_fatal = on_fatal,
+    };
+    persistence->journal = journal_create(&journal, &loaded->tail, &reason);
+    if (persistence->journal == NULL) {
+        config->on_fatal(config->context, reason);
+        return;
+    }
+    config->on_loaded(config->context, persistence->journal, loaded);
+}
+
+bool persistence_start(struct persistence *persistence, const struct persistence_config *config, char *message,
+                       size_t n) {
+    persistence->config = *config;
+    const struct journal_load_config load = {
+        .loop = net_loop(config->net),
+        .history = config->history,
+        .data = replicated_store(config->keyspace),
+        .directory = persistence->directory,
+        .log = config->log,
+        .context = persistence,
+        .on_end = on_loaded,
+    };
+    persistence->load = persistence->directory == NULL ? NULL : journal_load_start(&load, message, n);
+    return persistence->directory == NULL || persistence->load != NULL;
+}
+
+/* --- From then on --- */
+
+uint64_t persistence_durable_index(const struct persistence *persistence) {
+    return persistence->journal == NULL ? 0 : journal_durable_index(persistence->journal);
+}
+
+bool persistence_finish(struct persistence *persistence) {
+    return persistence->journal == NULL || journal_finish(persistence->journal);
+}
+
+void persistence_stop(struct persistence *persistence) { journal_load_destroy(&persistence->load); }
+
+void persistence_close(struct persistence *persistence) {
+    journal_destroy(&persistence->journal);
+    journal_directory_close(&persistence->directory);
+}

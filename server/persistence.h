@@ -1,0 +1,62 @@
+/* persistence.h: what of a node is on its disk: the directory, what is recovered from it at the start, and the
+ * journal from then on. Without -data it is there, and empty: every call is good then, and does nothing.
+ *
+ * Embedded in the node, zero before it is opened: open (whose directory is it? the node's id comes from there),
+ * start (when the parts that it looks after are made), finish (the loop has stopped), stop (before the net
+ * goes), close.
+ */
+#ifndef KVNODE_SERVER_PERSISTENCE_H
+#define KVNODE_SERVER_PERSISTENCE_H
+
+#include "server/journal/load.h"
+#include "server/settings.h"
+
+struct clients;
+struct history;
+struct keyspace;
+struct log;
+struct net;
+struct replication;
+struct routing;
+struct server_stats;
+
+/* All of it outlives the persistence. */
+struct persistence_config {
+    struct net *net;
+    struct history *history;
+    struct keyspace *keyspace;
+    const struct replication *replication;
+    struct routing *routing;
+    struct clients *clients; /* who wait when the disk is slower than they are */
+    struct server_stats *stats;
+    const struct settings *settings;
+    const struct log *log;
+    void *context;
+    /* The store is what the disk had, and journal keeps what comes; once, from the loop. Not without -data. */
+    void (*on_loaded)(void *context, struct journal *journal, const struct journal_loaded *loaded);
+    void (*on_fatal)(void *context, const char *message); /* one line */
+};
+
+struct persistence {
+    struct persistence_config config;
+    struct journal_directory *directory; /* NULL: nothing is kept */
+    struct journal_load *load;           /* until the data is recovered */
+    struct journal *journal;             /* from then on */
+};
+
+/* The directory is this process's alone; the node's id, if none was given, is the one that it was made with.
+ * False: message (n bytes) is one line that says why, here and below. */
+bool persistence_open(struct persistence *persistence, struct settings *settings, char *message, size_t n);
+bool persistence_start(struct persistence *persistence, const struct persistence_config *config, char *message,
+                       size_t n);
+static inline bool persistence_keeps(const struct persistence *persistence) {
+    return persistence->directory != NULL;
+}
+/* journal_durable_index; 0 until there is a journal. */
+uint64_t persistence_durable_index(const struct persistence *persistence);
+
+bool persistence_finish(struct persistence *persistence); /* false: not all of the data is on the disk */
+void persistence_stop(struct persistence *persistence);
+void persistence_close(struct persistence *persistence);
+
+#endif
