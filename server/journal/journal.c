@@ -202,12 +202,16 @@ static void write_the_rest(struct journal *journal) {
     }
 }
 
+static bool has_written_all(const struct journal *journal) {
+    return !journal->failed && journal->counts && journal->fd >= 0 && buf_used(&journal->out) == 0 &&
+           history_at_end(journal->config.history, &journal->reader);
+}
+
 bool journal_finish(struct journal *journal) {
     const struct journal_disk *disk = journal_directory_disk(journal->config.directory);
     write_the_rest(journal);
     worker_wait(journal->janitor);
-    bool written = !journal->failed && journal->counts && journal->fd >= 0 && buf_used(&journal->out) == 0 &&
-                   history_at_end(journal->config.history, &journal->reader);
+    bool written = has_written_all(journal);
     bool is_safe = written && disk->fdatasync(disk->context, journal->fd) == 0 &&
                    journal_write_meta(journal, journal->config.fsync, false, true);
     if (journal->failed) { /* once more: that is a promise to the next start */
@@ -218,6 +222,19 @@ bool journal_finish(struct journal *journal) {
                   log_quote(journal->trouble != NULL ? journal->trouble : strerror(errno)));
     }
     return is_safe;
+}
+
+const char *journal_settle(struct journal *journal) {
+    if (!journal->config.is_whole(journal->config.context)) {
+        return "a state of the group's leader is on its way into the store";
+    }
+    write_the_rest(journal);
+    journal->ends = false; /* it goes on */
+    worker_wait(journal->worker);
+    worker_wait(journal->janitor);
+    return journal->trouble != NULL    ? journal->trouble
+           : !has_written_all(journal) ? "not all that was written is in the journal yet"
+                                       : NULL;
 }
 
 void journal_destroy(struct journal **handle) {

@@ -113,6 +113,16 @@ struct journal_status {
 };
 void journal_status(const struct journal *journal, struct journal_status *out);
 
+/* The store once more from the files, as a start would have it (DEBUG RELOAD); the history stays what and where
+ * it is. Both outside of the conns' turns, one behind the other, with the store emptied in between.
+ *
+ * settle: all that was written goes to the files, whoever is at work on them is waited for, and until control
+ * goes back to the loop they stay as they are. NULL: so it is; else a static text that says why not. */
+const char *journal_settle(struct journal *journal);
+/* False: on_fatal has been called, and nothing of the store is written or told any more: it is not what the
+ * history says. */
+bool journal_reload(struct journal *journal);
+
 /* Of the newest line in the history that is there now that a recovery would find; 0: none. Written; synced; and
  * the one of them that -fsync asks for. */
 uint64_t journal_written_index(const struct journal *journal);

@@ -1,5 +1,5 @@
-/* journal_internal.h: the inside of a journal, for journal.c, journal_segment.c and journal_safety.c
- * only: each needs those behind it. */
+/* journal_internal.h: the inside of a journal, for journal_reload.c, journal.c, journal_segment.c and
+ * journal_safety.c only: each needs those behind it. */
 #ifndef KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
 #define KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
 
@@ -87,6 +87,9 @@ void journal_follow_history(struct journal *journal);
 void journal_in_trouble(struct journal *journal, const char *what, int error);
 void journal_out_of_trouble(struct journal *journal); /* nothing if it was in none */
 void journal_fail(struct journal *journal, const char *what, int error);
+/* Nothing is written, synced or answered any more, and the next start knows that this one may have forgotten
+ * something. trouble: a static text; message: one line for on_fatal. */
+void journal_give_up(struct journal *journal, const char *trouble, const char *message);
 /* What a later start has to know of this one. False: errno. */
 bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean);
 /* The fence is closed again at what is safe: after trouble, or because more is asked for than before. */

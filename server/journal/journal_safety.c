@@ -111,18 +111,22 @@ bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool 
     return written;
 }
 
-/* "The pages are gone, and syncing again would lie." */
-void journal_fail(struct journal *journal, const char *what, int error) {
-    char message[256];
+void journal_give_up(struct journal *journal, const char *trouble, const char *message) {
     journal->failed = true;
-    journal->trouble = "the disk has lost what it was given";
-    snprintf(message, sizeof(message), "the journal's %s failed (%s): the disk may have lost what it was given",
-             what, strerror(error));
+    journal->trouble = trouble;
     worker_wait(journal->janitor);
     journal_write_meta(journal, journal->config.fsync, true, false);
     fence_close(&journal->fence, journal->safe);
     fence_break(&journal->fence, CLOSE_NOT_KEPT);
     journal->config.on_fatal(journal->config.context, message);
+}
+
+/* "The pages are gone, and syncing again would lie." */
+void journal_fail(struct journal *journal, const char *what, int error) {
+    char message[256];
+    snprintf(message, sizeof(message), "the journal's %s failed (%s): the disk may have lost what it was given",
+             what, strerror(error));
+    journal_give_up(journal, "the disk has lost what it was given", message);
 }
 
 /* --- Another -fsync --- */

@@ -110,24 +110,29 @@ static void end(struct journal_load *load, const char *error) {
     load->config.on_end(load->config.context, &loaded, error);
 }
 
-static void finish(struct journal_load *load) {
+/* The lines have made the history what the files say that it is. False: reason says what it is. */
+static bool is_where_it_says(const struct journal_load *load, char *reason, size_t n) {
     const struct journal_found *found = journal_recovery_found(load->recovery);
     const struct history *history = load->config.history;
+    if (found->history_id == 0 ||
+        (history_id(history) == found->history_id && history_index(history) == found->index)) {
+        return true;
+    }
+    snprintf(reason, n, "%s says index %llu of history %016llx, and its lines make it %llu of %016llx",
+             journal_directory_path(load->config.directory), (unsigned long long)found->index,
+             (unsigned long long)found->history_id, (unsigned long long)history_index(history),
+             (unsigned long long)history_id(history));
+    return false;
+}
+
+static void finish(struct journal_load *load) {
     char error[JOURNAL_REASON_BYTES];
     if (!journal_recovery_mend(load->recovery, load->config.log)) {
         snprintf(error, sizeof(error), "%s cannot be made ready to be written: %s",
                  journal_directory_path(load->config.directory), strerror(errno));
         end(load, error);
-    } else if (found->history_id != 0 &&
-               (history_id(history) != found->history_id || history_index(history) != found->index)) {
-        snprintf(error, sizeof(error),
-                 "%s says index %llu of history %016llx, and its lines make it %llu of %016llx",
-                 journal_directory_path(load->config.directory), (unsigned long long)found->index,
-                 (unsigned long long)found->history_id, (unsigned long long)history_index(history),
-                 (unsigned long long)history_id(history));
-        end(load, error);
     } else {
-        end(load, NULL);
+        end(load, is_where_it_says(load, error, sizeof(error)) ? NULL : error);
     }
 }
 
@@ -157,7 +162,7 @@ static bool step(void *context) {
 
 /* --- Life --- */
 
-struct journal_load *journal_load_start(const struct journal_load_config *config, char *reason, size_t n) {
+static struct journal_load *create(const struct journal_load_config *config, char *reason, size_t n) {
     struct journal_load *load = calloc(1, sizeof(*load));
     if (load == NULL) {
         snprintf(reason, n, "out of memory");
@@ -181,8 +186,37 @@ struct journal_load *journal_load_start(const struct journal_load_config *config
     load->link.phase = FOLLOWER_SYNCING;
     load->link.began = true;
     load->task = (struct task){.step = step, .context = load};
-    task_start(config->loop, &load->task);
     return load;
+}
+
+struct journal_load *journal_load_start(const struct journal_load_config *config, char *reason, size_t n) {
+    struct journal_load *load = create(config, reason, n);
+    if (load != NULL) {
+        task_start(config->loop, &load->task);
+    }
+    return load;
+}
+
+bool journal_load_now(const struct journal_load_config *config, struct journal_loaded *loaded, char *reason,
+                      size_t n) {
+    struct journal_load *load = create(config, reason, n);
+    if (load == NULL) {
+        return false;
+    }
+    enum journal_step result = JOURNAL_STEP_GOES_ON;
+    while (result == JOURNAL_STEP_GOES_ON) {
+        result = journal_recovery_step(load->recovery, LINES_A_STEP);
+    }
+    const struct journal_found *found = journal_recovery_found(load->recovery);
+    bool is_good = result == JOURNAL_STEP_DONE && found->cut_bytes == 0;
+    if (!is_good) {
+        snprintf(reason, n, "%s", found->reason);
+    }
+    is_good = is_good && is_where_it_says(load, reason, n);
+    *loaded = describe(load);
+    follower_link_deinit(&load->link, &load->follower);
+    journal_load_destroy(&load);
+    return is_good;
 }
 
 void journal_load_destroy(struct journal_load **handle) {

@@ -32,6 +32,11 @@ struct journal_load_config {
 
 /* NULL: *reason is one line. */
 struct journal_load *journal_load_start(const struct journal_load_config *config, char *reason, size_t n);
+/* The same at once, by a node whose journal is at work and has written all there is (DEBUG RELOAD): the history
+ * is one for this alone, the files stay as they are, and what a start would cut off is damage. on_end is not
+ * called. False: reason is one line, and the store holds a part of the data. */
+bool journal_load_now(const struct journal_load_config *config, struct journal_loaded *loaded, char *reason,
+                      size_t n);
 void journal_load_destroy(struct journal_load **load); /* NULL-safe; also before the end, or in on_end */
 
 #endif

@@ -268,4 +268,15 @@ void keyspace_adopt_floor(struct keyspace *keyspace, uint64_t floor);
 bool keyspace_full_begin(struct keyspace *keyspace);
 void keyspace_full_end(struct keyspace *keyspace);
 
+/* --- DEBUG RELOAD: all of it goes and comes back, as lines of a state, before control goes back to the loop.
+ * Observers hear that it was flushed, and nothing of what comes; nothing goes into the history. No state may be
+ * on its way. */
+/* What has expired is deleted, all of it, and the history is told: a state does not have it. Only by an owner,
+ * and not in a pause. */
+void keyspace_delete_all_expired(struct keyspace *keyspace);
+/* Empties it, and gives the memory back at once. Returns the floor, which has to come back, too. */
+uint64_t keyspace_reload_begin(struct keyspace *keyspace);
+/* False: the floor that has come is another one; the higher of them holds. */
+bool keyspace_reload_end(struct keyspace *keyspace, uint64_t floor);
+
 #endif

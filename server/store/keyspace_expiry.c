@@ -14,6 +14,13 @@ static void collect_expired(void *context, struct entry *entry) {
     }
 }
 
+static void delete_found(struct keyspace *keyspace, const struct collection *found) {
+    for (size_t i = 0; i < found->count; i++) {
+        struct key key = keyspace_key(keyspace, entry_key(found->entries[i]));
+        keyspace_delete_expired(keyspace, &key, found->entries[i], KEYSPACE_SWEPT);
+    }
+}
+
 static bool sweep(struct keyspace *keyspace) {
     struct collection found = {.keyspace = keyspace};
     size_t deleted = 0;
@@ -24,10 +31,7 @@ static bool sweep(struct keyspace *keyspace) {
         found.count = 0;
         keyspace->expiry_cursor =
             table_scan_deadlines(keyspace->table, keyspace->expiry_cursor, collect_expired, &found);
-        for (size_t j = 0; j < found.count; j++) {
-            struct key key = keyspace_key(keyspace, entry_key(found.entries[j]));
-            keyspace_delete_expired(keyspace, &key, found.entries[j], KEYSPACE_SWEPT);
-        }
+        delete_found(keyspace, &found);
         deleted += found.count;
         if (found.count == 0 && keyspace->expiry_budget > 0) {
             keyspace->expiry_budget--;
@@ -37,6 +41,21 @@ static bool sweep(struct keyspace *keyspace) {
         }
     }
     return keyspace->expiry_budget > 0 && keyspace->owner && table_deadline_count(keyspace->table) > 0;
+}
+
+/* A bucket that gives as much as is collected at once is looked at again. */
+void keyspace_delete_all_expired(struct keyspace *keyspace) {
+    struct collection found = {.keyspace = keyspace};
+    uint64_t cursor = 0, next = 0;
+    if (!keyspace->owner || keyspace->paused) {
+        return;
+    }
+    do {
+        found.count = 0;
+        next = table_scan_deadlines(keyspace->table, cursor, collect_expired, &found);
+        delete_found(keyspace, &found);
+        cursor = found.count == KEYSPACE_COLLECT_MAX ? cursor : next;
+    } while (cursor != 0 || found.count == KEYSPACE_COLLECT_MAX);
 }
 
 bool keyspace_expiry_step(void *context) {

@@ -8,6 +8,7 @@
  *   keyspace_expiry.c   the sweep for what has expired
  *   keyspace_limit.c    maxmemory: making room, and what entries remember of their use
  *   keyspace_replica.c  lines of a leader, and full states
+ *   keyspace_reload.c   all of it once more from lines, unseen
  */
 #ifndef KVNODE_SERVER_STORE_KEYSPACE_INTERNAL_H
 #define KVNODE_SERVER_STORE_KEYSPACE_INTERNAL_H
@@ -100,6 +101,8 @@ static inline void keyspace_tell(const struct keyspace *keyspace, uint32_t event
         keyspace_tell_observers(keyspace, events, key);
     }
 }
+/* Whether anybody is told of anything; it is so but for a reload. */
+void keyspace_set_telling(struct keyspace *keyspace, bool telling);
 /* The deletion takes a version, is told to the history, and raises the floor. Returns that version. */
 uint64_t keyspace_delete_entry(struct keyspace *keyspace, const struct key *key, const struct entry *entry);
 /* The same, counted as an expiry, and told as event. key may lie in the entry itself: then it dies with it. */

@@ -8,6 +8,13 @@ static void note_observed(struct keyspace *keyspace) {
     }
 }
 
+void keyspace_set_telling(struct keyspace *keyspace, bool telling) {
+    keyspace->observed = 0;
+    if (telling) {
+        note_observed(keyspace);
+    }
+}
+
 void keyspace_unobserve(struct keyspace *keyspace, struct keyspace_observer *observer) {
     struct keyspace_observer **at = &keyspace->observers;
     while (*at != NULL && *at != observer) {

@@ -137,8 +137,33 @@ static void the_history_from_before(void) {
 static void another_compaction(void) { journal_compact(scene->journal); }
 static void a_full_disk(void) { disk_fail(scene->disk, DISK_PWRITE | DISK_OPEN, 1, 2, ENOSPC); }
 
+/* DEBUG RELOAD: refused in trouble, or while a state is taken, and then nothing has changed; else the store is
+ * emptied and has all again. The history, and who is held, notice nothing. */
+static void a_reload(void) {
+    uint64_t digest = scene_digest(&scene->store), floor = scene->store.floor;
+    uint64_t id = history_id(scene->history), index = history_index(scene->history);
+    size_t ops, told_before = scene->told_count;
+    disk_wait(scene->disk, 0);
+    const char *in_the_way = journal_settle(scene->journal);
+    assert_int_equal(in_the_way != NULL, scene->journal->trouble != NULL || !scene->is_whole);
+    if (in_the_way == NULL) {
+        scene->disk->fails = 0;
+        ops = scene_ops();
+        model_clear(&scene->store);
+        scene->store.floor = 0;
+        assert_true(journal_reload(scene->journal));
+        assert_int_equal(scene_ops(), ops); /* of what changes a file */
+    }
+    assert_int_equal(scene_digest(&scene->store), digest);
+    assert_int_equal(scene->store.floor, floor);
+    assert_int_equal(history_id(scene->history), id);
+    assert_int_equal(history_index(scene->history), index);
+    assert_int_equal(scene->told_count, told_before);
+}
+
 static void (*const events[])(void) = {another_history,  the_history_further_on, the_history_from_before,
-                                       scene_lose_lines, another_compaction,     a_full_disk};
+                                       scene_lose_lines, another_compaction,     a_full_disk,
+                                       a_reload};
 
 static void in_phase(enum journal_phase phase, size_t event) {
     snprintf(which, sizeof(which), "fsync %d, phase %d, event %zu", (int)scene->fsync, (int)phase, event);
@@ -238,6 +263,61 @@ static void whatever_comes(void **state) {
 }
 
 /* --- One at a time --- */
+
+static void a_reload_finds_what_another_event_has_left(void **state) {
+    (void)state;
+    for (size_t m = 0; m < MODES; m++) {
+        for (size_t p = 0; p < PHASES; p++) {
+            for (size_t e = 0; e < sizeof(events) / sizeof(events[0]); e++) {
+                begin(modes[m]);
+                in_phase(phases[p], e);
+                a_reload();
+                scene_send("WWR");
+                scene_settle(2);
+                a_reload();
+                scene->disk->fails = 0;
+                scene_pass_ms(2500);
+                a_reload();
+                scene_goes_on();
+                scene_finishes();
+                scene_crash_everywhere(1);
+                scene_end();
+            }
+        }
+    }
+    which[0] = '\0';
+}
+
+/* What is left in the store by then is no state of it. */
+static void a_reload_that_does_not_have_it_all_stops_the_node(void **state) {
+    (void)state;
+    for (size_t m = 0; m < MODES; m++) {
+        for (size_t k = 0; k < 2; k++) {
+            begin(modes[m]);
+            scene_compact_to(JOURNAL_PHASE_STATE);
+            scene_send("WW");
+            scene_answers_all();
+            assert_null(journal_settle(scene->journal));
+            size_t told_before = scene->told_count;
+            model_clear(&scene->store);
+            if (k == 0) {
+                scene_lose_lines(); /* the node is where the files are not */
+            } else {                /* there is no memory for all of it */
+                scene->store.fail_next = ERR_NO_MEMORY;
+                scene->store.fail_after = 10;
+            }
+            assert_false(journal_reload(scene->journal));
+            assert_int_equal(scene->fatals, 1);
+            assert_true(journal_directory_meta(scene->directory)->forgetful);
+            scene_send("WR");
+            scene_pass_ms(3000);
+            assert_false(journal_finish(scene->journal));
+            assert_int_equal(scene->told_count, told_before);
+            scene_crash_everywhere(1);
+            scene_end();
+        }
+    }
+}
 
 static size_t told(void) { return scene->told_count == 0 ? 0 : scene->told[scene->told_count - 1].state; }
 
@@ -537,6 +617,8 @@ int main(void) {
         cmocka_unit_test_teardown(in_each_phase_it_may_happen, say_which),
         cmocka_unit_test_teardown(it_finishes_in_each_phase, say_which),
         cmocka_unit_test_teardown(whatever_comes, say_which),
+        cmocka_unit_test_teardown(a_reload_finds_what_another_event_has_left, say_which),
+        cmocka_unit_test_teardown(a_reload_that_does_not_have_it_all_stops_the_node, say_which),
         cmocka_unit_test_teardown(with_always_nothing_leaves_before_it_is_synced, say_which),
         cmocka_unit_test_teardown(others_do_not_hear_of_it_before, say_which),
         cmocka_unit_test_teardown(what_was_read_at_a_start_is_synced_before_it_is_told, say_which),

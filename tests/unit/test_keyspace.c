@@ -805,6 +805,46 @@ static void an_observer_that_looks_changes_nothing(void **state) {
     keyspace_unobserve(f->keyspace, &heard.observer);
 }
 
+/* More often than there are marks, and with no turn of the loop in which any could be freed. */
+static void a_reload_has_what_it_is_given_and_nobody_hears_of_it(void **state) {
+    struct fixture *f = *state;
+    struct heard heard = {0};
+    set(f, "a", "1");
+    set(f, "b", "1");
+    assert_int_equal(delete_key(f, "b"), 2);
+    said(f);
+    size_t used_bytes = keyspace_used_bytes(f->keyspace);
+    for (int i = 0; i < 40; i++) {
+        listen_for(f, &heard, UINT32_MAX & ~(uint32_t)KEYSPACE_FLUSHED);
+        uint64_t floor = keyspace_reload_begin(f->keyspace);
+        assert_int_equal(floor, 2);
+        assert_int_equal(keyspace_count(f->keyspace), 0);
+        assert_int_equal(keyspace_floor(f->keyspace), 0);
+        assert_true(keyspace_full_begin(f->keyspace));
+        assert_int_equal(apply(f, "REPLICATEX|a|9|7|5|0"), ERR_NONE);
+        keyspace_raise_floor(f->keyspace, 2);
+        keyspace_full_end(f->keyspace);
+        assert_true(keyspace_reload_end(f->keyspace, floor));
+        assert_int_equal(version_of(f, "a"), 7);
+        assert_null(peek(f, "b"));
+        assert_int_equal(keyspace_used_bytes(f->keyspace), used_bytes);
+        expect_heard(&heard, "");
+    }
+    assert_string_equal(said(f), "");
+    set(f, "a", "1");
+    assert_string_not_equal(heard.text, "");
+    keyspace_unobserve(f->keyspace, &heard.observer);
+}
+
+static void a_reload_that_brings_another_floor_says_so(void **state) {
+    struct fixture *f = *state;
+    set(f, "a", "1");
+    assert_int_equal(delete_key(f, "a"), 2);
+    uint64_t floor = keyspace_reload_begin(f->keyspace);
+    assert_false(keyspace_reload_end(f->keyspace, floor));
+    assert_int_equal(keyspace_floor(f->keyspace), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -845,6 +885,8 @@ int main(void) {
         TEST(a_reserve_is_taken_by_a_write_like_any_other),
         TEST(a_reserve_is_left_where_it_does_not_fit_or_nothing_is_stored),
         TEST(an_observer_that_looks_changes_nothing),
+        TEST(a_reload_has_what_it_is_given_and_nobody_hears_of_it),
+        TEST(a_reload_that_brings_another_floor_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
