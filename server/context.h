@@ -41,6 +41,8 @@ struct command_context {
     const struct clients *clients; /* server/clients/clients.h; NULL until RESP is served */
     /* The node stops, as at SIGTERM. */
     void (*stop)(void *node);
+    /* It may not go on: message is one line. */
+    void (*fail)(void *node, const char *message);
     /* A group is taken out of this node's ring; returns an enum membership_forget. */
     int (*forget_group)(void *node, uint16_t group);
     void *node;

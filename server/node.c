@@ -404,6 +404,7 @@ static bool create_servers(struct node *node, const char **reason) {
         .settings = &node->settings,
         .telemetry = node->telemetry,
         .stop = on_stop_asked,
+        .fail = on_fatal,
         .forget_group = forget_group,
         .node = node,
     };

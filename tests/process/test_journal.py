@@ -32,6 +32,11 @@ def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("journal-*.log"))
 
 
+def now_ms(node: Node) -> int:
+    seconds, us = node.execute("TIME")
+    return int(seconds) * 1000 + int(us) // 1000
+
+
 class Ledger(threading.Thread):
     """Writes counters of its own, one after the other, and knows which were acknowledged."""
 
@@ -237,6 +242,170 @@ class Alone(ClusterTestCase):
                 ping, ok, large, n, got = client.pipeline(commands)
                 self.assertEqual((ping, ok, n, got), (f"ping{i}".encode(), "OK", i + 1, str(i + 1).encode()))
                 self.assertEqual(large, value)
+
+
+class Reload(ClusterTestCase):
+    """DEBUG RELOAD: the store goes, and what is kept of it comes back; all else stays as it is."""
+
+    def make_node(self, keeps: bool = True, **flags: Any) -> Node:
+        cluster = self.make_cluster(groups=1, followers=0)
+        if keeps:
+            keep(cluster, **flags)
+        return cluster.leader().start().wait_healthy()
+
+    def write_all_kinds(self, node: Node) -> None:
+        fill(node, 2000)
+        with node.resp() as client:
+            pipeline_all(client, [("SET", f"session{i}", "token", "PXAT", FAR + i) for i in range(300)])
+            pipeline_all(client, [("APPEND", f"key{i}", "more") for i in range(50)])
+            pipeline_all(client, [("SET", b"\x00\r\n|%%~%d" % i, bytes(range(256))) for i in range(20)])
+            client.execute("SET", "huge", b"v" * (3 << 20))
+            client.execute("SETRANGE", "huge", 100, "patched")
+            client.execute("SET", "persisted", "1", "EX", 1000)
+            client.execute("PERSIST", "persisted")
+            client.execute("SET", "gone", "1", "PX", 1)
+            pipeline_all(client, [("SET", "often", i) for i in range(100)])
+            client.execute("DEL", "often")  # the floor is 101 at least
+            pipeline_all(client, [("DEL", f"key{i}") for i in range(100, 200)])
+
+    def check_reload(self, node: Node) -> str:
+        """It has what it had, and where it had come to; a new key comes behind all that were deleted."""
+        node.execute("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+        wait_until(lambda: node.execute("EXISTS", "gone") == 0, what="a deadline passes")
+        before, position, keys = node.digest(), node.position(), node.execute("DBSIZE")
+        for _ in range(15):  # more often than there are marks of states
+            self.assertEqual(node.execute("DEBUG", "RELOAD"), "OK")
+        self.assertEqual((node.digest(), node.position(), node.execute("DBSIZE")), (before, position, keys))
+        self.assertEqual(len(re.findall(r" event=reloaded ", node.log())), 15)
+        version = node.set("new", "1")["version"]
+        self.assertGreaterEqual(version, 102, "the floor is as high as it was")
+        return node.digest()
+
+    def test_with_a_journal_it_comes_from_there(self) -> None:
+        for fsync in ("everysec", "always", "no"):
+            with self.subTest(fsync=fsync):
+                node = self.make_node(fsync=fsync)
+                self.write_all_kinds(node)
+                before = self.check_reload(node)
+                self.assertIn("from=journal", node.log())
+                node.kill()
+                node.start().wait_healthy()
+                self.assertEqual(node.digest(), before, "what is kept is what it was")
+                self.assertEqual(node.stop(), 0)
+
+    def test_without_one_it_comes_from_lines_in_memory(self) -> None:
+        node = self.make_node(keeps=False)
+        self.write_all_kinds(node)
+        self.check_reload(node)
+        self.assertIn("from=memory", node.log())
+
+    def test_while_others_write_and_a_segment_is_written(self) -> None:
+        node = self.make_node()
+        fill(node, 20000 if not SANITIZE else 5000)
+        ledgers = [Ledger(node, f"ledger{k}") for k in range(4)]
+        for ledger in ledgers:
+            ledger.start()
+        for i in range(10):
+            acknowledged = [x.acknowledged for x in ledgers]
+            with node.resp() as client:
+                if i % 2 == 0:
+                    client.execute("BGREWRITEAOF")
+                self.assertEqual(client.execute("DEBUG", "RELOAD", "NOSAVE"), "OK")
+                self.assertEqual(client.execute("EXISTS", "key0", "key4999"), 2)
+            wait_until(lambda: all(x.acknowledged > n for x, n in zip(ledgers, acknowledged)), what="they write on")
+        for ledger in ledgers:
+            ledger.over.set()
+        for ledger in ledgers:
+            ledger.join(20)
+        before = node.digest()
+        node.kill()
+        node.start().wait_healthy()
+        self.assertEqual(node.digest(), before)
+        with node.resp() as client:
+            for ledger in ledgers:
+                ledger.check(self, client)
+
+    def test_a_follower_stays_where_it_is(self) -> None:
+        for keeps in (True, False):
+            with self.subTest(keeps=keeps):
+                cluster = self.make_cluster(groups=1, followers=1)
+                if keeps:
+                    keep(cluster)
+                cluster.start()
+                leader, follower = cluster.leader(), cluster.followers()[0]
+                self.write_all_kinds(leader)
+                cluster.wait_same_data()
+                syncs = {name: leader.info()[name] for name in ("sync_full", "sync_partial_ok")}
+                for node in (leader, follower, leader):
+                    before = node.digest()
+                    self.assertEqual(node.execute("DEBUG", "RELOAD"), "OK")
+                    self.assertEqual(node.digest(), before)
+                    leader.set("after", node.name)
+                    cluster.wait_same_data()
+                self.assertEqual({name: leader.info()[name] for name in syncs}, syncs, "nobody was synced anew")
+                self.assertEqual(leader.info()["connected_slaves"], "1")
+                leader.execute("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+                deadline = now_ms(leader) + 50
+                leader.execute("SET", "expires", "1", "PXAT", deadline)
+                keys = leader.execute("DBSIZE")
+                wait_until(lambda: now_ms(leader) > deadline, what="a deadline passes")
+                self.assertEqual(leader.execute("DBSIZE"), keys, "it is still there")
+                if keeps:
+                    leader.execute("BGREWRITEAOF")  # without it
+                    wait_until(lambda: leader.info()["rdb_bgsave_in_progress"] == "0", what="a segment")
+                leader.execute("DEBUG", "RELOAD")
+                self.assertEqual(leader.execute("DBSIZE"), keys - 1)
+                wait_until(lambda: follower.execute("DBSIZE") == keys - 1, what="the follower is told")
+                cluster.wait_same_data()
+
+    def test_in_trouble_nothing_is_emptied(self) -> None:
+        cluster = keep(self.make_cluster(groups=1, followers=0))
+        node = cluster.leader().start().wait_healthy()
+        node.set("before", "1")
+        size = segments(directory_of(cluster, node))[-1].stat().st_size
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        with node.resp() as client:
+            with self.assertRaises((OSError, EOFError)):
+                client.execute("SET", "lost", "x" * 1000)
+        with self.assertRaisesRegex(RespError, "^MISCONF the journal cannot be written"):
+            node.execute("DEBUG", "RELOAD")
+        self.assertEqual(node.get("before"), "1")
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        node.wait_healthy()
+        self.assertEqual(node.execute("DEBUG", "RELOAD"), "OK")
+        self.assertEqual(node.get("before"), "1")
+
+    def test_a_trouble_that_is_met_by_it_closes_who_is_held_for_it(self) -> None:
+        """What was written in front of it in one pipeline is not safe: its replies, and this one, never come."""
+        cluster = keep(self.make_cluster(groups=1, followers=0))
+        node = cluster.leader().start().wait_healthy()
+        node.set("before", "1")
+        size = segments(directory_of(cluster, node))[-1].stat().st_size
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        with node.resp() as client:
+            with self.assertRaises((OSError, EOFError)):
+                client.pipeline([("SET", "lost", "x" * 1000), ("DEBUG", "RELOAD")])
+        self.assertEqual(node.get("before"), "1")
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        node.wait_healthy()
+        self.assertEqual(node.execute("DEBUG", "RELOAD"), "OK")
+
+    def test_a_segment_that_is_damaged_meanwhile_stops_the_node(self) -> None:
+        cluster = keep(self.make_cluster(groups=1, followers=0))
+        node = cluster.leader().start().wait_healthy()
+        fill(node, 1000)
+        segment = segments(directory_of(cluster, node))[-1]
+        whole = segment.read_bytes()
+        with segment.open("r+b") as file:
+            file.seek(len(whole) // 2)
+            file.write(b"?" if whole[len(whole) // 2 : len(whole) // 2 + 1] != b"?" else b"!")
+        with self.assertRaises((RespError, OSError, EOFError)):
+            node.execute("DEBUG", "RELOAD")
+        self.assertEqual(node.wait_exit(), 1)
+        self.assertRegex(node.log().splitlines()[-1], rf"^kvnode: DEBUG RELOAD .*{re.escape(segment.name)}.*byte \d+")
+        segment.write_bytes(whole)
+        node.start().wait_healthy()
+        self.assertEqual(node.execute("DBSIZE"), 1000)
 
 
 class Group(ClusterTestCase):

@@ -44,6 +44,7 @@ struct replication {
     enum replication_role role;
     uint64_t acknowledged; /* by the only follower */
     bool asked;
+    bool is_taking_a_state;
     size_t counted; /* so often was it asked how far the follower is */
 };
 
@@ -123,6 +124,8 @@ bool replication_index_of(const struct replication *replication, const struct me
 enum err replication_ready(const struct replication *replication) {
     return replication->role == REPLICATION_STARTING ? ERR_LOADING : ERR_NONE;
 }
+
+bool replication_is_whole(const struct replication *replication) { return !replication->is_taking_a_state; }
 
 /* --- The node and the client
  * -------------------------------------------------------------------------------------- */

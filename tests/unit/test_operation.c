@@ -547,12 +547,110 @@ static void test_debug(void **state) {
     /* hashlib.sha256(b"1").hexdigest()[:40] */
     check("DEBUG DIGEST-VALUE a b", "*2\r\n$40\r\n6b86b273ff34fce19d6b804eff5a3f5747ada4ea\r\n"
                                     "$40\r\n6b86b273ff34fce19d6b804eff5a3f5747ada4ea\r\n");
-    check("DEBUG RELOAD\r\nDEBUG QUICKLIST-PACKED-THRESHOLD 1", "+OK\r\n+OK\r\n");
+    check("DEBUG RELOAD\r\nDEBUG QUICKLIST-PACKED-THRESHOLD 1\r\nGET c", "+OK\r\n+OK\r\n$1\r\n2\r\n");
     check_contains("HELLO 3", ":3\r\n");
     check("DEBUG PROTOCOL double", ",3.141\r\n");
     check("DEBUG PROTOCOL attrib", "|1\r\n$14\r\nkey-popularity\r\n*2\r\n$7\r\nkey:123\r\n:90\r\n"
                                    "$39\r\nSome real reply following the attribute\r\n");
     check("DEBUG PROTOCOL true\r\nDEBUG PROTOCOL null", "#t\r\n_\r\n");
+}
+
+static void expect_same_after_reload(void) {
+    uint64_t index = history_index(node.history), floor = keyspace_floor(node.keyspace);
+    char digest[sizeof("+0123456789012345678901234567890123456789\r\n")] = "";
+    send_bytes(SLICE("DEBUG DIGEST\r\n"));
+    assert_true(receive_bytes(sizeof(digest) - 1));
+    memcpy(digest, buf_slice(&node.received).ptr, sizeof(digest) - 1);
+    buf_reset(&node.received);
+    check("DEBUG RELOAD", "+OK\r\n");
+    check("DEBUG DIGEST", digest);
+    assert_int_equal(history_index(node.history), index);
+    assert_int_equal(keyspace_floor(node.keyspace), floor);
+}
+
+static void test_a_reload(void **state) {
+    (void)state;
+    says('a', "SET a 1\r\nSET a 2\r\nSET \"\\x00\\r\\n|\" \"\\n%\" PX 5000000\r\nSET b 1\r\nDEL b",
+         "+OK\r\n+OK\r\n+OK\r\n+OK\r\n:1\r\n");
+    for (int i = 0; i < 20; i++) { /* more often than entries have marks */
+        expect_same_after_reload();
+    }
+    says('a', "FLUSHALL", "+OK\r\n");
+    expect_same_after_reload();
+}
+
+/* As of a flush, which it is; and nothing of what comes back is told. */
+static void test_who_watches_is_told_of_a_reload(void **state) {
+    (void)state;
+    says('a', "CONFIG SET notify-keyspace-events KA", "+OK\r\n");
+    says('a', "SET a 1", "+OK\r\n");
+    says('b', "WATCH a\r\nMULTI\r\nPING", "+OK\r\n+OK\r\n+QUEUED\r\n");
+    says('c', "WATCH missing\r\nMULTI\r\nPING", "+OK\r\n+OK\r\n+QUEUED\r\n");
+    says('d', "PSUBSCRIBE *", "*3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:1\r\n");
+    says('a', "DEBUG RELOAD", "+OK\r\n");
+    hears('d', "");
+    says('b', "EXEC", "*-1\r\n");
+    says('c', "EXEC", "*1\r\n+PONG\r\n");
+    says('a', "SET a 2", "+OK\r\n");
+    hears('d', "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n$16\r\n__keyspace@0__:a\r\n$3\r\nset\r\n");
+}
+
+static void test_a_reload_of_several_at_once(void **state) {
+    (void)state;
+    says('a', "SET a 1", "+OK\r\n");
+    for (char who = 'a'; who <= 'c'; who++) {
+        says(who, "PING", "+PONG\r\n");
+        send_bytes(SLICE("DEBUG RELOAD\r\nGET a\r\n"));
+    }
+    turn_to('d');
+    send_bytes(SLICE("CLIENT REPLY OFF\r\nDEBUG RELOAD\r\nCLIENT REPLY ON\r\n"));
+    for (char who = 'a'; who <= 'c'; who++) {
+        hears(who, "+OK\r\n$1\r\n1\r\n");
+    }
+    hears('d', "+OK\r\n");
+    turn_to('b'); /* leaves with one on its way */
+    send_bytes(SLICE("DEBUG RELOAD\r\n"));
+    leaves('b');
+    says('a', "GET a", "$1\r\n1\r\n");
+}
+
+static void test_a_reload_that_is_refused(void **state) {
+    (void)state;
+    check("SET a 1", "+OK\r\n");
+    check("DEBUG RELOAD NOSAVE\r\nDEBUG RELOAD nosuch", "+OK\r\n-ERR syntax error\r\n");
+    check(
+        "DEBUG RELOAD NOSAVE NOFLUSH",
+        "-ERR DEBUG RELOAD does not take NOFLUSH or MERGE: the store is always emptied before it is read\r\n");
+    check_contains("DEBUG RELOAD MERGE", "-ERR DEBUG RELOAD does not take NOFLUSH or MERGE");
+    check("MULTI\r\nDEBUG RELOAD\r\nEXEC", "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
+                                           "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    node.replication.is_taking_a_state = true;
+    check("DEBUG RELOAD", "-ERR a state of the group's leader is on its way into the store\r\n");
+    node.replication.is_taking_a_state = false;
+    node.replication.role = REPLICATION_STARTING;
+    check_contains("DEBUG RELOAD", "-LOADING ");
+    node.replication.role = REPLICATION_LEADER;
+    check("CLIENT PAUSE 60000 WRITE", "+OK\r\n");
+    check("DEBUG RELOAD", "-ERR what has expired must stay until CLIENT UNPAUSE\r\n");
+    check("CLIENT UNPAUSE\r\nDEBUG RELOAD\r\nGET a", "+OK\r\n+OK\r\n$1\r\n1\r\n");
+}
+
+/* A state does not have it, so that its deletion would never come. */
+static void test_what_has_expired_is_deleted_by_a_reload(void **state) {
+    (void)state;
+    check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK\r\n");
+    for (int i = 0; i < 300; i++) {
+        char set[64];
+        snprintf(set, sizeof(set), "SET key%d 1 PX %d", i, i < 200 ? 1 : 1000000);
+        check(set, "+OK\r\n");
+    }
+    pass_ms(300);
+    check("DBSIZE", ":300\r\n");
+    uint64_t index = history_index(node.history);
+    check("DEBUG RELOAD", "+OK\r\n");
+    check("DBSIZE", ":100\r\n");
+    assert_int_equal(history_index(node.history), index + 200);
+    assert_int_equal(keyspace_floor(node.keyspace), 2);
 }
 
 static void test_active_expiry_can_wait(void **state) {
@@ -619,6 +717,11 @@ int main(void) {
         test(test_command),
         test(test_cluster),
         test(test_debug),
+        test(test_a_reload),
+        test(test_who_watches_is_told_of_a_reload),
+        test(test_a_reload_of_several_at_once),
+        test(test_a_reload_that_is_refused),
+        test(test_what_has_expired_is_deleted_by_a_reload),
         test(test_active_expiry_can_wait),
         test(test_no_scripts),
         test(test_shutdown),

@@ -251,5 +251,5 @@ void command_debug_set_active_expire(struct request *request) {
     }
 }
 
-/* RELOAD, QUICKLIST-PACKED-THRESHOLD, ...: nothing here depends on it. */
+/* QUICKLIST-PACKED-THRESHOLD, CHANGE-REPL-ID: nothing here depends on it. */
 void command_debug_ignored(struct request *request) { reply_ok(request); }
