@@ -24,7 +24,7 @@ void follower_init(struct follower *follower, const char *node_id, uint16_t grou
 }
 
 void follower_follow(struct follower *follower) {
-    follower->gave_way = follower->leading ? history_id(follower->history) : 0;
+    follower->gave_way = follower->leading ? history_position(follower->history) : (struct position){0};
     follower->waits_since_ms = 0;
     follower->leading = false;
     follower->clock_ms = 0;
@@ -35,16 +35,21 @@ void follower_follow(struct follower *follower) {
 
 void follower_lead(struct follower *follower) {
     follower->leading = true;
-    follower->gave_way = 0;
+    follower->gave_way = (struct position){0};
 }
 
 struct position follower_position(const struct follower *follower) {
-    return (struct position){history_id(follower->history), history_index(follower->history)};
+    return history_position(follower->history);
 }
 
 struct position follower_state_position(const struct follower *follower) {
     return follower->overlaid_by == 0 ? follower_position(follower)
                                       : (struct position){.history_id = follower->overlaid_by};
+}
+
+const struct lineage *follower_state_lineage(const struct follower *follower) {
+    static const struct lineage none = {.count = 1};
+    return follower->overlaid_by == 0 ? history_lineage(follower->history) : &none;
 }
 
 bool follower_is_clean(const struct follower *follower) {
@@ -80,21 +85,30 @@ static enum follower_verdict malformed(struct follower *follower, struct buf *ou
 
 /* --- Who is my leader --- */
 
-/* Of two leaders the one with the older history; of two links of one leader the later. */
+/* "Of two leaders the one with the older history", of two of one history the one with the greater term and
+ * index. */
+static bool outranks(const struct position *a, const struct position *b) {
+    return a->history_id != b->history_id ? a->history_id < b->history_id
+                                          : position_compare_in_history(a, b) > 0;
+}
+
+/* Of two links of one leader the later. */
 static enum follower_verdict weigh(const struct follower_link *link, struct follower *follower, int64_t now_ms,
                                    struct buf *out) {
     char reason[160];
     if (follower->leading) {
-        if (link->history_id < history_id(follower->history)) {
+        struct position here = history_position(follower->history);
+        if (outranks(&link->leads_from, &here)) {
             return FOLLOWER_STEP_DOWN;
         }
-        snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx",
-                 follower->node_id, follower->group, (unsigned long long)history_id(follower->history));
+        snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx%s",
+                 follower->node_id, follower->group, (unsigned long long)here.history_id,
+                 link->leads_from.history_id == here.history_id ? ", in the later term" : "");
         return refuse(follower, out, reason);
     }
     const struct follower_link *other = follower->leader_link;
-    if (other != NULL && strcmp(other->peer_id, link->peer_id) != 0 && link->history_id >= other->history_id &&
-        now_ms - other->last_line_ms < LINK_TIMEOUT_MS) {
+    if (other != NULL && strcmp(other->peer_id, link->peer_id) != 0 &&
+        !outranks(&link->leads_from, &other->leads_from) && now_ms - other->last_line_ms < LINK_TIMEOUT_MS) {
         snprintf(reason, sizeof(reason), "two leaders: node %s follows %s", follower->node_id, other->peer_id);
         return refuse(follower, out, reason);
     }
@@ -123,6 +137,7 @@ static enum follower_verdict on_lead(struct follower_link *link, struct follower
         return refuse(follower, out, "that is this node's own id");
     }
     link->history_id = line->history_id;
+    link->leads_from = (struct position){line->history_id, line_term_of(line), line->index};
     link->leader_index = line->index;
     enum follower_verdict verdict = begin_proving(link, line);
     return weigh(link, follower, now_ms, out) == FOLLOWER_CLOSE ? FOLLOWER_CLOSE : verdict;
@@ -141,7 +156,7 @@ static enum follower_verdict follow(struct follower_link *link, struct follower 
     bool anew = follower->overlaid_by != 0 && (link->history_id == follower->overlaid_by ||
                                                link->history_id == history_id(follower->history));
     struct position named = anew ? (struct position){0} : follower_position(follower);
-    line_sync(out, follower->node_id, named.history_id, named.index);
+    line_sync(out, follower->node_id, named.history_id, named.index, &named.term);
     return FOLLOWER_GO_ON;
 }
 
@@ -174,7 +189,7 @@ enum follower_verdict follower_link_proof(struct follower_link *link, struct fol
 }
 
 static void begin_own_history(struct follower *follower, int64_t began_ms) {
-    history_restart(follower->history, history_make_id(began_ms, follower->random), 0);
+    history_restart(follower->history, history_make_id(began_ms, follower->random), 0, NULL);
     follower->own_history = true;
 }
 
@@ -223,6 +238,7 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
 void follower_link_keep(struct follower_link *link, struct follower *follower) {
     if (link->run_lines > 0) {
         history_append_lines(follower->history, link->run, link->run_lines);
+        history_note_clock(follower->history, follower->clock_ms);
         link->run_lines = 0;
     }
 }
@@ -293,6 +309,19 @@ static enum follower_verdict on_batch_line(struct follower_link *link, struct fo
     return verdict;
 }
 
+/* Of no data, but it counts. */
+static void on_term(struct follower_link *link, struct follower *follower, const struct line *line,
+                    struct slice bytes) {
+    struct term term = {.number = line->count};
+    memcpy(term.node_id, line->node_id, sizeof(term.node_id));
+    link->full_term = term;
+    if (link->phase == FOLLOWER_STREAM) {
+        keep_line(link, follower, bytes);
+        follower_link_keep(link, follower);
+        history_note_term(follower->history, &term);
+    }
+}
+
 static enum follower_verdict on_change(struct follower_link *link, struct follower *follower,
                                        const struct line *line, struct slice bytes, struct buf *out) {
     if (link->phase == FOLLOWER_SYNCING) {
@@ -306,9 +335,13 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
         return FOLLOWER_GO_ON;
     }
     enum follower_verdict verdict = FOLLOWER_GO_ON;
+    if (line->verb == LINE_TERM) {
+        on_term(link, follower, line, bytes);
+        return FOLLOWER_GO_ON;
+    }
     if (line->verb == LINE_CLOCK) {
         follower->clock_ms = line->timestamp_ms;
-    } else if (line->verb != LINE_TERM) { /* of no data: it counts */
+    } else {
         verdict = apply(follower, line, out);
     }
     if (verdict == FOLLOWER_GO_ON) {
@@ -319,14 +352,15 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
 
 static enum follower_verdict on_continue(struct follower_link *link, struct follower *follower,
                                          const struct line *line, struct buf *out) {
-    struct position named = {.history_id = line->history_id, .index = line->index};
-    if (link->phase != FOLLOWER_SYNCING || position_compare(named, follower_position(follower)) != 0 ||
-        follower->overlaid_by != 0) {
+    bool from_here =
+        line->history_id == history_id(follower->history) && line->index == history_index(follower->history);
+    if (link->phase != FOLLOWER_SYNCING || !from_here || follower->overlaid_by != 0) {
         return malformed(follower, out, "CONTINUE from where this node is not");
     }
     link->phase = FOLLOWER_STREAM;
+    follower->clock_ms = history_clock_ms(follower->history);
     link->history_id = line->history_id;
-    follower->gave_way = 0;
+    follower->gave_way = (struct position){0};
     follower->has_state = true;
     follower->partial_syncs++;
     return FOLLOWER_GO_ON;
@@ -344,10 +378,21 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     follower->clock_ms = now_ms + follower->unix_offset_ms; /* until the leader says its own */
     link->history_id = line->history_id;
     link->full_floor = line->version;
+    link->full_term = line_term_of(line);
+    follower->arriving.count = 0;
     link->leader_index = line->index;
     follower->overlaid_by = line->history_id;
     if (history_id(follower->history) == 0) {
         begin_own_history(follower, OLDEST_HISTORY_MS);
+    }
+    return FOLLOWER_GO_ON;
+}
+
+static enum follower_verdict on_since(struct follower_link *link, struct follower *follower,
+                                      const struct line *line, struct buf *out) {
+    struct term term = line_term_of(line);
+    if (link->phase != FOLLOWER_FULL || !lineage_grow(&follower->arriving, &term, line->index)) {
+        return malformed(follower, out, "SINCE out of place");
     }
     return FOLLOWER_GO_ON;
 }
@@ -357,11 +402,17 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
     if (link->phase != FOLLOWER_FULL) {
         return malformed(follower, out, "END without FULL");
     }
-    follower->data.full_end(follower->data.context, link->full_floor);
-    history_restart(follower->history, link->history_id, line->index);
+    struct lineage *lineage = &follower->arriving;
+    follower->data.full_end(follower->data.context, link->full_floor, link->joins);
+    if (lineage->count == 0 || term_compare(lineage_last(lineage), &link->full_term) != 0) {
+        lineage_begin(lineage, &link->full_term,
+                      line->index); /* a TERM came, of an index that nobody has said */
+    }
+    history_restart(follower->history, link->history_id, line->index, lineage);
+    history_note_clock(follower->history, follower->clock_ms);
     follower->own_history = false;
     follower->overlaid_by = 0;
-    follower->gave_way = 0;
+    follower->gave_way = (struct position){0};
     follower->has_state = true;
     follower->full_syncs++;
     link->phase = FOLLOWER_STREAM;
@@ -394,6 +445,23 @@ static enum follower_verdict on_ping(struct follower_link *link, struct follower
     return FOLLOWER_GO_ON;
 }
 
+static enum follower_verdict on_pull(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, struct buf *out) {
+    const struct history *history = follower->history;
+    struct term term = line_term_of(line);
+    if (link->phase != FOLLOWER_SYNCING) {
+        return malformed(follower, out, "PULL after FULL");
+    }
+    bool is_beginning =
+        line->history_id == history_id(history) && follower->overlaid_by == 0 &&
+        lineage_side(history_lineage(history), history_index(history), &term, line->index) == LINEAGE_ON;
+    link->pulled = (struct follower_pulled){
+        .tail = is_beginning && line->index + 1 >= history_first_index(history),
+        .index = line->index,
+    };
+    return FOLLOWER_SEND_STATE;
+}
+
 static enum follower_verdict on_leader_line(struct follower_link *link, struct follower *follower,
                                             const struct line *line, struct slice bytes, int64_t now_ms,
                                             struct buf *out) {
@@ -406,13 +474,14 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
         return on_continue(link, follower, line, out);
     case LINE_FULL:
         return on_full(link, follower, line, now_ms, out);
+    case LINE_SINCE:
+        return on_since(link, follower, line, out);
     case LINE_END:
         return on_end(link, follower, line, out);
     case LINE_PING:
         return on_ping(link, follower, line, now_ms, out);
     case LINE_PULL:
-        return link->phase == FOLLOWER_SYNCING ? FOLLOWER_SEND_STATE
-                                               : malformed(follower, out, "PULL after FULL");
+        return on_pull(link, follower, line, out);
     default:
         return malformed(follower, out, "a leader does not say that");
     }
@@ -553,7 +622,7 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
 }
 
 bool follower_tick(struct follower *follower, bool other_leads, int64_t now_ms) {
-    if (follower->gave_way == 0) {
+    if (follower->gave_way.history_id == 0) {
         return false;
     }
     if (other_leads || follower_linked(follower) || follower->waits_since_ms == 0) {

@@ -54,7 +54,7 @@ enum follower_verdict {
     FOLLOWER_CLOSE,      /* out may hold an ERROR line to be sent before */
     FOLLOWER_FACTS,      /* WHO was asked: send ANNOUNCE and ENDPOINTS as lines */
     FOLLOWER_MESSAGE,    /* another node's client has published something: the line says what */
-    FOLLOWER_SEND_STATE, /* PULL was asked: send FULL, the state, END; follower_state_position stays meanwhile
+    FOLLOWER_SEND_STATE, /* PULL was asked: send what link->pulled says; follower_state_position stays meanwhile
                           */
     FOLLOWER_PROVE,      /* ask the node link->peer_id WHO, at the address that it announces or will announce,
                             and say follower_link_proof; read no more of the link before */
@@ -62,12 +62,23 @@ enum follower_verdict {
                             follower_follow, and say follower_link_proof again */
 };
 
+/* What a leader that has asked PULL gets: the state, FULL ... END; or, where it is at the beginning of what
+ * this node has, and the backlog goes back so far, the tail of the history: CONTINUE ... END. */
+struct follower_pulled {
+    bool tail;
+    uint64_t index; /* of its last line */
+};
+
 struct follower_link {
     enum follower_phase phase;
     bool began;                            /* its first line has come */
     bool leads;                            /* it has said LEAD, not NODE */
     char peer_id[LIMIT_NODE_ID_BYTES + 1]; /* from LEAD or NODE on */
+    struct position leads_from;            /* that LEAD named */
     uint64_t history_id;                   /* that LEAD or FULL named */
+    struct term full_term;                 /* of the last line, while a state arrives */
+    bool joins; /* set by its owner: a state that arrives drops nothing that is here */
+    struct follower_pulled pulled;
     uint64_t full_floor;
     int64_t clock_ms; /* BARE: what its CLOCK lines said */
     int64_t last_line_ms, last_ack_ms;
@@ -85,14 +96,15 @@ struct follower_link {
 struct follower {
     struct history *history; /* its id and index are the position of the data */
     struct group_data data;
-    int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
-    int64_t clock_ms;       /* the history's clock at that position */
-    uint64_t overlaid_by;   /* 0, or the history whose state began and did not end: it lies over the data of
-                               position (or lines were lost): good enough to be taken, not to be continued */
+    int64_t unix_offset_ms;  /* Unix time is the time of an event and this; kept by the driver */
+    int64_t clock_ms;        /* of the history that is followed, at the line that was applied last */
+    struct lineage arriving; /* of the state that arrives: what its SINCEs have said */
+    uint64_t overlaid_by;    /* 0, or the history whose state began and did not end: it lies over the data of
+                                position (or lines were lost): good enough to be taken, not to be continued */
     struct follower_link *leader_link; /* NULL: none stands */
-    uint64_t gave_way;      /* 0, or the history that it led: the leader that it gave way to has not brought its
-                               state yet */
-    int64_t waits_since_ms; /* for that leader */
+    struct position gave_way; /* history 0, or where it stopped leading: the leader that it gave way to has not
+                                 brought its state yet */
+    int64_t waits_since_ms;   /* for that leader */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     bool keeps;             /* this node has a disk; kept by the driver, as the next one */
@@ -115,6 +127,8 @@ struct position follower_position(const struct follower *follower);
 /* What FULL and END say in answer to PULL. Not what SYNC said, when the data is a mixture, of which no history
  * knows: then it is index 0 of the history that lies on top. */
 struct position follower_state_position(const struct follower *follower);
+/* The terms of that position: of a mixture, none. */
+const struct lineage *follower_state_lineage(const struct follower *follower);
 /* Its data is what a leader's history says, no more and no less. */
 bool follower_is_clean(const struct follower *follower);
 

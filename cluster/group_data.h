@@ -27,9 +27,10 @@ struct group_data {
     enum err (*adopt)(void *context, const struct line *line);
     void (*adopt_floor)(void *context, uint64_t floor); /* likewise, for all that was deleted elsewhere */
 
-    /* A whole state arrives: at its end what was neither sent nor touched since the beginning is dropped. */
+    /* A whole state arrives: at its end what was neither sent nor touched since the beginning is dropped,
+     * unless joins: then it stays. */
     bool (*full_begin)(void *context); /* false: not now; nothing has changed */
-    void (*full_end)(void *context, uint64_t floor);
+    void (*full_end)(void *context, uint64_t floor, bool joins);
     void (*empty)(void *context); /* drops everything: the state broke off, and nothing was here before it */
 };
 

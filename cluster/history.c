@@ -17,15 +17,18 @@ enum { SMALLEST_CHUNK_BYTES = 4 << 10, LARGEST_CHUNK_BYTES = 256 << 10, LINE_OVE
 struct chunk {
     uint64_t first_index; /* of its first line */
     uint64_t line_count;
+    int64_t clock_ms; /* that its first line relies on */
     struct buf bytes;
 };
 
 struct history {
     uint64_t id;
     uint64_t index;
+    struct lineage lineage;
     size_t limit_bytes, chunk_bytes, backlog_bytes;
     bool keeping;
-    int64_t clock_ms; /* what the last CLOCK line said; 0: nothing */
+    int64_t clock_ms;    /* what this node's last CLOCK line said; 0: it says the next one whatever that was */
+    int64_t in_force_ms; /* what the last CLOCK line said, whosever it was; 0: nothing */
 
     struct chunk **chunks; /* a ring: chunk number n is at n & (chunk_slots - 1) */
     size_t chunk_slots;    /* a power of two */
@@ -53,6 +56,7 @@ struct history *history_create(uint64_t id, size_t limit_bytes) {
         free(history);
         return NULL;
     }
+    lineage_begin(&history->lineage, NULL, 0);
     buf_init(&history->batch, HISTORY_BATCH_LIMIT_BYTES);
     return history;
 }
@@ -100,8 +104,14 @@ uint64_t history_make_id(int64_t now_ms, uint16_t random) { return (uint64_t)now
 
 uint64_t history_id(const struct history *history) { return history->id; }
 uint64_t history_index(const struct history *history) { return history->index; }
+const struct lineage *history_lineage(const struct history *history) { return &history->lineage; }
 size_t history_backlog_bytes(const struct history *history) { return history->backlog_bytes; }
 size_t history_limit_bytes(const struct history *history) { return history->limit_bytes; }
+
+struct position history_position(const struct history *history) {
+    return (struct position){
+        .history_id = history->id, .term = *lineage_last(&history->lineage), .index = history->index};
+}
 
 uint64_t history_first_index(const struct history *history) {
     return history->first_chunk == history->next_chunk
@@ -109,10 +119,13 @@ uint64_t history_first_index(const struct history *history) {
                : (*slot_of_chunk(history, history->first_chunk))->first_index;
 }
 
-void history_restart(struct history *history, uint64_t id, uint64_t index) {
+void history_restart(struct history *history, uint64_t id, uint64_t index, const struct lineage *lineage) {
     drop_all(history);
     history->id = id;
     history->index = index;
+    history->in_force_ms = 0;
+    lineage_begin(&history->lineage, NULL, index);
+    history->lineage = lineage == NULL ? history->lineage : *lineage;
 }
 
 void history_keep(struct history *history) { history->keeping = true; }
@@ -144,7 +157,7 @@ static struct chunk *add_chunk(struct history *history, size_t bytes) {
     if (chunk == NULL) {
         return NULL;
     }
-    *chunk = (struct chunk){.first_index = history->index + 1};
+    *chunk = (struct chunk){.first_index = history->index + 1, .clock_ms = history->in_force_ms};
     buf_init(&chunk->bytes, SIZE_MAX / 2);
     if (buf_reserve(&chunk->bytes, bytes) == NULL) {
         free(chunk);
@@ -216,7 +229,7 @@ static bool say_clock(struct history *history, struct buf *out, int64_t timestam
     }
     if (timestamp_ms != history->clock_ms) {
         line_clock(out, timestamp_ms);
-        history->clock_ms = timestamp_ms;
+        history->clock_ms = history->in_force_ms = timestamp_ms;
         *lines += 1;
     }
     return true;
@@ -314,6 +327,24 @@ void history_floor(struct history *history, uint64_t floor) {
     }
     line_end_of(history, out);
 }
+
+void history_begin_term(struct history *history, const struct term *term) {
+    assert(!history->in_batch && term_compare(term, lineage_last(&history->lineage)) > 0);
+    struct buf *out = append_begin(history, LINE_OVERHEAD_BYTES);
+    if (out != NULL) {
+        line_term(out, term);
+    }
+    append_end(history, out, 1);
+    history_note_term(history, term);
+}
+
+void history_note_term(struct history *history, const struct term *term) {
+    lineage_add(&history->lineage, term, history->index);
+}
+
+void history_note_clock(struct history *history, int64_t clock_ms) { history->in_force_ms = clock_ms; }
+
+int64_t history_clock_ms(const struct history *history) { return history->in_force_ms; }
 
 void history_append_lines(struct history *history, struct slice lines, uint64_t count) {
     assert(!history->in_batch && (lines.len == 0) == (count == 0));
@@ -437,6 +468,14 @@ bool history_read(const struct history *history, struct history_reader *reader, 
     return true;
 }
 
+struct slice history_first_lines(struct slice lines, size_t most_bytes) {
+    if (lines.len <= most_bytes) {
+        return lines;
+    }
+    const char *end = memchr(lines.ptr + most_bytes, '\n', lines.len - most_bytes);
+    return slice_first(lines, (size_t)(end - lines.ptr) + 1);
+}
+
 void history_advance(const struct history *history, struct history_reader *reader, size_t n) {
     reader->cursor.offset += n;
     if (n > 0) {
@@ -446,6 +485,31 @@ void history_advance(const struct history *history, struct history_reader *reade
             reader->index = last_index_of(chunk);
         }
     }
+}
+
+int64_t history_clock_at(const struct history *history, const struct history_reader *reader) {
+    const struct history_cursor *cursor = &reader->cursor;
+    if (history_at_end(history, reader) || cursor->chunk >= history->next_chunk) {
+        return history->in_force_ms;
+    }
+    if (cursor->chunk < history->first_chunk) { /* it had taken all of those that have gone */
+        return (*slot_of_chunk(history, history->first_chunk))->clock_ms;
+    }
+    const struct chunk *chunk = *slot_of_chunk(history, cursor->chunk);
+    struct slice read = slice_first(buf_slice(&chunk->bytes), cursor->offset);
+    int64_t clock_ms = chunk->clock_ms;
+    while (read.len > 0) {
+        struct line line;
+        struct buf none;
+        const char *reason;
+        struct slice bytes = slice_take_until(&read, '\n');
+        buf_init(&none, 0);
+        if (bytes.len > 0 && bytes.ptr[0] == 'C' && line_decode(bytes, &none, &line, &reason) == LINE_OK &&
+            line.verb == LINE_CLOCK) {
+            clock_ms = line.timestamp_ms;
+        }
+    }
+    return clock_ms;
 }
 
 bool history_at_end(const struct history *history, const struct history_reader *reader) {

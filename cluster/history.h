@@ -16,6 +16,7 @@
 #ifndef KVNODE_CLUSTER_HISTORY_H
 #define KVNODE_CLUSTER_HISTORY_H
 
+#include "cluster/lineage.h"
 #include "protocol/line.h"
 
 struct history;
@@ -29,11 +30,14 @@ uint64_t history_id(const struct history *history);
 uint64_t history_index(const struct history *history); /* index of the newest line; 0: none was ever written */
 uint64_t
 history_first_index(const struct history *history); /* oldest line still kept; index + 1 when none is */
+struct position history_position(const struct history *history);
+const struct lineage *history_lineage(const struct history *history); /* its terms */
 size_t history_backlog_bytes(const struct history *history);
 size_t history_limit_bytes(const struct history *history);
 
-/* A new beginning, behind line index of that history: no lines; every reader is lost. */
-void history_restart(struct history *history, uint64_t id, uint64_t index);
+/* A new beginning, behind line index of that history, whose terms are these (NULL: none is known): no lines;
+ * every reader is lost. */
+void history_restart(struct history *history, uint64_t id, uint64_t index, const struct lineage *lineage);
 
 /* From the first call on lines are kept. */
 void history_keep(struct history *history);
@@ -49,9 +53,15 @@ void history_delete(struct history *history, struct slice key, uint64_t version)
 void history_expire(struct history *history, struct slice key, int64_t deadline_ms);
 void history_flush(struct history *history, uint64_t floor);
 void history_floor(struct history *history, uint64_t floor);
+/* From here on that node leads (TERM): a term above all before it. */
+void history_begin_term(struct history *history, const struct term *term);
 /* Lines that somebody else has encoded, whole ones with their LF: kept verbatim, from the first call on. No
  * plain line of this node's own relies on a CLOCK among them. */
 void history_append_lines(struct history *history, struct slice lines, uint64_t count);
+/* The newest line was a TERM of somebody else's. */
+void history_note_term(struct history *history, const struct term *term);
+/* The last CLOCK among somebody else's lines, or that of a state, said this. */
+void history_note_clock(struct history *history, int64_t clock_ms);
 /* Lines that count and cannot be kept: every reader is lost. */
 void history_skip(struct history *history, uint64_t count);
 /* What is written until history_batch_end becomes one BATCH|n with its n lines, applied all or none; CLOCK
@@ -64,6 +74,9 @@ void history_batch_end(struct history *history);
 /* The next plain line is preceded by a CLOCK whatever was said last: for a reader that did not hear the last
  * one. */
 void history_forget_clock(struct history *history);
+
+/* The time that a plain line right behind the newest one relies on; 0: nobody has said one. */
+int64_t history_clock_ms(const struct history *history);
 
 struct history_cursor {
     uint64_t chunk; /* number of the chunk */
@@ -88,8 +101,13 @@ void history_close(struct history *history, struct history_reader *reader); /* a
  * the rest of what was taken in part). False: LOST. They live until the next change. */
 bool history_read(const struct history *history, struct history_reader *reader, struct slice *lines,
                   uint64_t *last_index);
+/* The first of these lines, about most_bytes long: whole ones, and one at least. */
+struct slice history_first_lines(struct slice lines, size_t most_bytes);
 /* n of the bytes read were taken. */
 void history_advance(const struct history *history, struct history_reader *reader, size_t n);
+/* The time that a plain line right behind what was read relies on; 0: nobody has said one. The reader is not
+ * lost. */
+int64_t history_clock_at(const struct history *history, const struct history_reader *reader);
 /* It has taken everything. */
 bool history_at_end(const struct history *history, const struct history_reader *reader);
 

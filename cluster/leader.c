@@ -34,58 +34,113 @@ void leader_link_open(struct leader_link *link, struct leader *leader, const cha
         leader->links->prev = link;
     }
     leader->links = link;
-    line_lead(out, leader->node_id, leader->group, history_id(leader->history), history_index(leader->history));
+    struct position here = history_position(leader->history);
+    line_lead(out, leader->node_id, leader->group, here.history_id, here.index, &here.term);
 }
 
 /* --- What this leader's data is made of --- */
 
-static struct position *find_known(struct leader *leader, uint64_t history_id) {
-    for (size_t i = 0; i < leader->known_count; i++) {
-        if (leader->known[i].history_id == history_id) {
-            return &leader->known[i];
-        }
+static bool has_all_of(const struct leader_known *known, uint64_t history_id, const struct term *term,
+                       uint64_t index) {
+    if (known->history_id != history_id) {
+        return false;
     }
-    return NULL;
+    enum lineage_side side = lineage_side(&known->lineage, known->index, term, index);
+    return side == LINEAGE_ON || side == LINEAGE_BEFORE;
 }
 
-static void remember(struct leader *leader, struct position position) {
-    struct position *known = find_known(leader, position.history_id);
-    if (known != NULL) {
-        known->index = position.index > known->index ? position.index : known->index;
-        return;
+static bool is_known(const struct leader *leader, const struct position *position) {
+    for (size_t i = 0; i < leader->known_count; i++) {
+        if (has_all_of(&leader->known[i], position->history_id, &position->term, position->index)) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* All up to line index of a history with these terms is here. What was known of the beginning of it is no news.
+ */
+static void remember(struct leader *leader, uint64_t history_id, uint64_t index,
+                     const struct lineage *lineage) {
+    const struct leader_known news = {history_id, index, *lineage};
+    size_t kept = 0;
+    for (size_t i = 0; i < leader->known_count; i++) {
+        const struct leader_known *known = &leader->known[i];
+        if (has_all_of(known, history_id, lineage_last(lineage), index)) {
+            return;
+        }
+        if (!has_all_of(&news, known->history_id, lineage_last(&known->lineage), known->index)) {
+            leader->known[kept++] = *known;
+        }
+    }
+    leader->known_count = kept;
     if (leader->known_count == LEADER_KNOWN) {
         memmove(leader->known, leader->known + 1, sizeof(leader->known) - sizeof(leader->known[0]));
         leader->known_count--;
     }
-    leader->known[leader->known_count++] = position;
+    leader->known[leader->known_count++] = news;
+}
+
+static void remember_position(struct leader *leader, const struct position *position) {
+    struct lineage lineage;
+    lineage_begin(&lineage, &position->term, position->index);
+    remember(leader, position->history_id, position->index, &lineage);
+}
+
+/* The history that this leader has led, and leaves: nobody has more of it. But of one that it was to go on with
+ * somebody may. */
+static void remember_before(struct leader *leader) {
+    remember(leader, leader->before.history_id, leader->goes_on ? leader->before.index : UINT64_MAX,
+             &leader->lineage_before);
 }
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Its id is younger than any that is known, whatever the clock says. */
 static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_ms) {
-    uint64_t former = history_id(leader->history);
-    uint64_t id = history_make_id(now_ms + leader->unix_offset_ms, (uint16_t)former);
-    history_restart(leader->history, larger(id, larger(former, youngest) + 1), 0);
+    int64_t youngest_ms = (int64_t)(larger(history_id(leader->history), youngest) >> 16);
+    int64_t unix_ms = now_ms + leader->unix_offset_ms;
+    uint64_t id = history_make_id(unix_ms > youngest_ms ? unix_ms : youngest_ms + 1, leader->random);
+    history_restart(leader->history, id, 0, NULL);
+    leader->goes_on = false;
 }
 
-void leader_recover(struct leader *leader, bool keeps, int64_t now_ms) {
-    struct position position = {history_id(leader->history), history_index(leader->history)};
-    remember(leader, position);
-    if (!keeps) {
-        leader->whole_of = position.history_id;
-        begin_history(leader, position.history_id, now_ms);
+/* "A leader that continues a history first writes the history line TERM|n|nodeID, n one more than any it knows,
+ * fsynced in meta before the line is written" */
+static void begin_serving(struct leader *leader) {
+    leader->phase = LEADER_SERVING;
+    if (leader->goes_on) {
+        leader->term_number =
+            larger(leader->term_number, lineage_last(history_lineage(leader->history))->number) + 1;
+        leader->phase = LEADER_TERM;
     }
 }
 
-void leader_resume(struct leader *leader, uint64_t led_history_id, bool touched, int64_t now_ms) {
+void leader_recover(struct leader *leader, uint64_t term_number) {
+    leader->goes_on = true;
+    leader->term_number = term_number;
+    history_keep(leader->history); /* from the line TERM on */
+}
+
+void leader_term_kept(struct leader *leader) {
+    struct term term = {.number = leader->term_number};
+    memcpy(term.node_id, leader->node_id, sizeof(term.node_id));
+    history_begin_term(leader->history, &term);
     leader->phase = LEADER_SERVING;
+}
+
+void leader_resume(struct leader *leader, const struct position *led, bool touched, int64_t now_ms) {
     leader->whole_of = 0;
     if (touched) {
-        remember(leader, (struct position){led_history_id, UINT64_MAX});
-        remember(leader, (struct position){history_id(leader->history), history_index(leader->history)});
-        begin_history(leader, led_history_id, now_ms);
+        struct history *history = leader->history;
+        struct lineage lineage;
+        lineage_begin(&lineage, &led->term, led->index);
+        remember(leader, led->history_id, UINT64_MAX, &lineage);
+        remember(leader, history_id(history), history_index(history), history_lineage(history));
+        begin_history(leader, led->history_id, now_ms);
+    }
+    if (leader->phase != LEADER_SERVING) { /* nor had it when it stepped down */
+        begin_serving(leader);
     }
 }
 
@@ -111,23 +166,30 @@ static void remember_failure(struct leader *leader, const struct leader_link *li
     memcpy(leader->failed[leader->failed_count++], link->node_id, sizeof(link->node_id));
 }
 
+static bool has_data(const struct leader *leader) { return leader->goes_on || leader->known_count > 0; }
+
+/* Part of a state is here, over what was here before. */
+static bool state_is_under_way(const struct leader *leader) { return leader->taken.phase == FOLLOWER_FULL; }
+
 /* The link that gave its state is gone before END. A leader that has data goes on with it: under a new history,
- * for part of the state is among it now. One that has none listens for the next candidate. */
+ * if part of the state is among it now. One that has none listens for the next candidate. */
 static void take_broke_off(struct leader *leader, const struct leader_link *link, int64_t now_ms) {
     leader->taking = NULL;
     remember_failure(leader, link);
     if (link->take_adopts) {
         return;
     }
-    if (leader->known_count > 0) {
-        if (link->take_began) {
-            remember(leader, (struct position){history_id(leader->history), UINT64_MAX});
+    bool mixed = state_is_under_way(leader);
+    follower_link_deinit(&leader->taken, &leader->taker);
+    if (has_data(leader)) {
+        if (mixed) {
+            remember_before(leader);
             begin_history(leader, 0, now_ms);
         }
-        leader->phase = LEADER_SERVING;
+        begin_serving(leader);
         return;
     }
-    if (link->take_began) {
+    if (mixed) {
         leader->data.empty(leader->data.context);
     }
     begin_listening(leader, now_ms);
@@ -157,13 +219,24 @@ void leader_link_close(struct leader_link *link, struct leader *leader, int64_t 
 
 /* --- Where a follower's position puts it --- */
 
-/* It holds data that neither this history nor what this leader took before has. */
-static bool must_take_from(struct leader *leader, const struct leader_link *link) {
-    if (link->position.history_id == 0 || link->position.history_id == history_id(leader->history)) {
+static enum lineage_side side_of(const struct leader *leader, const struct leader_link *link) {
+    return lineage_side(history_lineage(leader->history), history_index(leader->history), &link->position.term,
+                        link->position.index);
+}
+
+static bool is_of_this_history(const struct leader *leader, const struct leader_link *link) {
+    return link->position.history_id == history_id(leader->history);
+}
+
+/* It holds data that neither this history nor what this leader took before has. (Who is ahead in the term of a
+ * leader that serves has miscounted.) */
+static bool must_take_from(const struct leader *leader, const struct leader_link *link) {
+    if (link->position.history_id == 0) {
         return false;
     }
-    const struct position *known = find_known(leader, link->position.history_id);
-    return known == NULL || known->index < link->position.index;
+    enum lineage_side side = is_of_this_history(leader, link) ? side_of(leader, link) : LINEAGE_OFF;
+    bool has_more = side == LINEAGE_OFF || (side == LINEAGE_AHEAD && leader->phase != LEADER_SERVING);
+    return has_more && !is_known(leader, &link->position);
 }
 
 /* At the reader's place the stream goes on; the next plain line says its time, whatever this reader has heard.
@@ -177,7 +250,8 @@ static void begin_state(struct leader_link *link, struct leader *leader, struct 
     leader->full_syncs++;
     if (!link->spec_only) {
         line_full(out, history_id(history), history_index(history), leader->data.floor(leader->data.context),
-                  NULL);
+                  lineage_last(history_lineage(history)));
+        lineage_write(history_lineage(history), history_index(history), out);
     }
 }
 
@@ -188,11 +262,22 @@ static void begin_stream(struct leader_link *link, struct leader *leader, struct
     line_continue(out, link->position.history_id, link->position.index);
 }
 
+/* "Within its listening second a follower with the same history and a greater (term, index) is pulled from
+ * first." */
+static bool goes_further(const struct leader *leader, const struct leader_link *link) {
+    struct position here = history_position(leader->history);
+    return leader->phase == LEADER_LISTENING && is_of_this_history(leader, link) &&
+           position_compare_in_history(&link->position, &here) > 0;
+}
+
 /* Wholly only what goes on from the state that is here, or when there is none: else what it lacks would be
  * dropped, though nobody may have it but this leader. And not from one whose state broke off before: it would
  * keep this leader from serving over and over.
  */
-static bool may_take_wholly(const struct leader_link *link, struct leader *leader) {
+static bool may_take_wholly(const struct leader *leader, const struct leader_link *link) {
+    if (leader->goes_on) {
+        return goes_further(leader, link) && !has_failed(leader, link);
+    }
     if (history_index(leader->history) > 0) {
         return false;
     }
@@ -200,31 +285,41 @@ static bool may_take_wholly(const struct leader_link *link, struct leader *leade
            (leader->whole_of == link->position.history_id && !has_failed(leader, link));
 }
 
-static void begin_taking(struct leader_link *link, struct leader *leader) {
+static void begin_taking(struct leader_link *link, struct leader *leader, int64_t now_ms) {
     link->phase = LEADER_LINK_TAKING;
     link->take_asked = link->take_began = false;
-    link->take_adopts = !may_take_wholly(link, leader);
+    link->take_adopts = !may_take_wholly(leader, link);
     link->taken = 0;
     leader->taking = link;
+    leader->arriving.count = 0;
     leader->pulls++;
-    if (!link->take_adopts) {
-        leader->phase = LEADER_PULLING;
+    if (link->take_adopts) {
+        return;
     }
+    leader->phase = LEADER_PULLING;
+    leader->before = history_position(leader->history);
+    leader->lineage_before = *history_lineage(leader->history);
+    follower_init(&leader->taker, leader->node_id, leader->group, leader->history, &leader->data);
+    leader->taker.leader_link = &leader->taken;
+    follower_link_init(&leader->taken, now_ms);
+    leader->taken.phase = FOLLOWER_SYNCING;
+    leader->taken.began = true;
 }
 
 /* A link in HELD goes where the leader's phase and its own position let it. */
-static void place(struct leader_link *link, struct leader *leader, struct buf *out) {
+static void place(struct leader_link *link, struct leader *leader, int64_t now_ms, struct buf *out) {
     if (leader->phase != LEADER_SERVING) {
         return;
     }
     if (must_take_from(leader, link)) {
         if (leader->taking == NULL) {
-            begin_taking(link, leader);
+            begin_taking(link, leader, now_ms);
         }
         return;
     }
-    if (!link->spec_only && link->position.history_id == history_id(leader->history)) {
-        if (history_open(leader->history, &link->reader, link->position.index)) {
+    if (!link->spec_only && is_of_this_history(leader, link)) {
+        if (side_of(leader, link) == LINEAGE_ON &&
+            history_open(leader->history, &link->reader, link->position.index)) {
             begin_stream(link, leader, out);
             return;
         }
@@ -233,30 +328,37 @@ static void place(struct leader_link *link, struct leader *leader, struct buf *o
     begin_state(link, leader, out);
 }
 
-/* --- Taking a state from a follower --- */
+/* --- Taking what a follower has --- */
 
-/* A new history begins with the state that was taken. */
+/* The history goes on with what was taken, if all that this leader had is at the beginning of that. Else a new
+ * one begins, with what was taken or with both. */
 static void take_whole_ended(struct leader_link *link, struct leader *leader, int64_t now_ms) {
-    leader->data.full_end(leader->data.context, link->take_floor);
-    remember(leader, (struct position){history_id(leader->history), UINT64_MAX});
-    begin_history(leader, larger(link->take_history_id, link->position.history_id), now_ms);
-    leader->phase = LEADER_SERVING;
+    struct history *history = leader->history;
+    bool goes_on = leader->goes_on && !leader->taken.joins && history_id(history) == leader->before.history_id;
+    follower_link_deinit(&leader->taken, &leader->taker);
+    if (!goes_on) {
+        remember_before(leader);
+        remember(leader, history_id(history), history_index(history), history_lineage(history));
+        remember_position(leader, &link->position); /* a mixture's FULL names another */
+        begin_history(leader, larger(leader->before.history_id, link->position.history_id), now_ms);
+    }
+    begin_serving(leader);
 }
 
-static void on_take_end(struct leader_link *link, struct leader *leader, const struct line *line,
-                        int64_t now_ms, struct buf *out) {
-    struct position took = {.history_id = link->take_history_id, .index = line->index};
-    if (link->take_adopts) {
-        leader->data.adopt_floor(leader->data.context, link->take_floor);
-    } else {
-        take_whole_ended(link, leader, now_ms);
-    }
+static void take_ended(struct leader_link *link, struct leader *leader, int64_t now_ms, struct buf *out) {
     leader->taking = NULL;
     leader->failed_count = 0;
-    remember(leader, took);
-    remember(leader, link->position); /* a mixture's FULL names another */
+    if (!link->take_adopts) {
+        take_whole_ended(link, leader, now_ms);
+    }
     link->phase = LEADER_LINK_HELD;
-    place(link, leader, out);
+    place(link, leader, now_ms, out);
+}
+
+static enum leader_verdict not_a_state(struct leader *leader, struct buf *out) {
+    leader->lines_malformed++;
+    line_error(out, "a state is expected: FULL, REPLICATEX, END");
+    return LEADER_CLOSE;
 }
 
 /* A key that there is no memory for must not count as taken: the FULL that follows would take it from the one
@@ -270,39 +372,96 @@ static enum leader_verdict adopt(struct leader_link *link, struct leader *leader
 
 /* A follower on whose data lies part of another history's state names that in FULL: its place in the history of
  * SYNC does not tell what it holds. */
-static enum leader_verdict on_take_full(struct leader_link *link, struct leader *leader,
-                                        const struct line *line) {
-    if (!link->take_adopts) {
-        if (!leader->data.full_begin(leader->data.context)) {
-            return LEADER_CLOSE;
-        }
-        leader->whole_of = line->history_id == link->position.history_id ? line->history_id : 0;
-    }
+static void adopt_begins(struct leader_link *link, const struct line *line) {
     link->take_began = true;
     link->take_history_id = line->history_id;
     link->take_floor = line->version;
+}
+
+static void adopt_ends(struct leader_link *link, struct leader *leader, const struct line *line, int64_t now_ms,
+                       struct buf *out) {
+    struct lineage *lineage = &leader->arriving;
+    if (lineage->count == 0) {
+        lineage_begin(lineage, NULL, line->index);
+    }
+    leader->data.adopt_floor(leader->data.context, link->take_floor);
+    remember(leader, link->take_history_id, line->index, lineage);
+    remember_position(leader, &link->position);
+    take_ended(link, leader, now_ms, out);
+}
+
+static enum leader_verdict on_adopt_line(struct leader_link *link, struct leader *leader,
+                                         const struct line *line, int64_t now_ms, struct buf *out) {
+    struct term term = line_term_of(line);
+    if (line->verb == LINE_FULL && !link->take_began) {
+        adopt_begins(link, line);
+        return LEADER_GO_ON;
+    }
+    if (!link->take_began) {
+        return not_a_state(leader, out);
+    }
+    switch (line->verb) {
+    case LINE_SINCE:
+        return lineage_grow(&leader->arriving, &term, line->index) ? LEADER_GO_ON : not_a_state(leader, out);
+    case LINE_REPLICATE:
+        return adopt(link, leader, line);
+    case LINE_END:
+        adopt_ends(link, leader, line, now_ms, out);
+        return LEADER_GO_ON;
+    default:
+        return not_a_state(leader, out);
+    }
+}
+
+/* END of a tail is this side's: a follower's link knows none. */
+static enum leader_verdict on_tail_end(struct leader_link *link, struct leader *leader, const struct line *line,
+                                       int64_t now_ms, struct buf *out) {
+    if (line->index != history_index(leader->history) || leader->taken.batch_left > 0) {
+        return not_a_state(leader, out);
+    }
+    take_ended(link, leader, now_ms, out);
     return LEADER_GO_ON;
 }
 
-static enum leader_verdict on_take_line(struct leader_link *link, struct leader *leader,
-                                        const struct line *line, int64_t now_ms, struct buf *out) {
-    const struct group_data *data = &leader->data;
-    link->last_line_ms = now_ms;
-    if (line->verb == LINE_FULL && !link->take_began) {
-        return on_take_full(link, leader, line);
+/* What this leader had is not at the beginning of the state that ends: it stays beside that. */
+static bool has_parted(const struct leader *leader, const struct line *end) {
+    const struct lineage *lineage = &leader->taker.arriving;
+    const struct position *before = &leader->before;
+    if (!leader->goes_on) {
+        return false; /* it had nothing */
     }
-    if (line->verb == LINE_END && link->take_began) {
-        on_take_end(link, leader, line, now_ms, out);
-    } else if (line->verb == LINE_REPLICATE && link->take_began) {
-        if (!link->take_adopts) {
-            return data->apply(data->context, line, now_ms + leader->unix_offset_ms) == ERR_NONE ? LEADER_GO_ON
-                                                                                                 : LEADER_CLOSE;
-        }
-        return adopt(link, leader, line);
-    } else {
-        leader->lines_malformed++;
-        line_error(out, "a state is expected: FULL, REPLICATEX, END");
+    return leader->taken.history_id != before->history_id ||
+           (lineage->count == 0
+                ? term_compare(&before->term, &leader->taken.full_term) != 0
+                : lineage_side(lineage, end->index, &before->term, before->index) != LINEAGE_ON);
+}
+
+/* FULL ... END, or CONTINUE ... END: this node does with it what a follower does. */
+static enum leader_verdict on_whole_line(struct leader_link *link, struct leader *leader,
+                                         const struct line *line, struct slice bytes, int64_t now_ms,
+                                         struct buf *scratch, struct buf *out) {
+    struct follower_link *taken = &leader->taken;
+    struct line again;
+    bool state = line->verb == LINE_FULL, begins = state || (line->verb == LINE_CONTINUE && leader->goes_on);
+    bool ends = line->verb == LINE_END;
+    if (begins == link->take_began) {
+        return not_a_state(leader, out);
+    }
+    if (ends && taken->phase == FOLLOWER_STREAM) {
+        return on_tail_end(link, leader, line, now_ms, out);
+    }
+    link->take_began = true;
+    taken->joins = ends && has_parted(leader, line);
+    leader->taker.unix_offset_ms = leader->unix_offset_ms;
+    if (follower_link_line(taken, &leader->taker, bytes, now_ms, scratch, &again, out) != FOLLOWER_GO_ON) {
         return LEADER_CLOSE;
+    }
+    follower_link_keep(taken, &leader->taker);
+    if (state) { /* a mixture names another history than SYNC did */
+        leader->whole_of = taken->history_id == link->position.history_id ? taken->history_id : 0;
+    }
+    if (ends) {
+        take_ended(link, leader, now_ms, out);
     }
     return LEADER_GO_ON;
 }
@@ -310,24 +469,74 @@ static enum leader_verdict on_take_line(struct leader_link *link, struct leader 
 /* --- Lines and time --- */
 
 static enum leader_verdict on_sync(struct leader_link *link, struct leader *leader, const struct line *line,
-                                   struct buf *out) {
+                                   int64_t now_ms, struct buf *out) {
     bool in_time = link->phase == LEADER_LINK_HELLO || (link->phase == LEADER_LINK_HELD && link->spec_only);
     link->knows_sync = true;
     if (!in_time) {
         return LEADER_CLOSE; /* it was taken for a spec-only peer: dialled again, it is known better */
     }
     link->spec_only = false;
-    link->position = (struct position){.history_id = line->history_id, .index = line->index};
+    link->position = (struct position){line->history_id, line_term_of(line), line->index};
+    if (is_of_this_history(leader, link)) {
+        leader->term_number = larger(leader->term_number, link->position.term.number);
+    }
     link->phase = LEADER_LINK_HELD;
-    place(link, leader, out);
+    place(link, leader, now_ms, out);
     return LEADER_GO_ON;
+}
+
+static void on_ack(struct leader_link *link, struct leader *leader, const struct line *line, int64_t now_ms) {
+    leader->acknowledgements++;
+    link->last_ack_ms = now_ms;
+    if (link->phase == LEADER_LINK_STREAM && line->index <= history_index(leader->history)) {
+        link->acked_index = line->index;
+        link->durable_index = line->count;
+    }
+}
+
+/* TAKING: only what is taken is a sign of life; ACK is no progress. */
+static enum leader_verdict on_take_line(struct leader_link *link, struct leader *leader,
+                                        const struct line *line, struct slice bytes, int64_t now_ms,
+                                        struct buf *scratch, struct buf *out) {
+    link->last_line_ms = now_ms;
+    return link->take_adopts ? on_adopt_line(link, leader, line, now_ms, out)
+                             : on_whole_line(link, leader, line, bytes, now_ms, scratch, out);
+}
+
+static enum leader_verdict on_line(struct leader_link *link, struct leader *leader, const struct line *line,
+                                   int64_t now_ms, struct buf *out) {
+    switch (line->verb) {
+    case LINE_SYNC:
+        return on_sync(link, leader, line, now_ms, out);
+    case LINE_ACK:
+        on_ack(link, leader, line, now_ms);
+        return LEADER_GO_ON;
+    case LINE_ERROR:
+        snprintf(link->refusal, sizeof(link->refusal), "%.*s", (int)line->text.len, line->text.ptr);
+        return LEADER_CLOSE;
+    case LINE_WHO:
+    case LINE_ANNOUNCE:
+    case LINE_ENDPOINTS:
+        return LEADER_GO_ON;
+    default:
+        leader->lines_malformed++;
+        line_error(out, "a follower does not say that here");
+        return LEADER_CLOSE;
+    }
+}
+
+/* Of the verbs that a follower's link carries in its other direction. */
+static bool is_taken_from(const struct line *line) {
+    return line->verb <= LINE_LAST_OF_HISTORY || line->verb == LINE_FULL || line->verb == LINE_CONTINUE ||
+           line->verb == LINE_SINCE || line->verb == LINE_END;
 }
 
 enum leader_verdict leader_link_line(struct leader_link *link, struct leader *leader, struct slice bytes,
                                      int64_t now_ms, struct buf *scratch, struct buf *out) {
     struct line line;
     const char *reason;
-    if (link->phase != LEADER_LINK_TAKING) { /* there only the state is a sign of life: ACK is no progress */
+    bool taking = link->phase == LEADER_LINK_TAKING;
+    if (!taking) {
         link->last_line_ms = now_ms;
     }
     switch (line_decode(bytes, scratch, &line, &reason)) {
@@ -337,42 +546,20 @@ enum leader_verdict leader_link_line(struct leader_link *link, struct leader *le
         return LEADER_CLOSE;
     case LINE_UNKNOWN:
         leader->lines_unknown++;
-        return LEADER_GO_ON;
+        line.verb = LINE_LAST_OF_HISTORY; /* in a history it counts */
+        return taking && !link->take_adopts && link->take_began
+                   ? on_take_line(link, leader, &line, bytes, now_ms, scratch, out)
+                   : LEADER_GO_ON;
     case LINE_OK:
         break;
     }
-    switch (line.verb) {
-    case LINE_SYNC:
-        return on_sync(link, leader, &line, out);
-    case LINE_ACK:
-        leader->acknowledgements++;
-        link->last_ack_ms = now_ms;
-        if (link->phase == LEADER_LINK_STREAM && line.index <= history_index(leader->history)) {
-            link->acked_index = line.index;
-            link->durable_index = line.count;
-        }
-        return LEADER_GO_ON;
-    case LINE_ERROR:
-        snprintf(link->refusal, sizeof(link->refusal), "%.*s", (int)line.text.len, line.text.ptr);
-        return LEADER_CLOSE;
-    case LINE_WHO:
-    case LINE_ANNOUNCE:
-    case LINE_ENDPOINTS:
-        return LEADER_GO_ON;
-    default:
-        break;
-    }
-    if (link->phase == LEADER_LINK_TAKING) {
-        return on_take_line(link, leader, &line, now_ms, out);
-    }
-    leader->lines_malformed++;
-    line_error(out, "a follower does not say that here");
-    return LEADER_CLOSE;
+    return taking && is_taken_from(&line) ? on_take_line(link, leader, &line, bytes, now_ms, scratch, out)
+                                          : on_line(link, leader, &line, now_ms, out);
 }
 
 static bool is_better(const struct leader *leader, const struct leader_link *a, const struct leader_link *b) {
     bool a_failed = has_failed(leader, a), b_failed = has_failed(leader, b);
-    return a_failed != b_failed ? b_failed : position_compare(a->position, b->position) > 0;
+    return a_failed != b_failed ? b_failed : position_compare(&a->position, &b->position) > 0;
 }
 
 /* It is there, and what it holds is not known yet. */
@@ -395,7 +582,7 @@ void leader_tick(struct leader *leader, int64_t now_ms) {
     }
     struct leader_link *best = NULL;
     for (struct leader_link *link = leader->links; link != NULL; link = link->next) {
-        if (link->phase == LEADER_LINK_HELD && must_take_from(leader, link) &&
+        if (link->phase == LEADER_LINK_HELD && must_take_from(leader, link) && may_take_wholly(leader, link) &&
             (best == NULL || is_better(leader, link, best))) {
             best = link;
         }
@@ -404,9 +591,9 @@ void leader_tick(struct leader *leader, int64_t now_ms) {
         if (has_failed(leader, best)) {
             leader->failed_count = 0; /* all have: once more round */
         }
-        begin_taking(best, leader);
+        begin_taking(best, leader, now_ms);
     } else if (!may_wait || !somebody_is_silent(leader)) {
-        leader->phase = LEADER_SERVING;
+        begin_serving(leader);
     }
 }
 
@@ -432,6 +619,13 @@ static bool ping_due(const struct leader_link *link, const struct leader *leader
     }
 }
 
+/* A leader that goes on names where it is: perhaps it lacks but a tail. */
+static void ask_for_state(const struct leader_link *link, const struct leader *leader, struct buf *out) {
+    struct position here = history_position(leader->history);
+    bool names = leader->goes_on && !link->take_adopts;
+    line_pull(out, names ? here.history_id : 0, here.index, &here.term);
+}
+
 enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *leader, int64_t now_ms,
                                      struct buf *out) {
     if (link->phase == LEADER_LINK_HELLO && !link->knows_sync &&
@@ -443,10 +637,10 @@ enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *le
         return LEADER_CLOSE;
     }
     if (link->phase == LEADER_LINK_HELD) {
-        place(link, leader, out);
+        place(link, leader, now_ms, out);
     }
     if (link->phase == LEADER_LINK_TAKING && !link->take_asked) {
-        line_pull(out);
+        ask_for_state(link, leader, out);
         link->take_asked = true;
         link->last_sent_ms = now_ms;
     } else if (ping_due(link, leader, now_ms)) {

@@ -2,12 +2,15 @@
  *
  * One struct leader a node, one struct leader_link a follower that is dialled.
  *
- *   leader:  LISTENING -- 1 s, nobody has data (*) ----------> SERVING
- *              |    ^                                          ^   |
- *              |    '-- it broke off, nothing is here --.      |   | nothing is written yet, and
- *              |                                        |      |   | one with data turns up
- *              '------- PULL the most advanced ----> PULLING --'   |
- *                                                       ^----------'
+ *   leader:  LISTENING -- 1 s, nobody has more data (*) ------> [TERM] --> SERVING
+ *              |    ^                                             ^           |
+ *              |    '-- it broke off, nothing is here --.         |           | nothing is written yet, and
+ *              |                                        |         |           | one with data turns up
+ *              '------- PULL the most advanced ----> PULLING -----'           |
+ *                                                       ^---------------------'
+ *
+ *   TERM: of a leader that goes on with a history: its term is being put on the disk (leader_term_kept); then
+ *   the line TERM is written, before any other.
  *
  *   link:  HELLO (LEAD sent) -- SYNC --> HELD (the leader is not serving yet)
  *            |   |                         |  | PULL
@@ -17,21 +20,24 @@
  *            |
  *            '-- 500 ms silent, a peer that never spoke kvnode --> STATE, STREAM in plain lines (spec_only)
  *
+ * A leader that goes on with its own history pulls from a follower that has more of it, or a later term of it:
+ * the tail alone, where the follower says that this leader is at the beginning of what it has; the state,
+ * otherwise, and when they have parted, on top of what is here.
+ *
  * (*) A follower that is there and has not said what it holds is waited for, a while longer: one that was
  * connected and is silent, and one that has refused this leader because it follows another one still. That one
  * may be dead, with nobody to tell: then the follower gives it up within LINK_TIMEOUT_MS.
  *
- * A follower that names data of a history that is neither this one nor one this leader's data came from is
- * taken from first: wholly, while nothing is here, or nothing but an earlier state of its history; else only
- * the keys that are missing here (TAKING with adopt). So no restart order and no healed partition loses what
- * only a follower had. (What was deleted while such a follower was away comes back with it: the lesser evil.)
+ * A follower that names data of a history that is neither this one nor one this leader's data came from, or
+ * lines of this one that this leader has not got, is taken from first: wholly, while nothing is here, or
+ * nothing but an earlier state of its history; else only the keys that are missing here (TAKING with adopt). So
+ * no restart order and no healed partition loses what only a follower had. (What was deleted while such a
+ * follower was away comes back with it: the lesser evil.)
  */
 #ifndef KVNODE_CLUSTER_LEADER_H
 #define KVNODE_CLUSTER_LEADER_H
 
-#include "cluster/group_data.h"
-#include "cluster/history.h"
-#include "cluster/position.h"
+#include "cluster/follower.h"
 
 enum {
     LEADER_LISTEN_MS = 1000,
@@ -43,7 +49,7 @@ enum {
     LEADER_FAILED = 8,
 };
 
-enum leader_phase { LEADER_LISTENING, LEADER_PULLING, LEADER_SERVING };
+enum leader_phase { LEADER_LISTENING, LEADER_PULLING, LEADER_TERM, LEADER_SERVING };
 
 enum leader_link_phase {
     LEADER_LINK_DIALLING,
@@ -68,8 +74,8 @@ struct leader_link {
     uint64_t acked_index, durable_index; /* applied, and on its disk */
     bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
     bool take_asked, take_began,
-        take_adopts; /* TAKING: PULL was sent; FULL has come; only missing keys are taken */
-    uint64_t take_history_id, take_floor, taken;
+        take_adopts; /* TAKING: PULL was sent; FULL or CONTINUE has come; only missing keys are taken */
+    uint64_t take_history_id, take_floor, taken;                /* TAKING */
     int64_t opened_ms, last_line_ms, last_sent_ms, last_ack_ms; /* last_ack_ms -1: none yet */
     char refusal[160];                                          /* what its ERROR line said */
     struct leader_link *next, *prev;
@@ -81,19 +87,31 @@ struct leader {
     struct history *history;
     struct group_data data;
     int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
+    uint16_t random;        /* for the id of a history that begins; kept by the driver */
     enum leader_phase phase;
     int64_t serve_at_ms;                     /* LISTENING: when the listening is over */
     int64_t wait_until_ms, refused_until_ms; /* LISTENING: for those who hesitate */
-    /* Whose data is in the store: states that were taken, and (with index UINT64_MAX) this leader's own former
-     * histories. Beyond LEADER_KNOWN the oldest is forgotten: its data would be taken again. */
-    struct position known[LEADER_KNOWN];
+    /* Whose data is in the store, each up to an index: states that were taken, and (UINT64_MAX) this leader's
+     * own former histories. Beyond LEADER_KNOWN the oldest is forgotten: its data would be taken again. */
+    struct leader_known {
+        uint64_t history_id, index;
+        struct lineage lineage;
+    } known[LEADER_KNOWN];
     size_t known_count;
+    bool goes_on;         /* with a history that it has on its disk: a new term begins before it serves */
+    uint64_t term_number; /* the greatest that is known; TERM: that is to be put on the disk */
     uint64_t whole_of; /* 0, or the history that the store holds a state of, and nothing besides: what has been
                           written here is not looked at */
     /* Nodes whose state broke off: tried after the others. */
     char failed[LEADER_FAILED][LIMIT_NODE_ID_BYTES + 1];
     size_t failed_count;
     struct leader_link *taking; /* NULL: none */
+    struct lineage arriving;    /* TAKING: what its SINCEs have said */
+    struct position before;     /* PULLING: where this leader was, and its terms */
+    struct lineage lineage_before;
+    /* PULLING: what a follower would do with the lines. */
+    struct follower taker;
+    struct follower_link taken;
     struct leader_link *links;
     uint64_t full_syncs, partial_syncs, partial_refused, pulls, adopted, acknowledgements, lines_unknown,
         lines_malformed;
@@ -103,13 +121,15 @@ void leader_init(struct leader *leader, const char *node_id, uint16_t group, str
                  const struct group_data *data, int64_t now_ms);
 
 /* Before the first link: the store holds what this node had before its restart, which the history's position
- * names. keeps: no line that anybody may have got is missing, so that the history goes on; else another one
- * begins. */
-void leader_recover(struct leader *leader, bool keeps, int64_t now_ms);
+ * names; the history goes on. term_number: the greatest that its disk knows. */
+void leader_recover(struct leader *leader, uint64_t term_number);
 
-/* This leader had stepped down, and leads on. touched: its data is no longer what the history that it led says;
- * it goes on under a new one. */
-void leader_resume(struct leader *leader, uint64_t led_history_id, bool touched, int64_t now_ms);
+/* TERM: leader->term_number is on the disk. */
+void leader_term_kept(struct leader *leader);
+
+/* This leader had stepped down, and leads on from where it was. touched: its data is no longer what the history
+ * says; it goes on under a new one. */
+void leader_resume(struct leader *leader, const struct position *led, bool touched, int64_t now_ms);
 
 /* A connection to a follower stands: says LEAD. */
 void leader_link_open(struct leader_link *link, struct leader *leader, const char *node_id, bool knows_sync,

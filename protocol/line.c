@@ -26,15 +26,20 @@ enum field {
     FIELD_INDEX_OR_NONE,
     FIELD_COUNT,
     FIELD_LINES,
-    FIELD_NODE_ID,
-    FIELD_GROUP,
     FIELD_HISTORY,
     FIELD_HISTORY_OR_NONE,
-    FIELD_TERM,            /* its number */
-    FIELD_TERM_OR_NONE,    /* may be missing; its text */
-    FIELD_DURABLE_OR_NONE, /* may be missing; an index */
-    FIELD_REASON,          /* the rest, '|' and all */
-    FIELD_LINE,            /* the whole line, for another decoder */
+    FIELD_TERM,       /* its number */
+    FIELD_SINCE_TERM, /* its text */
+    FIELD_NODE_ID,
+    FIELD_GROUP,
+    FIELD_REASON, /* the rest, '|' and all */
+    FIELD_LINE,   /* the whole line, for another decoder */
+    /* From here on they may be missing at the end of a line. */
+    FIELD_FIRST_OPTIONAL,
+    FIELD_PULLED_HISTORY = FIELD_FIRST_OPTIONAL,
+    FIELD_PULLED_INDEX,
+    FIELD_TERM_OR_NONE, /* its text */
+    FIELD_DURABLE,      /* an index */
 };
 
 enum { MOST_FIELDS = 5 };
@@ -65,14 +70,21 @@ static const struct row {
     {NAME("TERM"), LINE_TERM, false, {FIELD_TERM, FIELD_NODE_ID}},
     {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
     {NAME("FLOOR"), LINE_FLOOR, false, {FIELD_ANY_VERSION}},
-    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX, FIELD_DURABLE_OR_NONE}},
+    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX, FIELD_DURABLE}},
     {NAME("PING"), LINE_PING, false, {FIELD_INDEX}},
-    {NAME("LEAD"), LINE_LEAD, false, {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX}},
-    {NAME("SYNC"), LINE_SYNC, false, {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE}},
+    {NAME("LEAD"),
+     LINE_LEAD,
+     false,
+     {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX, FIELD_TERM_OR_NONE}},
+    {NAME("SYNC"),
+     LINE_SYNC,
+     false,
+     {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE, FIELD_TERM_OR_NONE}},
     {NAME("CONTINUE"), LINE_CONTINUE, false, {FIELD_HISTORY, FIELD_INDEX}},
     {NAME("FULL"), LINE_FULL, false, {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION, FIELD_TERM_OR_NONE}},
+    {NAME("SINCE"), LINE_SINCE, false, {FIELD_INDEX, FIELD_SINCE_TERM}},
     {NAME("END"), LINE_END, false, {FIELD_COUNT, FIELD_INDEX}},
-    {NAME("PULL"), LINE_PULL, false, {FIELD_NONE}},
+    {NAME("PULL"), LINE_PULL, false, {FIELD_PULLED_HISTORY, FIELD_PULLED_INDEX, FIELD_TERM_OR_NONE}},
     {NAME("ERROR"), LINE_ERROR, false, {FIELD_REASON}},
     {NAME("WHO"), LINE_WHO, false, {FIELD_NONE}},
     {NAME("ANNOUNCE"), LINE_ANNOUNCE, false, {FIELD_LINE}},
@@ -167,6 +179,9 @@ static const char *read_history(struct slice text, uint64_t *out) {
 
 static const char *read_term(struct slice text, struct slice *out) {
     struct term term;
+    if (slice_equals(text, SLICE("-"))) {
+        return NULL;
+    }
     *out = text;
     return term_parse(text, &term) ? NULL : "bad term";
 }
@@ -196,6 +211,7 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_DEADLINE:
         return read_time(text, "bad deadline", &out->deadline_ms);
     case FIELD_INDEX:
+    case FIELD_PULLED_INDEX:
         return read_number(text, 0, UINT64_MAX, "bad index", &out->index);
     case FIELD_INDEX_OR_NONE: /* "-|0" is nowhere; an index without its history is malformed */
         return read_number(text, 0, out->history_id == 0 ? 0 : UINT64_MAX, "bad index", &out->index);
@@ -208,15 +224,19 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_GROUP:
         return read_group(text, &out->group);
     case FIELD_HISTORY:
+    case FIELD_PULLED_HISTORY:
         return read_history(text, &out->history_id);
     case FIELD_HISTORY_OR_NONE:
         return slice_equals(text, SLICE("-")) ? NULL : read_history(text, &out->history_id);
-    case FIELD_DURABLE_OR_NONE:
+    case FIELD_DURABLE:
         return read_number(text, 0, out->index, "bad index", &out->count);
     case FIELD_TERM:
         return read_number(text, 1, UINT64_MAX, "bad term", &out->count);
-    case FIELD_TERM_OR_NONE:
+    case FIELD_SINCE_TERM:
         return read_term(text, &out->text);
+    case FIELD_TERM_OR_NONE: /* of a line of some history */
+        return out->history_id != 0 || slice_equals(text, SLICE("-")) ? read_term(text, &out->text)
+                                                                      : "bad term";
     case FIELD_REASON:
         out->text = text;
         return NULL;
@@ -255,9 +275,8 @@ static bool take_field(struct decoder *decoder, enum field field, struct slice *
 static const char *read_fields(struct decoder *decoder, const struct row *row) {
     for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
         struct slice text;
-        bool may_be_missing = *field == FIELD_TERM_OR_NONE || *field == FIELD_DURABLE_OR_NONE;
-        if (may_be_missing && decoder->rest.len == 0) {
-            continue;
+        if (*field >= FIELD_FIRST_OPTIONAL && decoder->rest.len == 0) {
+            break;
         }
         if (!take_field(decoder, *field, &text)) {
             return "too few fields";
@@ -312,6 +331,12 @@ enum line_result line_decode(struct slice bytes, struct buf *scratch, struct lin
     *out = (struct line){.verb = row->verb, .escaped = row->escaped};
     *reason = read_fields(&decoder, row);
     return *reason == NULL ? LINE_OK : LINE_MALFORMED;
+}
+
+struct term line_term_of(const struct line *line) {
+    struct term term = {0};
+    term_parse(line->text, &term);
+    return term;
 }
 
 /* Encoding: put_* write at to and return where they ended. */
@@ -484,18 +509,29 @@ void line_term(struct buf *out, const struct term *term) {
     append_line(out, text, put_node_id(at, term->node_id));
 }
 
-void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index) {
+static char *put_term(char *at, const struct term *term) {
+    if (term != NULL && term->number > 0) {
+        *at++ = '|';
+        at += term_write(at, term);
+    }
+    return at;
+}
+
+void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index,
+               const struct term *term) {
     char text[SHORT_LINE_BYTES];
     char *at = put_node_id(put(text, SLICE("LEAD")), node_id);
     at = put_number(at, group);
     at = put_history(at, history_id);
-    append_line(out, text, put_number(at, index));
+    append_line(out, text, put_term(put_number(at, index), term));
 }
 
-void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index) {
+void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index,
+               const struct term *term) {
     char text[SHORT_LINE_BYTES];
     char *at = put_node_id(put(text, SLICE("SYNC")), node_id);
-    at = history_id == 0 ? put(at, SLICE("|-|0")) : put_number(put_history(at, history_id), index);
+    at = history_id == 0 ? put(at, SLICE("|-|0"))
+                         : put_term(put_number(put_history(at, history_id), index), term);
     append_line(out, text, at);
 }
 
@@ -507,14 +543,14 @@ void line_continue(struct buf *out, uint64_t history_id, uint64_t index) {
 
 void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor, const struct term *term) {
     char text[SHORT_LINE_BYTES];
-    char *at = put_history(put(text, SLICE("FULL")), history_id);
-    at = put_number(at, index);
-    at = put_number(at, floor);
-    if (term != NULL && term->number > 0) {
-        *at++ = '|';
-        at += term_write(at, term);
-    }
-    append_line(out, text, at);
+    char *at = put_number(put_history(put(text, SLICE("FULL")), history_id), index);
+    append_line(out, text, put_term(put_number(at, floor), term));
+}
+
+void line_since(struct buf *out, uint64_t index, const struct term *term) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_number(put(text, SLICE("SINCE")), index);
+    append_line(out, text, term->number == 0 ? put(at, SLICE("|-")) : put_term(at, term));
 }
 
 void line_end(struct buf *out, uint64_t count, uint64_t index) {
@@ -532,7 +568,12 @@ void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index) {
     append_line(out, text, put_number(put_number(put(text, SLICE("ACK")), index), durable_index));
 }
 
-void line_pull(struct buf *out) { buf_append_text(out, "PULL\n"); }
+void line_pull(struct buf *out, uint64_t history_id, uint64_t index, const struct term *term) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put(text, SLICE("PULL"));
+    at = history_id == 0 ? at : put_term(put_number(put_history(at, history_id), index), term);
+    append_line(out, text, at);
+}
 
 void line_node(struct buf *out, const char *node_id) {
     char text[SHORT_LINE_BYTES];

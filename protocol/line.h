@@ -13,10 +13,14 @@
  *
  * Link lines (never in the history):
  *
- *   LEAD|nodeID|groupID|historyID|index      SYNC|nodeID|historyID|index      CONTINUE|historyID|index
- *   FULL|historyID|index|floor[|term]        END|count|index                  PING|index     ACK|index
- *   PULL     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
+ *   LEAD|nodeID|groupID|historyID|index[|term]     SYNC|nodeID|historyID|index[|term]
+ *   CONTINUE|historyID|index                       FULL|historyID|index|floor[|term]
+ *   PULL[|historyID|index[|term]]                  SINCE|index|term     END|count|index
+ *   PING|index     ACK|index[|durable]     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
  *   NODE|nodeID     MESSAGE|channel|text (percent-encoded)
+ *
+ * A term is n-nodeID, of the line at that index; none has no field ("-" in SINCE). SINCE comes behind FULL:
+ * that term began at that index, or before; the oldest first.
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
  * either case; a lone '%' is malformed. In the bytes of a PATCHX, which are often zeros, a NUL is written as
@@ -54,6 +58,7 @@ enum line_verb {
     LINE_SYNC,
     LINE_CONTINUE,
     LINE_FULL,
+    LINE_SINCE,
     LINE_END,
     LINE_PING,
     LINE_ACK,
@@ -75,14 +80,14 @@ struct line {
     uint64_t version;     /* REPLICATE and PATCH (at least 1), DELETE; FLUSH, FLOOR, FULL: the floor */
     int64_t timestamp_ms; /* REPLICATEX; PATCHX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
-    uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, END, PING, ACK: a position in the history */
+    uint64_t index; /* LEAD, SYNC, CONTINUE, FULL, SINCE, END, PING, ACK, PULL: in the history in the history */
     uint64_t count; /* BATCH: lines, 1 to LIMIT_BATCH_LINES; ACK: index on the disk, 0: nothing is said of it;
                        END: keys; TERM: its number, at least 1 */
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM */
     uint16_t group;                        /* LEAD */
-    uint64_t history_id;                   /* LEAD, SYNC, CONTINUE, FULL; 0: "-", nowhere (SYNC only) */
-    struct slice text; /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line; FULL: the term as term_parse takes
-                        * it, empty when there is none */
+    uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL; 0: nowhere ("-" in SYNC, PULL alone) */
+    struct slice text;   /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line; LEAD, SYNC, FULL, SINCE, PULL: the
+                          * term as   term_parse takes it, empty when there is none */
 };
 
 enum line_result { LINE_OK, LINE_UNKNOWN, LINE_MALFORMED };
@@ -95,6 +100,9 @@ enum line_result line_decode(struct slice bytes, struct buf *scratch, struct lin
 
 /* False: what has arrived of a line is not, and will never be, one with a verb that is known. */
 bool line_may_be_known(struct slice part);
+
+/* The term that text names; of number 0 when it names none. */
+struct term line_term_of(const struct line *line);
 
 /* Appending encoders; each writes one whole line with its LF. line_replicate takes the plain form when
  * deadline_ms is 0 and the plain form can say key and value; line_replicate_x always the X form. */
@@ -114,16 +122,20 @@ void line_clock(struct buf *out, int64_t now_ms);
 void line_batch(struct buf *out, uint64_t count);
 void line_term(struct buf *out, const struct term *term); /* one that is one */
 
-void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index);
-void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index); /* 0: "-|0" */
-void line_continue(struct buf *out, uint64_t history_id, uint64_t index);
 /* term: NULL, or of number 0: no field for it. */
+void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index,
+               const struct term *term);
+void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index,
+               const struct term *term); /* history 0: "-|0" */
+void line_continue(struct buf *out, uint64_t history_id, uint64_t index);
 void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor, const struct term *term);
+void line_since(struct buf *out, uint64_t index, const struct term *term);
 void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
 void line_ack(struct buf *out, uint64_t index);
 void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index); /* ACK|index|durable */
-void line_pull(struct buf *out);
+void line_pull(struct buf *out, uint64_t history_id, uint64_t index,
+               const struct term *term); /* history 0: nothing is named */
 void line_node(struct buf *out, const char *node_id);
 void line_message(struct buf *out, struct slice channel, struct slice text);
 void line_error(struct buf *out, const char *reason); /* control characters become spaces */

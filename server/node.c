@@ -227,12 +227,17 @@ static uint64_t durable_index(void *context) {
     return persistence_durable_index(&node->persistence);
 }
 
+static void keep_term(void *context, uint64_t number) {
+    struct node *node = context;
+    persistence_keep_term(&node->persistence, number);
+}
+
 /* With -data what is there now is the disk's; who leads is a question from now on. */
 static void on_loaded(void *context, struct journal *journal, const struct journal_loaded *loaded) {
     struct node *node = context;
     node->stats.recovered_records = loaded->records;
     node->context.journal = journal;
-    replication_start(node->replication, loaded->has_data, loaded->was_clean);
+    replication_start(node->replication, loaded->has_data, loaded->term_number);
     discovery_run_actions(node->discovery);
 }
 
@@ -340,6 +345,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .port = node->settings.port,
         .max_accepted = node->max_accepted_peers,
         .durable = persistence_keeps(&node->persistence) ? durable_index : NULL,
+        .keep_term = keep_term,
         .waits = persistence_keeps(&node->persistence),
         .context = node,
         .on_role = on_role,

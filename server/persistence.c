@@ -30,6 +30,11 @@ static void on_fatal(void *context, const char *message) {
     persistence->config.on_fatal(persistence->config.context, message);
 }
 
+static void on_term_kept(void *context) {
+    struct persistence *persistence = context;
+    replication_term_kept(persistence->config.replication);
+}
+
 static bool is_whole(void *context) {
     const struct persistence *persistence = context;
     return replication_is_whole(persistence->config.replication);
@@ -78,6 +83,7 @@ static void on_loaded(void *context, const struct journal_loaded *loaded, const 
         .on_pressure = on_pressure,
         .on_trouble = on_trouble,
         .on_fatal = on_fatal,
+        .on_term_kept = on_term_kept,
     };
     persistence->journal = journal_create(&journal, &loaded->tail, &reason);
     if (persistence->journal == NULL) {
@@ -107,6 +113,10 @@ bool persistence_start(struct persistence *persistence, const struct persistence
 
 uint64_t persistence_durable_index(const struct persistence *persistence) {
     return persistence->journal == NULL ? 0 : journal_durable_index(persistence->journal);
+}
+
+void persistence_keep_term(struct persistence *persistence, uint64_t number) {
+    journal_keep_term(persistence->journal, number);
 }
 
 bool persistence_finish(struct persistence *persistence) {

@@ -25,7 +25,7 @@ struct persistence_config {
     struct net *net;
     struct history *history;
     struct keyspace *keyspace;
-    const struct replication *replication;
+    struct replication *replication;
     struct routing *routing;
     struct clients *clients; /* who wait when the disk is slower than they are */
     struct server_stats *stats;
@@ -54,6 +54,8 @@ static inline bool persistence_keeps(const struct persistence *persistence) {
 }
 /* journal_durable_index; 0 until there is a journal. */
 uint64_t persistence_durable_index(const struct persistence *persistence);
+/* As replication.h has it; not before the data is loaded. */
+void persistence_keep_term(struct persistence *persistence, uint64_t number);
 
 bool persistence_finish(struct persistence *persistence); /* false: not all of the data is on the disk */
 void persistence_stop(struct persistence *persistence);

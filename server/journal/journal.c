@@ -36,7 +36,7 @@ static bool may_switch(const struct journal *journal) {
 }
 
 static void run_timer(struct journal *journal) {
-    bool due = journal->trouble != NULL || journal->wanted ||
+    bool due = journal->trouble != NULL || journal->wanted || journal->wished_term != 0 ||
                (journal->config.fsync != JOURNAL_FSYNC_NO && journal->offset != journal->synced_offset);
     if (due && !ev_is_active(&journal->timer)) {
         ev_timer_again(loop_ev(journal->loop), &journal->timer);
@@ -79,7 +79,7 @@ static void pump(void *context) {
     if (!worker_busy(journal->worker) && !waits) {
         work(journal);
     }
-    journal_weaken_if_wished(journal);
+    journal_write_meta_if_wished(journal);
     note_pressure(journal);
     run_timer(journal);
 }
@@ -268,6 +268,12 @@ void journal_set_fsync(struct journal *journal, enum journal_fsync fsync) {
             journal_close_fence(journal);
         }
     }
+}
+
+void journal_keep_term(struct journal *journal, uint64_t number) {
+    journal->wished_term = number;
+    journal->wish_retry_ms = 0;
+    ev_timer_again(loop_ev(journal->loop), &journal->timer); /* an iteration is due at once, or soon */
 }
 
 void journal_set_compact_ratio(struct journal *journal, double ratio) { journal->config.compact_ratio = ratio; }

@@ -62,6 +62,7 @@ struct journal_config {
     /* The disk takes nothing, or something again. error: a static text; NULL: all is well. */
     void (*on_trouble)(void *context, const char *error);
     void (*on_fatal)(void *context, const char *message); /* one line */
+    void (*on_term_kept)(void *context);
 };
 
 /* The end of the segment that recovery has read, as it is on disk: it is gone on with. number 0: none. */
@@ -83,6 +84,9 @@ void journal_destroy(struct journal **journal); /* NULL-safe; the net and its co
 
 /* A stronger one holds from now on; a weaker one when meta says so, soon. */
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync);
+/* The number of this node's term goes to meta, at once or as soon as the disk takes it; then on_term_kept is
+ * called. */
+void journal_keep_term(struct journal *journal, uint64_t number);
 void journal_set_compact_ratio(struct journal *journal, double ratio);
 /* All that has been written so far is synced soon, whatever -fsync. */
 void journal_ask_sync(struct journal *journal);

@@ -17,10 +17,11 @@ struct journal_job {
     bool continues;  /* it goes on with the old one: else it is incoming.log */
     bool accepts;    /* incoming.log is whole when it is synced, and becomes that segment */
     uint64_t offset, index, epoch;
-    enum journal_fsync fsync; /* that meta is to say */
-    uint64_t us;              /* that the sync took */
-    int error;                /* errno of the sync; 0 */
-    int new_error;            /* of making the new segment, or of writing meta */
+    enum journal_fsync fsync; /* that meta is to say, as the next one */
+    uint64_t term;
+    uint64_t us;   /* that the sync took */
+    int error;     /* errno of the sync; 0 */
+    int new_error; /* of making the new segment, or of writing meta */
 };
 
 struct journal {
@@ -62,6 +63,7 @@ struct journal {
     bool marked;                     /* meta says that it is in use */
     bool failed;                     /* nothing is written, synced or answered any more */
     enum journal_fsync wished_fsync; /* weaker than config.fsync: as soon as meta says so */
+    uint64_t wished_term;            /* 0: none */
     int64_t wish_retry_ms;
     bool high; /* on_pressure */
     const char *trouble;
@@ -94,6 +96,9 @@ void journal_give_up(struct journal *journal, const char *trouble, const char *m
 bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean);
 /* The fence is closed again at what is safe: after trouble, or because more is asked for than before. */
 void journal_close_fence(struct journal *journal);
-void journal_weaken_if_wished(struct journal *journal); /* gives meta to the thread */
+void journal_write_meta_if_wished(struct journal *journal); /* gives it to the thread */
+/* Of the last line that a recovery would find, as -fsync and what it is ask for, as long as the segment counts.
+ */
+uint64_t journal_safe_index(const struct journal *journal);
 
 #endif

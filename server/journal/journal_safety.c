@@ -40,14 +40,19 @@ uint64_t journal_synced_index(const struct journal *journal) {
     return journal->counts ? journal->synced_index : 0;
 }
 
+/* "The line TERM is synced with all before it, in every mode, before it is acknowledged." */
+uint64_t journal_safe_index(const struct journal *journal) {
+    uint64_t term = lineage_next_term(history_lineage(journal->config.history), journal->synced_index);
+    bool syncs = journal->config.fsync == JOURNAL_FSYNC_ALWAYS || term <= journal->written_index;
+    return syncs ? journal->synced_index : journal->written_index;
+}
+
 uint64_t journal_durable_index(const struct journal *journal) {
-    return journal->config.fsync == JOURNAL_FSYNC_ALWAYS ? journal_synced_index(journal)
-                                                         : journal_written_index(journal);
+    return journal->counts ? journal_safe_index(journal) : 0;
 }
 
 static uint64_t safe_ticket(const struct journal *journal) {
-    bool always = journal->config.fsync == JOURNAL_FSYNC_ALWAYS;
-    return journal->base + (always ? journal->synced_index : journal->written_index);
+    return journal->base + journal_safe_index(journal);
 }
 
 void journal_commit(void *context) {
@@ -102,6 +107,7 @@ bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool 
     meta.forgetful |=
         forgetful || (!journal->marked && journal_meta_may_have_forgotten(&meta, knows ? boot_id : NULL));
     meta.clean = clean;
+    meta.term = journal->wished_term > meta.term ? journal->wished_term : meta.term;
     meta.weakest_fsync = clean                                           ? JOURNAL_FSYNC_ALWAYS
                          : journal->marked && meta.weakest_fsync < fsync ? meta.weakest_fsync
                                                                          : fsync;
@@ -129,30 +135,35 @@ void journal_fail(struct journal *journal, const char *what, int error) {
     journal_give_up(journal, "the disk has lost what it was given", message);
 }
 
-/* --- Another -fsync --- */
+/* --- What meta is to say: a weaker -fsync, a term --- */
 
-static void work_weaken(void *context) {
+static void work_meta(void *context) {
     struct journal *journal = context;
     struct journal_job *job = &journal->job;
     job->new_error = journal_write_meta(journal, job->fsync, false, false) ? 0 : errno;
 }
 
-static void weakened(void *context) {
+static void meta_written(void *context) {
     struct journal *journal = context;
     const struct journal_job *job = &journal->job;
-    if (job->new_error == 0) {
-        journal->config.fsync = job->fsync < journal->config.fsync ? job->fsync : journal->config.fsync;
+    if (job->new_error != 0) {
+        journal->wish_retry_ms = loop_monotonic_ms(journal->loop) + JOURNAL_RETRY_MS;
+        log_write(journal->config.log, LOG_WARN, "journal-meta", "text=\"meta cannot be written\" error=%s",
+                  log_quote(strerror(job->new_error)));
         return;
     }
-    journal->wish_retry_ms = loop_monotonic_ms(journal->loop) + JOURNAL_RETRY_MS;
-    log_write(journal->config.log, LOG_WARN, "journal-fsync", "text=\"meta cannot be written\" error=%s",
-              log_quote(strerror(job->new_error)));
+    journal->config.fsync = job->fsync < journal->config.fsync ? job->fsync : journal->config.fsync;
+    if (journal->wished_term != 0 && job->term == journal->wished_term) {
+        journal->wished_term = 0;
+        journal->config.on_term_kept(journal->config.context);
+    }
 }
 
-void journal_weaken_if_wished(struct journal *journal) {
-    if (journal->wished_fsync < journal->config.fsync && !worker_busy(journal->worker) &&
-        !worker_busy(journal->janitor) && loop_monotonic_ms(journal->loop) >= journal->wish_retry_ms) {
-        journal->job = (struct journal_job){.fsync = journal->wished_fsync};
-        worker_run(journal->worker, work_weaken, weakened, journal);
+void journal_write_meta_if_wished(struct journal *journal) {
+    bool wished = journal->wished_fsync < journal->config.fsync || journal->wished_term != 0;
+    if (wished && !worker_busy(journal->worker) && !worker_busy(journal->janitor) &&
+        loop_monotonic_ms(journal->loop) >= journal->wish_retry_ms) {
+        journal->job = (struct journal_job){.fsync = journal->wished_fsync, .term = journal->wished_term};
+        worker_run(journal->worker, work_meta, meta_written, journal);
     }
 }

@@ -28,6 +28,24 @@ static void append_control(struct journal *journal, struct buf *line) {
     journal->stats.records++;
 }
 
+/* What lines behind the state rely on: the terms of the lines before, and the time of a plain line. */
+static void append_context(struct journal *journal) {
+    const struct history *history = journal->config.history;
+    const struct history_reader *reader = &journal->reader;
+    int64_t clock_ms = history_clock_at(history, reader);
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX);
+    lineage_write(history_lineage(history), reader->index, &lines);
+    if (clock_ms != 0) {
+        line_clock(&lines, clock_ms);
+    }
+    buf_fail_if(&journal->out, buf_failed(&lines));
+    if (!buf_failed(&journal->out)) {
+        journal_append_state(&journal->out, &journal->chain, buf_slice(&lines));
+    }
+    buf_deinit(&lines);
+}
+
 static void say_synced(struct journal *journal) {
     if (journal->say_synced) {
         journal->say_synced = false;
@@ -184,7 +202,7 @@ static bool is_sync_due(const struct journal *journal) {
         return false;
     }
     if (journal->phase == JOURNAL_PHASE_ENDING || journal->asked ||
-        journal->config.fsync == JOURNAL_FSYNC_ALWAYS) {
+        journal_safe_index(journal) < journal->written_index || journal->config.fsync == JOURNAL_FSYNC_ALWAYS) {
         return true;
     }
     /* A state is synced as it is written: at its end there is little left to wait for. */
@@ -260,9 +278,10 @@ static void begin_segment(struct journal *journal) {
     journal_chain_init(&journal->chain);
     struct buf full;
     buf_init(&full, SIZE_MAX);
-    line_full(&full, journal->history_id, journal->reader.index, data->floor(data->context), &(struct term){0});
+    line_full(&full, journal->history_id, journal->reader.index, data->floor(data->context),
+              lineage_at(history_lineage(history), journal->reader.index));
     append_control(journal, &full);
-    history_forget_clock(history); /* a plain line relies on a CLOCK of its own segment */
+    append_context(journal);
     journal->phase = JOURNAL_PHASE_STATE;
     if (buf_failed(&journal->out)) {
         state_failed(journal);

@@ -29,7 +29,13 @@ static const char *apply(struct journal_load *load, struct slice bytes) {
     const struct group_data *data = &load->config.data;
     struct line line;
     const char *reason = "no line of a state";
-    if (line_decode(bytes, &load->scratch, &line, &reason) != LINE_OK || line.verb > LINE_LAST_OF_CHANGES) {
+    if (line_decode(bytes, &load->scratch, &line, &reason) != LINE_OK) {
+        return reason;
+    }
+    if (line.verb == LINE_CLOCK || line.verb == LINE_SINCE) {
+        return NULL; /* known from the lines before this state */
+    }
+    if (line.verb > LINE_LAST_OF_CHANGES) {
         return reason;
     }
     enum err err = data->apply(data->context, &line, line.timestamp_ms);
@@ -79,7 +85,7 @@ static struct journal_loaded describe(const struct journal_load *load) {
     const struct journal_meta *meta = journal_directory_meta(load->config.directory);
     return (struct journal_loaded){
         .has_data = found->history_id != 0,
-        .was_clean = found->history_id != 0 && meta->clean && found->cut_bytes == 0,
+        .term_number = found->term.number > meta->term ? found->term.number : meta->term,
         .tail =
             {
                 .number = found->last_segment,
@@ -101,10 +107,12 @@ static void end(struct journal_load *load, const char *error) {
     follower_link_deinit(&load->link, &load->follower);
     if (error == NULL && loaded.has_data) {
         log_write(load->config.log, LOG_INFO, "recovered",
-                  "segments=%zu records=%llu bytes=%llu history=%016llx index=%llu clean=%s ms=%lld",
+                  "segments=%zu records=%llu bytes=%llu history=%016llx index=%llu term=%llu clean=%s ms=%lld",
                   journal_recovery_found(load->recovery)->segments, (unsigned long long)loaded.records,
                   (unsigned long long)loaded.bytes, (unsigned long long)history_id(load->config.history),
-                  (unsigned long long)history_index(load->config.history), loaded.was_clean ? "true" : "false",
+                  (unsigned long long)history_index(load->config.history),
+                  (unsigned long long)lineage_last(history_lineage(load->config.history))->number,
+                  journal_directory_meta(load->config.directory)->clean ? "true" : "false",
                   (long long)loaded.ms);
     }
     load->config.on_end(load->config.context, &loaded, error);

@@ -11,8 +11,8 @@
 struct journal_load;
 
 struct journal_loaded {
-    bool has_data;  /* there was a state */
-    bool was_clean; /* the node had stopped by itself, with all of it on the disk: nothing is missing */
+    bool has_data;        /* there was a state */
+    uint64_t term_number; /* the greatest that the directory knows */
     struct journal_tail tail;
     uint64_t records, bytes, cut_bytes;
     int64_t ms;

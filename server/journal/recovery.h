@@ -15,7 +15,7 @@
  * - a segment is begun when the one before it is synced to its end, and with that index and term;
  * - the first one, and one that is received, comes as incoming.log, whole and synced;
  * - a state line stands behind every history line whose effect it may have;
- * - the first plain line of a segment has a CLOCK in front of it (history_forget_clock);
+ * - a CLOCK line of the state, or one in front of it, says the time of the first plain line of a segment;
  * - SYNCED names an offset at which a record ends;
  * - it goes on in a segment, or begins the next, only behind journal_recovery_mend.
  */

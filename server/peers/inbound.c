@@ -34,21 +34,40 @@ static void send_facts(struct inbound *inbound) {
 
 /* --- The answer to PULL --- */
 
+/* Each adds to the output about so much; true: that was all. */
+static bool add_state(struct inbound *inbound, struct buf *out) {
+    size_t until = buf_used(out) + REPLICATION_FILL_BYTES;
+    do {
+        inbound->state_cursor = replicated_store_scan(inbound->replication->config.keyspace,
+                                                      inbound->state_cursor, false, out, &inbound->state_count);
+    } while (inbound->state_cursor != 0 && buf_used(out) < until);
+    return inbound->state_cursor == 0;
+}
+
+static bool add_tail(struct inbound *inbound, struct buf *out) {
+    const struct history *history = inbound->replication->config.history;
+    struct slice lines;
+    uint64_t last;
+    if (!history_read(history, &inbound->tail, &lines, &last)) {
+        conn_drain(inbound->conn, CLOSE_FELL_BEHIND);
+        inbound->sending_state = false;
+        return false;
+    }
+    lines = history_first_lines(lines, REPLICATION_FILL_BYTES); /* an ACK may come between */
+    buf_append_slice(out, lines);
+    history_advance(history, &inbound->tail, lines.len);
+    return lines.len == 0;
+}
+
 static bool state_step(void *context) {
     struct inbound *inbound = context;
-    struct replication *replication = inbound->replication;
     struct buf *out = conn_out(inbound->conn);
-    size_t until = buf_used(out) + REPLICATION_FILL_BYTES;
     if (buf_used(out) >= CONN_OUT_LOW_BYTES) {
         conn_want_room(inbound->conn);
         return false;
     }
-    do {
-        inbound->state_cursor = replicated_store_scan(replication->config.keyspace, inbound->state_cursor,
-                                                      false, out, &inbound->state_count);
-    } while (inbound->state_cursor != 0 && buf_used(out) < until);
-    if (inbound->state_cursor == 0) {
-        line_end(out, inbound->state_count, follower_state_position(&replication->follower).index);
+    if (inbound->link.pulled.tail ? add_tail(inbound, out) : add_state(inbound, out)) {
+        line_end(out, inbound->state_count, follower_state_position(&inbound->replication->follower).index);
         inbound->sending_state = false;
     }
     conn_flush(inbound->conn);
@@ -57,13 +76,23 @@ static bool state_step(void *context) {
 
 static void begin_state(struct inbound *inbound) {
     struct replication *replication = inbound->replication;
+    const struct follower_pulled *pulled = &inbound->link.pulled;
     struct position position = follower_state_position(&replication->follower);
+    uint64_t floor = keyspace_floor(replication->config.keyspace);
+    struct buf *out = conn_out(inbound->conn);
     inbound->state_cursor = inbound->state_count = 0;
     inbound->sending_state = true;
-    line_full(conn_out(inbound->conn), position.history_id, position.index,
-              keyspace_floor(replication->config.keyspace), NULL);
+    if (pulled->tail) {
+        history_open(replication->config.history, &inbound->tail, pulled->index);
+        line_continue(out, position.history_id, pulled->index);
+    } else {
+        line_full(out, position.history_id, position.index, floor, &position.term);
+        lineage_write(follower_state_lineage(&replication->follower), position.index, out);
+    }
     task_start(replication->loop, &inbound->state_task);
-    log_link(inbound, LOG_INFO, "state-asked", "the leader takes the state back from this node");
+    log_link(inbound, LOG_INFO, "state-asked",
+             pulled->tail ? "the leader takes from this node what it lacks at the end of the history"
+                          : "the leader takes the state back from this node");
 }
 
 /* --- Lines --- */
@@ -241,6 +270,7 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
         replication->link_down_since_ms = loop_monotonic_ms(replication->loop);
     }
     task_stop(replication->loop, &inbound->state_task);
+    history_close(replication->config.history, &inbound->tail);
     follower_link_deinit(&inbound->link, &replication->follower);
     if (inbound->prev != NULL) {
         inbound->prev->next = inbound->next;

@@ -49,9 +49,9 @@ static void store_adopt_floor(void *keyspace, uint64_t floor) { keyspace_adopt_f
 
 static bool store_full_begin(void *keyspace) { return keyspace_full_begin(keyspace); }
 
-static void store_full_end(void *keyspace, uint64_t floor) {
+static void store_full_end(void *keyspace, uint64_t floor, bool joins) {
     keyspace_raise_floor(keyspace, floor);
-    keyspace_full_end(keyspace);
+    keyspace_full_end(keyspace, joins);
 }
 
 static void store_empty(void *keyspace) {

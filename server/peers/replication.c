@@ -105,15 +105,13 @@ static void dial_group(struct replication *replication) {
  * are among it: then it is another history. */
 static void lead_again(struct replication *replication) {
     struct history *history = replication->config.history;
-    leader_resume(&replication->leader, replication->follower.gave_way,
+    leader_resume(&replication->leader, &replication->follower.gave_way,
                   !follower_is_clean(&replication->follower), loop_monotonic_ms(replication->loop));
     log_write(replication->config.log, LOG_WARN, "leads-again",
               "history=%016llx text=\"the leader that this node gave way to has not come\"",
               (unsigned long long)history_id(history));
     replication->conflict[0] = '\0';
-    follower_lead(&replication->follower);
-    keyspace_set_owner(replication->config.keyspace, true);
-    replication_set_role(replication, REPLICATION_LEADER);
+    replication_leader_moved(replication);
     dial_group(replication);
 }
 
@@ -135,14 +133,14 @@ void replication_step_down(struct replication *replication, const char *node_id,
 }
 
 void replication_leader_moved(struct replication *replication) {
-    if (!replication_leads(replication)) {
-        return;
-    }
     bool serving = replication->leader.phase == LEADER_SERVING;
     replication->gives_way_to[0] = '\0'; /* past the listening it is too late: the older history decides */
     follower_lead(&replication->follower);
     keyspace_set_owner(replication->config.keyspace, serving);
     replication_set_role(replication, serving ? REPLICATION_LEADER : REPLICATION_STARTING);
+    if (replication->leader.phase == LEADER_TERM) {
+        replication->config.keep_term(replication->config.context, replication->leader.term_number);
+    }
     if (replication->leader.phase == LEADER_PULLING) {
         log_write(replication->config.log, LOG_INFO, "pull", "node=%s history=%016llx index=%llu",
                   replication->leader.taking->node_id,
@@ -241,7 +239,7 @@ static void on_flush(void *context) {
         replication->follower.durable_index = replication->config.durable(replication->config.context);
     }
     replication->random_state = replication->random_state * 6364136223846793005ULL + 1442695040888963407ULL;
-    replication->follower.random = (uint16_t)(replication->random_state >> 40);
+    replication->leader.random = replication->follower.random = (uint16_t)(replication->random_state >> 40);
     if (replication_leads(replication)) {
         add_mark(replication);
         outbound_flush(replication);
@@ -336,7 +334,7 @@ struct replication *replication_create(const struct replication_config *config, 
     return replication;
 }
 
-void replication_start(struct replication *replication, bool has_data, bool keeps_history) {
+void replication_start(struct replication *replication, bool has_data, uint64_t term_number) {
     int64_t now_ms = loop_monotonic_ms(replication->loop);
     const struct group_data data = replication->leader.data;
     replication->started = true;
@@ -345,13 +343,25 @@ void replication_start(struct replication *replication, bool has_data, bool keep
     follow_clock(replication);
     if (replication_leads(replication)) {
         if (has_data) {
-            leader_recover(&replication->leader, keeps_history, now_ms);
+            leader_recover(&replication->leader, term_number);
         }
         dial_group(replication);
     } else {
         replication->follower.has_state = has_data;
         replication_state_moved(replication);
     }
+}
+
+void replication_term_kept(struct replication *replication) {
+    if (!replication_leads(replication) || replication->leader.phase != LEADER_TERM) {
+        return;
+    }
+    leader_term_kept(&replication->leader);
+    log_write(replication->config.log, LOG_INFO, "term", "number=%llu history=%016llx index=%llu",
+              (unsigned long long)replication->leader.term_number,
+              (unsigned long long)history_id(replication->config.history),
+              (unsigned long long)history_index(replication->config.history));
+    replication_leader_moved(replication);
 }
 
 bool replication_is_whole(const struct replication *replication) {

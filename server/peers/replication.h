@@ -41,6 +41,7 @@ struct replication_status {
     enum replication_role role;
     uint64_t history_id;  /* a follower: its leader's; 0: none yet */
     uint64_t index;       /* newest line written (leader) or applied (follower) */
+    struct term term;     /* of that line; number 0: the history has none */
     uint64_t first_index; /* oldest line in the backlog */
     size_t backlog_bytes, backlog_limit_bytes;
     size_t follower_count; /* links, in whatever state */
@@ -111,6 +112,8 @@ struct replication_config {
     size_t max_accepted;    /* links at once: over it the oldest goes that is not the leader's */
     /* How far this node's own disk has the history; NULL: it has none. */
     uint64_t (*durable)(void *context);
+    /* With a disk: puts the number of this node's term there, and then calls replication_term_kept. */
+    void (*keep_term)(void *context, uint64_t number);
     bool waits; /* for replication_start: nobody is talked to before */
     void *context;
     /* The role is another than before. */
@@ -129,9 +132,10 @@ struct replication_config {
 struct replication *replication_create(const struct replication_config *config, const char **reason);
 void replication_destroy(struct replication **replication);
 
-/* The node's data has been recovered from its disk, or there was none (has_data). keeps_history: no line of it
- * that anybody may have got is missing. */
-void replication_start(struct replication *replication, bool has_data, bool keeps_history);
+/* The node's data has been recovered from its disk, or there was none (has_data). term_number: the greatest
+ * that the disk knows. */
+void replication_start(struct replication *replication, bool has_data, uint64_t term_number);
+void replication_term_kept(struct replication *replication);
 /* The store is what the history says: no state is on its way into it, nor has one broken off. */
 bool replication_is_whole(const struct replication *replication);
 

@@ -47,10 +47,11 @@ struct inbound {
     int64_t accepted_ms;
     bool asked; /* the node that it says it is: the answer is awaited */
     size_t scanned;
-    /* The answer to PULL: this node's state. */
+    /* The answer to PULL: this node's state, or the tail of its history. */
     bool sending_state;
     struct task state_task;
     uint64_t state_cursor, state_count;
+    struct history_reader tail;
     struct inbound *next, *prev;
 };
 

@@ -207,6 +207,7 @@ void replication_status(const struct replication *replication, struct replicatio
         .has_state = replication->has_state,
         .history_id = history_id(history),
         .index = history_index(history),
+        .term = *lineage_last(history_lineage(history)),
         .first_index = history_first_index(history),
         .backlog_bytes = history_backlog_bytes(history),
         .backlog_limit_bytes = history_limit_bytes(history),

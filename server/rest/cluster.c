@@ -82,6 +82,8 @@ static void add_history(cJSON *root, const struct replication_status *status) {
     cJSON *object = cJSON_AddObjectToObject(root, "history");
     add_history_id(object, "id", status->history_id);
     add_u64(object, "index", status->index);
+    add_u64(object, "term", status->term.number);
+    add_text(object, "term_leader", status->term.node_id);
     add_u64(object, "first_index", status->first_index);
     add_u64(object, "backlog_bytes", status->backlog_bytes);
     add_u64(object, "backlog_limit_bytes", status->backlog_limit_bytes);

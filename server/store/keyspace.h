@@ -261,12 +261,13 @@ void keyspace_raise_floor(struct keyspace *keyspace, uint64_t floor);
 void keyspace_adopt_floor(struct keyspace *keyspace, uint64_t floor);
 
 /* A full state arrives: what is neither applied nor touched between begin and end is missing from the end on;
- * its memory is given back in slices. A begin without an end (the link broke) drops nothing, and one during the
- * dropping brings nothing back. False: a dozen states began in the time of one walk over the table, in slices,
- * so that this one cannot be told from them yet: nothing has changed, and a moment later it can. To take it for
- * one of them would keep keys that it lacks; to end the walk at once would hold the loop. */
+ * its memory is given back in slices; unless it joins what is here. A begin without an end (the link broke)
+ * drops nothing, and one during the dropping brings nothing back. False: a dozen states began in the time of
+ * one walk over the table, in slices, so that this one cannot be told from them yet: nothing has changed, and a
+ * moment later it can. To take it for one of them would keep keys that it lacks; to end the walk at once would
+ * hold the loop. */
 bool keyspace_full_begin(struct keyspace *keyspace);
-void keyspace_full_end(struct keyspace *keyspace);
+void keyspace_full_end(struct keyspace *keyspace, bool joins);
 
 /* --- DEBUG RELOAD: all of it goes and comes back, as lines of a state, before control goes back to the loop.
  * Observers hear that it was flushed, and nothing of what comes; nothing goes into the history. No state may be

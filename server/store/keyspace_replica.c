@@ -261,10 +261,10 @@ bool keyspace_full_begin(struct keyspace *keyspace) {
     return true;
 }
 
-void keyspace_full_end(struct keyspace *keyspace) {
+void keyspace_full_end(struct keyspace *keyspace, bool joins) {
     struct marks *marks = &keyspace->marks;
     keyspace->filling = false;
     marks->old = table_mark(keyspace->table);
-    marks->dropped = (uint16_t)(marks->used & ~mark_bit(marks->old));
+    marks->dropped = joins ? marks->dropped : (uint16_t)(marks->used & ~mark_bit(marks->old));
     task_start(keyspace->loop, &marks->task);
 }

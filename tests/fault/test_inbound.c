@@ -147,7 +147,7 @@ static bool greet(void) {
     struct buf lines;
     dial();
     buf_init(&lines, SIZE_MAX);
-    line_lead(&lines, "leader", 0, HISTORY_ID, INDEX);
+    line_lead(&lines, "leader", 0, HISTORY_ID, INDEX, NULL);
     return say(&lines, "SYNC|");
 }
 
@@ -188,14 +188,14 @@ static void a_state_is_given(void) {
 static bool take_state(void) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
-    line_pull(&lines);
+    line_pull(&lines, 0, 0, NULL);
     return say(&lines, "END|");
 }
 
 static void a_state_is_asked_for(void) {
     begin();
     state_store(port.keyspace);
-    history_restart(port.history, HISTORY_ID - 1, KEYS);
+    history_restart(port.history, HISTORY_ID - 1, KEYS, NULL);
     follower_follow(&port.replication->follower);
     bool done = false;
     for (int links = 0; !done; links++) {

@@ -328,7 +328,7 @@ static void a_leader_that_starts_anew(void) {
     begin();
     put_all(&world.f, "followers");
     keyspace_set_owner(world.f.keyspace, false);
-    history_restart(world.f.history, history_make_id(500, 1), KEYS);
+    history_restart(world.f.history, history_make_id(500, 1), KEYS, NULL);
     follower_follow(&world.follower);
     live_and_end(false, true);
 }
@@ -341,7 +341,7 @@ static void a_follower_with_more(void) {
     assert_int_equal(put(&world.f, "leaders", 0, 9),
                      ERR_NONE); /* the same version as the leader's, another value */
     keyspace_set_owner(world.f.keyspace, false);
-    history_restart(world.f.history, history_make_id(500, 1), KEYS);
+    history_restart(world.f.history, history_make_id(500, 1), KEYS, NULL);
     follower_follow(&world.follower);
     world.leader.phase = LEADER_SERVING;
     world.lifts = true;

@@ -116,7 +116,7 @@ static void say(struct port *port, size_t i, struct slice bytes) {
 static void tick(struct port *port) {
     port->now_ms += 50;
     if (follower_tick(&port->follower, false, port->now_ms)) {
-        require(port->follower.gave_way && port->follower.leader_link == NULL);
+        require(port->follower.gave_way.history_id != 0 && port->follower.leader_link == NULL);
         follower_lead(&port->follower);
         model_reset(&port->store);
     }
@@ -164,7 +164,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     follower_link_init(&port.links[0], port.now_ms);
     follower_link_init(&port.links[1], port.now_ms);
     if (data[0] == 'L') {
-        history_restart(port.history, UINT64_C(0x20000), 0);
+        history_restart(port.history, UINT64_C(0x20000), 0, NULL);
         follower_lead(&port.follower);
     }
     struct slice rest = slice_of(data + 1, size - 1);

@@ -13,12 +13,6 @@ static void require(bool holds) {
     }
 }
 
-static void encode_full(struct buf *out, const struct line *line) {
-    struct term term;
-    require(line->text.len == 0 || term_parse(line->text, &term));
-    line_full(out, line->history_id, line->index, line->version, line->text.len == 0 ? NULL : &term);
-}
-
 static void encode_term(struct buf *out, const struct line *line) {
     struct term term = {.number = line->count};
     memcpy(term.node_id, line->node_id, sizeof(term.node_id));
@@ -26,6 +20,7 @@ static void encode_term(struct buf *out, const struct line *line) {
 }
 
 static void encode(struct buf *out, const struct line *line, struct slice original) {
+    const struct term term = line_term_of(line); /* of those lines that name one */
     switch (line->verb) {
     case LINE_REPLICATE:
         if (line->escaped) {
@@ -59,16 +54,19 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         encode_term(out, line);
         return;
     case LINE_LEAD:
-        line_lead(out, line->node_id, line->group, line->history_id, line->index);
+        line_lead(out, line->node_id, line->group, line->history_id, line->index, &term);
         return;
     case LINE_SYNC:
-        line_sync(out, line->node_id, line->history_id, line->index);
+        line_sync(out, line->node_id, line->history_id, line->index, &term);
         return;
     case LINE_CONTINUE:
         line_continue(out, line->history_id, line->index);
         return;
     case LINE_FULL:
-        encode_full(out, line);
+        line_full(out, line->history_id, line->index, line->version, &term);
+        return;
+    case LINE_SINCE:
+        line_since(out, line->index, &term);
         return;
     case LINE_END:
         line_end(out, line->count, line->index);
@@ -84,7 +82,7 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         }
         return;
     case LINE_PULL:
-        line_pull(out);
+        line_pull(out, line->history_id, line->index, &term);
         return;
     case LINE_NODE:
         line_node(out, line->node_id);

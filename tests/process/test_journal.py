@@ -436,6 +436,66 @@ class Group(ClusterTestCase):
         self.assertNotEqual(cluster.wait_same_data(), before)
         self.assertEqual(leader.info()["sync_full"], "0", "the follower has missed nothing")
 
+    def test_who_was_killed_is_continued_in_a_new_term(self) -> None:
+        cluster = keep(self.make_cluster(groups=1, followers=2)).start()
+        leader = cluster.leader()
+        history = leader.info()["history_id"]
+        self.assertEqual(leader.info()["term"], "0")
+        for term in range(1, 4):
+            ledgers = [Ledger(leader, f"counter{term}-{i}") for i in range(4)]
+            for ledger in ledgers:
+                ledger.start()
+            wait_until(lambda: all(ledger.acknowledged > 200 for ledger in ledgers), what="some writes")
+            leader.kill()
+            for ledger in ledgers:
+                ledger.join()
+            leader.start().wait_healthy()
+            cluster.wait_formed()
+            cluster.wait_same_data()
+            cluster.wait_replicated()
+            with RespClient(leader.redis) as client:
+                for ledger in ledgers:
+                    ledger.check(self, client)
+            info = leader.info()
+            self.assertEqual((info["history_id"], info["term"]), (history, str(term)))
+            self.assertEqual(info["sync_full"], "0", "no follower was sent a state again")
+            self.assertEqual(cluster.followers()[0].info()["term_leader"], info["term_leader"])
+            self.assertEqual(leader.http("GET", "/cluster").json()["history"]["term"], term)
+
+    def test_what_its_disk_has_lost_a_leader_takes_from_a_follower(self) -> None:
+        cluster = keep(self.make_cluster(groups=1, followers=1)).start()
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        fill(leader, 3000)
+        before = cluster.wait_same_data()
+        leader.kill()
+        segment = segments(Path(leader.flags["data"]))[-1]
+        lines = segment.read_bytes().splitlines(keepends=True)
+        segment.write_bytes(b"".join(lines[: len(lines) - 1000]))
+        leader.start().wait_healthy()
+        cluster.wait_formed()
+        self.assertEqual(cluster.wait_same_data(), before)
+        self.assertEqual(leader.info()["pulls"], "1")
+        self.assertEqual(leader.info()["sync_full"], "0", "CONTINUE ... END, and CONTINUE back")
+        self.assertEqual(leader.info()["term"], "1")
+
+    def test_another_node_is_made_the_leader_and_the_first_one_comes_back(self) -> None:
+        cluster = keep(self.make_cluster(groups=1, followers=1)).start()
+        first, second = cluster.leader(), cluster.followers()[0]
+        fill(first, 1000)
+        cluster.wait_same_data()
+        for node in cluster.nodes:
+            node.kill()
+        first.flags["leader"], second.flags["leader"] = False, True
+        second.start().wait_healthy()
+        second.set("new", "1")
+        first.start()
+        cluster.wait_formed()
+        cluster.wait_same_data()
+        cluster.wait_replicated()
+        self.assertEqual(second.info()["sync_full"], "0")
+        self.assertEqual(first.info()["term"], "1")
+        self.assertEqual(first.get("new"), "1")
+
     def test_a_follower_goes_on_where_it_was(self) -> None:
         cluster = keep(self.make_cluster(groups=1, followers=1)).start()
         leader, follower = cluster.leader(), cluster.followers()[0]

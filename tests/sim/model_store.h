@@ -329,10 +329,10 @@ static inline bool model_full_begin(void *context) {
     return true;
 }
 
-static inline void model_full_end(void *context, uint64_t floor) {
+static inline void model_full_end(void *context, uint64_t floor, bool joins) {
     struct model_store *store = context;
     model_raise_floor(store, floor);
-    for (size_t b = 0; b < MODEL_BUCKETS; b++) {
+    for (size_t b = 0; b < MODEL_BUCKETS && !joins; b++) {
         struct model_entry **at = &store->buckets[b];
         while (*at != NULL) {
             struct model_entry *entry = *at;

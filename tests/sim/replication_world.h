@@ -4,14 +4,15 @@
  *   leader_link --leader_out--> | to_follower, in flight | --follower_in--> lines --> follower_link
  *   lines <--leader_in-- | to_leader, in flight | <--follower_out-- ACK, SYNC, a state that was asked for
  *
+ * A node may have a disk (model_journal.h): then it has after a restart what was written there, or synced.
+ *
  * A connection carries bytes in order, in chunks of any size, or none for a while; it may be cut, and then each
  * side learns it when it learns it; between nodes that are parted nothing arrives, not even the end.
  */
 #ifndef KVNODE_TESTS_SIM_REPLICATION_WORLD_H
 #define KVNODE_TESTS_SIM_REPLICATION_WORLD_H
 
-#include "tests/sim/model_store.h"
-#include "tests/unit/random.h"
+#include "tests/sim/model_journal.h"
 
 enum {
     WORLD_NODES = 4,
@@ -31,6 +32,8 @@ struct node {
     struct history *history;
     struct leader leader;
     struct follower follower;
+    struct model_journal journal;
+    int64_t term_kept_at_ms; /* LEADER_TERM: when the disk has it; 0: it has not been asked */
     int64_t asleep_until_ms; /* stopped: it neither reads nor writes */
     bool knows_sync[WORLD_NODES];
     int64_t redial_at_ms[WORLD_NODES];
@@ -46,6 +49,7 @@ struct connection {
     struct buf leader_out, follower_out, to_follower, to_leader, leader_in, follower_in;
     bool sends_state; /* the answer to PULL */
     uint64_t scan_cursor, scan_count;
+    struct history_reader tail; /* likewise */
 };
 
 struct world {
@@ -98,7 +102,7 @@ static inline void free_if_both_closed(struct connection *connection) {
     *connection = (struct connection){0};
 }
 
-/* What was written is sent before the end, as a socket does. */
+/* What was written is sent before the end, as a socket does, but by one that was cut. */
 static inline void close_leader(struct world *world, struct connection *connection) {
     if (!connection->leader_open) {
         return;
@@ -109,7 +113,9 @@ static inline void close_leader(struct world *world, struct connection *connecti
     node->knows_sync[to] |= connection->leader_link.knows_sync;
     node->redial_at_ms[to] = world->now_ms + 100 + (int64_t)random_below(&world->random, 400);
     leader_link_close(&connection->leader_link, &node->leader, clock_of(world, node));
-    buf_append_slice(&connection->to_follower, buf_slice(&connection->leader_out));
+    if (connection->leader_learns_ms == 0) {
+        buf_append_slice(&connection->to_follower, buf_slice(&connection->leader_out));
+    }
     free_if_both_closed(connection);
 }
 
@@ -118,8 +124,11 @@ static inline void close_follower(struct connection *connection) {
         return;
     }
     connection->follower_open = false;
+    history_close(connection->follower->history, &connection->tail);
     follower_link_deinit(&connection->follower_link, &connection->follower->follower);
-    buf_append_slice(&connection->to_leader, buf_slice(&connection->follower_out));
+    if (connection->follower_learns_ms == 0) {
+        buf_append_slice(&connection->to_leader, buf_slice(&connection->follower_out));
+    }
     free_if_both_closed(connection);
 }
 
@@ -182,14 +191,22 @@ static inline void node_start(struct world *world, struct node *node, bool leads
     struct group_data data = model_data(&node->store);
     leader_init(&node->leader, node->id, 0, node->history, &data, clock_of(world, node));
     follower_init(&node->follower, node->id, 0, node->history, &data);
+    node->follower.keeps = node->journal.used;
+    node->term_kept_at_ms = 0;
+    if (node->journal.used && model_journal_recover(&node->journal, &node->store, node->history)) {
+        node->follower.has_state = true;
+        if (leads) {
+            leader_recover(&node->leader, node->journal.term_number);
+        }
+    }
     for (size_t i = 0; i < WORLD_NODES; i++) {
         node->knows_sync[i] = chance(world, 5000); /* whether ENDPOINTS was heard in time */
         node->redial_at_ms[i] = world->now_ms + (int64_t)random_below(&world->random, 300);
     }
 }
 
-/* Killed, and started again with nothing. */
-static inline void node_restart(struct world *world, struct node *node, bool leads) {
+/* Killed, perhaps by a power cut, and started again with what its disk has, or nothing. */
+static inline void node_restart(struct world *world, struct node *node, bool leads, bool power) {
     for (size_t i = 0; i < WORLD_CONNECTIONS; i++) {
         struct connection *connection = &world->connections[i];
         if (connection->leader == node) {
@@ -199,6 +216,7 @@ static inline void node_restart(struct world *world, struct node *node, bool lea
             close_follower(connection);
         }
     }
+    model_journal_crash(&node->journal, node->history, power, &world->random);
     node_start(world, node, leads);
 }
 
@@ -262,17 +280,45 @@ static inline bool next_line(struct buf *in, struct slice *line) {
 
 static inline void begin_sending_state(struct connection *connection) {
     const struct node *node = connection->follower;
+    const struct follower_pulled *pulled = &connection->follower_link.pulled;
     struct position position = follower_state_position(&node->follower);
+    struct buf *out = &connection->follower_out;
     connection->sends_state = true;
     connection->scan_cursor = connection->scan_count = 0;
-    line_full(&connection->follower_out, position.history_id, position.index, node->store.floor, NULL);
+    if (pulled->tail) {
+        history_open(node->history, &connection->tail, pulled->index);
+        line_continue(out, position.history_id, pulled->index);
+    } else {
+        line_full(out, position.history_id, position.index, node->store.floor, &position.term);
+        lineage_write(follower_state_lineage(&node->follower), position.index, out);
+    }
+}
+
+/* True: that was all of it. */
+static inline bool send_tail(struct connection *connection) {
+    const struct history *history = connection->follower->history;
+    struct slice lines;
+    uint64_t last;
+    if (!history_read(history, &connection->tail, &lines, &last)) {
+        abort(); /* nothing is written to it meanwhile */
+    }
+    lines = history_first_lines(lines, WORLD_SLICE_BYTES); /* an ACK may come between */
+    buf_append_slice(&connection->follower_out, lines);
+    history_advance(history, &connection->tail, lines.len);
+    return lines.len == 0;
 }
 
 static inline void send_state(struct connection *connection) {
     struct node *node = connection->follower;
-    connection->scan_cursor = model_scan(&node->store, connection->scan_cursor, false,
-                                         &connection->follower_out, &connection->scan_count);
-    if (connection->scan_cursor == 0) {
+    bool all;
+    if (connection->follower_link.pulled.tail) {
+        all = send_tail(connection);
+    } else {
+        connection->scan_cursor = model_scan(&node->store, connection->scan_cursor, false,
+                                             &connection->follower_out, &connection->scan_count);
+        all = connection->scan_cursor == 0;
+    }
+    if (all) {
         connection->sends_state = false;
         line_end(&connection->follower_out, connection->scan_count,
                  follower_state_position(&node->follower).index);
@@ -423,9 +469,38 @@ static inline bool hears_other_leader(const struct world *world, const struct no
 
 static inline void node_lead_again(struct world *world, struct node *node) {
     node->leads = true;
-    leader_resume(&node->leader, node->follower.gave_way, !follower_is_clean(&node->follower),
+    leader_resume(&node->leader, &node->follower.gave_way, !follower_is_clean(&node->follower),
                   clock_of(world, node));
     follower_lead(&node->follower);
+}
+
+/* The disk takes its time. */
+static inline void node_keep_term(struct world *world, struct node *node) {
+    if (node->leader.phase != LEADER_TERM) {
+        return;
+    }
+    if (node->term_kept_at_ms == 0) {
+        node->term_kept_at_ms = world->now_ms + (int64_t)random_below(&world->random, 300);
+    } else if (world->now_ms >= node->term_kept_at_ms) {
+        node->term_kept_at_ms = 0;
+        node->journal.term_number = node->leader.term_number;
+        leader_term_kept(&node->leader);
+    }
+}
+
+static inline void node_disk_step(struct world *world, struct node *node) {
+    struct model_journal *journal = &node->journal;
+    bool whole = node->follower.overlaid_by == 0 && (!node->leads || node->leader.phase != LEADER_PULLING);
+    if (!journal->used || !is_awake(world, node)) {
+        return;
+    }
+    if (chance(world, 7000)) {
+        model_journal_write(journal, &node->store, node->history, whole);
+    }
+    if (chance(world, 500)) {
+        model_journal_sync(journal);
+    }
+    node->follower.durable_index = model_journal_durable(journal, node->history);
 }
 
 static inline void node_tick(struct world *world, struct node *node) {
@@ -439,7 +514,9 @@ static inline void node_tick(struct world *world, struct node *node) {
     if (!node->leads) {
         return;
     }
+    node->leader.random = ++world->next_random;
     leader_tick(&node->leader, clock_of(world, node));
+    node_keep_term(world, node);
     for (size_t i = 0; i < WORLD_NODES; i++) {
         struct node *other = &world->nodes[i];
         if (other != node && world->now_ms >= node->redial_at_ms[i] && is_awake(world, other) &&
@@ -464,6 +541,9 @@ static inline void world_step(struct world *world) {
             connection_step(world, connection, tick);
         }
     }
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        node_disk_step(world, &world->nodes[i]);
+    }
 }
 
 /* A group: node 0 leads, the others follow; nothing in it. */
@@ -474,6 +554,7 @@ static inline void world_init(struct world *world, uint64_t seed, size_t limit_b
         struct node *node = &world->nodes[i];
         snprintf(node->id, sizeof(node->id), "node%zu", i);
         node->skew_ms = (int64_t)random_below(&world->random, 3000);
+        model_journal_init(&node->journal, false);
         node_start(world, node, i == 0);
     }
 }
@@ -486,6 +567,7 @@ static inline void world_deinit(struct world *world) {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         model_reset(&world->nodes[i].store);
         history_destroy(&world->nodes[i].history);
+        buf_deinit(&world->nodes[i].journal.bytes);
     }
     buf_deinit(&world->scratch);
 }

@@ -12,6 +12,8 @@ enum kind {
     LINKS,       /* links break, stall and are slow, followers sleep or start anew; FLUSH, batches */
     RESTARTS,    /* and the leader starts anew; strangers write to followers that have no leader */
     TWO_LEADERS, /* a partition with a leader on both sides, which heals */
+    DISKS,       /* nodes keep what they have, or what was synced of it; others are made leaders, two at a time,
+                    too */
     KINDS,
 };
 
@@ -42,7 +44,7 @@ static void key_of(char *to, const char *kind, size_t number) {
 }
 
 static void fail_life(const struct life *life, const char *what, const char *which) {
-    static const char *const kinds[] = {"links", "restarts", "two leaders"};
+    static const char *const kinds[] = {"links", "restarts", "two leaders", "disks"};
     fail_msg("%s %s (%s, KVNODE_SEED=%llu, at %lld ms)", what, which, kinds[life->kind],
              (unsigned long long)life->seed, (long long)life->world.now_ms);
 }
@@ -56,7 +58,8 @@ static uint64_t hash_of(uint64_t hash, struct slice s) {
     return (hash ^ hash >> 29) * UINT64_C(0xBF58476D1CE4E5B9);
 }
 
-/* A version of a key never repeats with another value in a history. */
+/* A version of a key never repeats with another value in a history, or, where its end may be lost, in a term of
+ * it. */
 static void on_put(void *context, const struct model_store *store, const struct model_entry *entry) {
     struct life *life = context;
     const struct node *node = NULL;
@@ -66,8 +69,11 @@ static void on_put(void *context, const struct model_store *store, const struct 
     if (!is_serving(node)) {
         return;
     }
-    uint64_t id = history_id(node->history), version = entry->version;
-    uint64_t what = hash_of(14695981039346656037u, slice_of(&id, sizeof(id)));
+    struct position here = history_position(node->history);
+    uint64_t version = entry->version;
+    uint64_t what = hash_of(14695981039346656037u, slice_of(&here.history_id, sizeof(here.history_id)));
+    what = hash_of(hash_of(what, slice_of(&here.term.number, sizeof(here.term.number))),
+                   slice_from_text(here.term.node_id));
     what = hash_of(hash_of(what, slice_of(&version, sizeof(version))), model_key(entry));
     uint64_t value = hash_of(14695981039346656037u, model_value(entry));
     size_t i = what & (WRITES - 1);
@@ -104,16 +110,15 @@ static void check_held(struct life *life) {
     }
 }
 
-/* What only this node had is gone with it. */
-static void forget_held_by(struct life *life, const struct node *gone) {
+/* What only this node had is gone, but for what its disk had. */
+static void recount_held(struct life *life) {
     for (size_t k = 0; k < LASTING_KEYS; k++) {
         char key[KEY_BYTES];
         key_of(key, "k", k);
         life->held[k] = false;
         for (size_t i = 0; i < WORLD_NODES; i++) {
             struct node *node = &life->world.nodes[i];
-            life->held[k] |=
-                node != gone && holds_for_good(node, model_find(&node->store, slice_from_text(key)));
+            life->held[k] |= holds_for_good(node, model_find(&node->store, slice_from_text(key)));
         }
     }
 }
@@ -152,15 +157,26 @@ static void lines_between(struct history *history, uint64_t from, uint64_t to, s
     history_close(history, &reader);
 }
 
-/* Two nodes that are in one history say the same at every index that both keep. */
+/* Up to there two nodes of one history have the same lines: of the same term at one index, they have. */
+static uint64_t shared_index(const struct history *a, const struct history *b) {
+    uint64_t last_a = history_index(a), last_b = history_index(b), index = last_a < last_b ? last_a : last_b;
+    const struct term *of_a, *of_b;
+    do {
+        of_a = lineage_at(history_lineage(a), index);
+        of_b = lineage_at(history_lineage(b), index);
+    } while (of_a != NULL && of_b != NULL && term_compare(of_a, of_b) != 0 && index-- > 0);
+    return of_a == NULL || of_b == NULL ? 0 : index;
+}
+
+/* Two nodes that are in one history say the same at every index that both keep, as far as its terms agree. */
 static void check_histories(struct life *life) {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         for (size_t j = 0; j < i; j++) {
             struct history *a = life->world.nodes[i].history, *b = life->world.nodes[j].history;
             uint64_t first_a = history_first_index(a), first_b = history_first_index(b);
-            uint64_t last_a = history_index(a), last_b = history_index(b);
-            uint64_t from = (first_a > first_b ? first_a : first_b) - 1, to = last_a < last_b ? last_a : last_b;
-            if (history_id(a) != history_id(b) || from >= to) {
+            uint64_t from = (first_a > first_b ? first_a : first_b) - 1;
+            uint64_t to = history_id(a) == history_id(b) ? shared_index(a, b) : 0;
+            if (from >= to) {
                 continue;
             }
             struct buf said_by_a, said_by_b;
@@ -315,21 +331,39 @@ static void stranger_writes(struct life *life) {
 
 /* --- Faults --- */
 
-static void restart(struct life *life, struct node *node) {
+static void restart(struct life *life, struct node *node, bool leads, bool power) {
     struct world *world = &life->world;
     life->pulls += node->leader.pulls;
     life->adopted += node->leader.adopted;
     life->fulls += node->leader.full_syncs;
     life->partials += node->leader.partial_syncs;
-    forget_held_by(life, node);
     life->leader_restarts += node->leads;
-    node_restart(world, node, node->leads);
-    node->store.on_put = on_put;
-    node->store.context = life;
+    node_restart(world, node, leads, power);
+    recount_held(life);
 }
 
 static void part(struct world *world, size_t a, size_t b, bool parted) {
     world->parted[a][b] = world->parted[b][a] = parted;
+}
+
+/* By a kill or a power cut, for a while. Where no other one is known to lead, somebody may be made the leader
+ * meanwhile; the one that was may come back as what it was. */
+static void die(struct life *life, struct node *node) {
+    struct world *world = &life->world;
+    bool led = node->leads;
+    if (!chance(world, 250)) {
+        return;
+    }
+    bool stays = !led || chance(world, 7000);
+    restart(life, node, led && stays, chance(world, 5000));
+    node->asleep_until_ms = world->now_ms + (int64_t)random_below(&world->random, 5000);
+    if (!led || (stays && !chance(world, 2000))) {
+        return;
+    }
+    struct node *next = &world->nodes[random_below(&world->random, WORLD_NODES)];
+    if (next != node || !stays) {
+        restart(life, next, true, chance(world, 3000));
+    }
 }
 
 /* Every 100 ms. */
@@ -347,6 +381,9 @@ static void misfortune(struct life *life) {
     if (life->kind == TWO_LEADERS) {
         return;
     }
+    if (life->kind == DISKS) {
+        die(life, &world->nodes[a]);
+    }
     if (chance(world, 200)) {
         part(world, a, b, true);
     }
@@ -354,11 +391,11 @@ static void misfortune(struct life *life) {
         part(world, a, b, false);
     }
     if (chance(world, 70) && !world->nodes[b].leads) {
-        restart(life, &world->nodes[b]);
+        restart(life, &world->nodes[b], false, false);
     }
     if (life->kind == RESTARTS) {
         if (chance(world, 100)) {
-            restart(life, &world->nodes[0]);
+            restart(life, &world->nodes[0], true, false);
         }
         if (chance(world, 500)) {
             stranger_writes(life);
@@ -378,8 +415,7 @@ static void two_leaders(struct life *life) {
         }
     }
     if (parted) {
-        world->nodes[1].leads = true;
-        restart(life, &world->nodes[1]);
+        restart(life, &world->nodes[1], true, false);
     }
 }
 
@@ -436,9 +472,11 @@ static void calm_down(struct life *life) {
 static void check_end(struct life *life) {
     struct world *world = &life->world;
     struct node *leader = world_leader(world);
-    assert_ptr_equal(leader, &world->nodes[0]); /* of two, the older history */
+    if (life->kind != DISKS) {
+        assert_ptr_equal(leader, &world->nodes[0]); /* of two, the older history */
+    }
     check_histories(life);
-    for (size_t i = 1; i < WORLD_NODES; i++) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
         if (!model_equal(&leader->store, &world->nodes[i].store)) {
             fail_life(life, "another data than the leader has", world->nodes[i].id);
         }
@@ -467,6 +505,7 @@ static void run_life(struct life *life, enum kind kind, uint64_t seed) {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         life->world.nodes[i].store.on_put = on_put;
         life->world.nodes[i].store.context = life;
+        life->world.nodes[i].journal.used = kind == DISKS;
     }
     live(life);
     calm_down(life);
@@ -520,6 +559,13 @@ static void test_two_leaders_become_one_and_no_key_is_lost(void **state) {
     (void)state;
     struct life *life = run_lives(TWO_LEADERS);
     assert_true(getenv("KVNODE_SEED") != NULL || life->adopted > 0);
+    free(life);
+}
+
+static void test_nodes_with_disks_may_die_and_any_of_them_be_made_the_leader(void **state) {
+    (void)state;
+    struct life *life = run_lives(DISKS);
+    assert_true(getenv("KVNODE_SEED") != NULL || (life->leader_restarts > SEEDS_A_KIND && life->pulls > 0));
     free(life);
 }
 
@@ -625,7 +671,7 @@ static void test_the_group_survives_the_restart_of_its_leader(void **state) {
     while (!(world->nodes[2].store.count == 120 && world->nodes[3].store.count == 120)) {
         world_step(world);
     }
-    node_restart(world, &world->nodes[0], true);
+    node_restart(world, &world->nodes[0], true, false);
     while (!is_serving(&world->nodes[0])) {
         world_step(world);
     }
@@ -644,7 +690,7 @@ static void come_late(struct world *world, bool written) {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         part(world, 1, i, i != 1);
         if (i != 1) {
-            node_restart(world, &world->nodes[i], i == 0);
+            node_restart(world, &world->nodes[i], i == 0, false);
         }
     }
     for (int64_t end_ms = world->now_ms + 8000; world->now_ms < end_ms;) {
@@ -696,7 +742,7 @@ static void test_versions_do_not_repeat_after_keys_were_adopted(void **state) {
     for (size_t i = 0; i < WORLD_NODES; i++) {
         part(world, 1, i, i != 1);
         if (i != 1) {
-            node_restart(world, &world->nodes[i], i == 0);
+            node_restart(world, &world->nodes[i], i == 0, false);
         }
     }
     for (int64_t end_ms = world->now_ms + 8000; world->now_ms < end_ms;) {
@@ -716,8 +762,8 @@ static void test_versions_do_not_repeat_after_keys_were_adopted(void **state) {
         assert_true(model_equal(&leader->store, &world->nodes[i].store));
         assert_int_equal(world->nodes[i].store.floor, 21); /* those that got no FULL, too */
     }
-    node_restart(world, &world->nodes[1], false);
-    node_restart(world, leader, true);
+    node_restart(world, &world->nodes[1], false, false);
+    node_restart(world, leader, true, false);
     run_until_quiet(world);
     model_set(&leader->store, SLICE("gone"), SLICE("new"), 0);
     assert_int_equal(model_find(&leader->store, SLICE("gone"))->version, 22);
@@ -734,14 +780,14 @@ static void test_one_bare_line_does_not_outweigh_the_data_of_the_group(void **st
     write_keys(&world->nodes[0], 30, 100);
     run_until_quiet(world);
     world->nodes[0].asleep_until_ms = world->now_ms + 1000;
-    node_restart(world, node, false);
+    node_restart(world, node, false, false);
     buf_init(&answer, SIZE_MAX);
     follower_link_init(&link, clock_of(world, node));
     assert_true(follower_hears(world, node, &link, SLICE("REPLICATE|k3|bare|1"), &answer, &asked));
     assert_true(follower_hears(world, node, &link, SLICE("REPLICATE|user1|Alice|1"), &answer, &asked));
     follower_link_deinit(&link, &node->follower);
     assert_int_equal(buf_used(&answer), 0);
-    node_restart(world, &world->nodes[0], true);
+    node_restart(world, &world->nodes[0], true, false);
     run_until_quiet(world);
     assert_int_equal(world->nodes[0].store.count, 31);
     assert_int_equal(model_value(model_find(&world->nodes[0].store, SLICE("k3"))).len, 100);
@@ -775,13 +821,13 @@ static void test_part_of_a_state_is_not_lost_to_a_more_advanced_follower(void **
     write_keys(leader, 40, 100);
     run_until(world, node_1_is_ahead);
     part(world, 0, 1, true);
-    node_restart(world, leader, true);
+    node_restart(world, leader, true, false);
     run_until(world, leader_serves);
     write_keys(leader, 20, 1000);
     model_set(&leader->store, SLICE("alone"), SLICE("v"), 0);
     part(world, 0, 2, false);
     run_until(world, node_2_has_part_of_the_state);
-    node_restart(world, leader, true);
+    node_restart(world, leader, true, false);
     run_until(world, leader_serves);
     assert_non_null(model_find(&leader->store, SLICE("alone")));
     assert_int_equal(history_index(leader->history), 0);
@@ -868,6 +914,7 @@ int main(void) {
         cmocka_unit_test(test_links_that_break_stall_and_fall_behind),
         cmocka_unit_test(test_any_node_may_start_anew),
         cmocka_unit_test(test_two_leaders_become_one_and_no_key_is_lost),
+        cmocka_unit_test(test_nodes_with_disks_may_die_and_any_of_them_be_made_the_leader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

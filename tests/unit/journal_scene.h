@@ -376,7 +376,7 @@ static inline void scene_take_state(uint64_t history_id, uint64_t index) {
     for (size_t k = 0; k < SCENE_KEYS; k++) {
         model_put(&scene->store, scene_key(key, k), scene_value(1000), 7, 1000, 0);
     }
-    history_restart(scene->history, history_id, index);
+    history_restart(scene->history, history_id, index, NULL);
     scene->first_index = index;
     memset(scene->state_of_index, 0, sizeof(scene->state_of_index));
     scene_note_state();
@@ -513,7 +513,7 @@ static inline void scene_start_again(void) {
     net_destroy(&scene->net);
     journal_destroy(&scene->journal);
     journal_directory_close(&scene->directory);
-    history_restart(scene->history, 0, 0);
+    history_restart(scene->history, 0, 0, NULL);
     model_reset(&scene->store);
     scene->refuses = false;
     scene->net = net_create(scene->loop);

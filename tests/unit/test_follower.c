@@ -1,126 +1,5 @@
 /* Transcripts: what is said to a follower, what it answers, what it then holds. */
-#include "cluster/follower.h"
-
-#include "cluster/leader.h"
-#include "tests/sim/model_store.h"
-#include "tests/unit/history_lines.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-#define A      UINT64_C(0x0000000000020000)
-#define A_TEXT "0000000000020000"
-#define B_TEXT "0000000000010000" /* older than A */
-#define C_TEXT "0000000000030000" /* younger */
-#define C_ID   UINT64_C(0x0000000000030000)
-
-static struct model_store store;
-static struct history *history;
-static struct follower follower;
-static struct follower_link first, second;
-static struct buf scratch, out;
-static struct line said; /* the last line */
-static int64_t now_ms;
-static bool nobody_answers; /* WHO; else whoever is asked is what it says */
-
-static int setup(void **state) {
-    (void)state;
-    struct group_data data = model_data(&store);
-    now_ms = 1000000;
-    nobody_answers = false;
-    buf_init(&scratch, SIZE_MAX);
-    buf_init(&out, SIZE_MAX);
-    history = history_create(0, 1 << 20);
-    follower_init(&follower, "me", 0, history, &data);
-    follower.random = 7;
-    follower_link_init(&first, now_ms);
-    follower_link_init(&second, now_ms);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    follower_link_deinit(&first, &follower);
-    follower_link_deinit(&second, &follower);
-    buf_deinit(&scratch);
-    buf_deinit(&out);
-    model_reset(&store);
-    store = (struct model_store){0};
-    history_destroy(&history);
-    return 0;
-}
-
-static enum follower_verdict proof(struct follower_link *link, const char *node_id, uint16_t group,
-                                   bool leader) {
-    struct datagram announce = {.verb = DATAGRAM_ANNOUNCE, .group = group, .leader = leader};
-    snprintf(announce.node_id, sizeof(announce.node_id), "%s", node_id);
-    return follower_link_proof(link, &follower, &announce, now_ms, &out);
-}
-
-/* Lines, each with its LF; stops at the first verdict but GO_ON. */
-static enum follower_verdict say_on(struct follower_link *link, const char *lines) {
-    enum follower_verdict verdict = FOLLOWER_GO_ON;
-    while (*lines != '\0' && verdict == FOLLOWER_GO_ON) {
-        const char *end = strchr(lines, '\n');
-        struct slice bytes = slice_of(lines, (size_t)(end - lines));
-        verdict = follower_link_line(link, &follower, bytes, now_ms, &scratch, &said, &out);
-        if (verdict == FOLLOWER_PROVE && !nobody_answers) {
-            verdict = proof(link, link->peer_id, 0, link->leads);
-        }
-        lines = end + 1;
-    }
-    follower_link_keep(link, &follower);
-    return verdict;
-}
-
-static void say(const char *lines) { assert_int_equal(say_on(&first, lines), FOLLOWER_GO_ON); }
-
-static void answered(const char *expected) {
-    buf_append_byte(&out, '\0');
-    assert_string_equal(buf_slice(&out).ptr, expected);
-    buf_reset(&out);
-}
-
-static void refused(struct follower_link *link, const char *line, const char *answer) {
-    assert_int_equal(say_on(link, line), FOLLOWER_CLOSE);
-    answered(answer);
-}
-
-/* The connection is gone, and another one stands. */
-static void reconnect(struct follower_link *link) {
-    follower_link_deinit(link, &follower);
-    follower_link_init(link, now_ms);
-}
-
-static enum follower_verdict after(int64_t ms) {
-    now_ms += ms;
-    return follower_link_tick(&first, &follower, now_ms, &out);
-}
-
-static void holds(const char *key, const char *value, uint64_t version, int64_t timestamp_ms) {
-    const struct model_entry *entry = model_find(&store, slice_from_text(key));
-    assert_non_null(entry);
-    assert_true(slice_equals(model_value(entry), slice_from_text(value)));
-    assert_int_equal(entry->version, version);
-    assert_int_equal(entry->timestamp_ms, timestamp_ms);
-}
-
-static void lacks(const char *key) { assert_null(model_find(&store, slice_from_text(key))); }
-
-static void is_at(uint64_t id, uint64_t index) {
-    assert_int_equal(follower_position(&follower).history_id, id);
-    assert_int_equal(follower_position(&follower).index, index);
-}
-
-/* The first link is the leader's, history A, nothing in it. */
-static void follow_a(void) {
-    say("LEAD|boss|0|" A_TEXT "|0\n");
-    answered("SYNC|me|-|0\n");
-    say("FULL|" A_TEXT "|0|0\nEND|0|0\n");
-}
+#include "tests/unit/follower_fixture.h"
 
 static void test_a_new_follower_gets_the_state_and_then_the_stream(void **state) {
     (void)state;
@@ -398,7 +277,7 @@ static void test_lines_out_of_place_close_the_link(void **state) {
         say(cases[i].before);
         buf_reset(&out);
         refused(&first, cases[i].line, cases[i].answer);
-        history_restart(history, 0, 0);
+        history_restart(history, 0, 0, NULL);
         follower_follow(&follower);
     }
 }
@@ -631,7 +510,7 @@ static void test_a_silent_leader_is_no_hindrance_to_another(void **state) {
 
 static void test_of_two_leaders_the_younger_steps_down(void **state) {
     (void)state;
-    history_restart(history, A, 12);
+    history_restart(history, A, 12, NULL);
     follower_lead(&follower);
     refused(&first, "LEAD|young|0|" C_TEXT "|0\n",
             "ERROR|two leaders: node me leads group 0 with the older history " A_TEXT "\n");
@@ -787,7 +666,7 @@ static void test_lead_is_not_believed_of_a_node_that_answers_otherwise(void **st
 static void test_a_proof_that_does_not_come_ends_the_link(void **state) {
     (void)state;
     nobody_answers = true;
-    history_restart(history, C_ID, 0);
+    history_restart(history, C_ID, 0, NULL);
     follower_lead(&follower);
     assert_int_equal(say_on(&first, "LEAD|x|0|" A_TEXT "|0\n"), FOLLOWER_PROVE);
     assert_int_equal(after(FOLLOWER_PROOF_WITHIN_MS - 1), FOLLOWER_GO_ON);
@@ -823,7 +702,7 @@ static bool leads_again(bool other_leads, int64_t *took_ms) {
 }
 
 static void give_way(const char *lead) {
-    history_restart(history, C_ID, 12);
+    history_restart(history, C_ID, 12, NULL);
     follower_lead(&follower);
     assert_int_equal(say_on(&first, lead), FOLLOWER_STEP_DOWN);
     follower_follow(&follower);

@@ -104,7 +104,7 @@ static void test_lines_of_somebody_else_are_kept_as_they_are(void **state) {
     struct history *history = history_create(0, 1 << 20);
     struct history_reader reader = {0};
     history_skip(history, 2);
-    history_restart(history, ID, 40);
+    history_restart(history, ID, 40, NULL);
     assert_int_equal(history_id(history), ID);
     assert_int_equal(history_index(history), 40);
     assert_int_equal(history_first_index(history), 41);
@@ -220,7 +220,7 @@ static void test_a_new_beginning_loses_every_reader_even_one_at_the_end(void **s
     history_replicate(history, SLICE("k"), SLICE("v"), 1, 1000, 0);
     assert_true(history_open(history, &at_end, 2));
     assert_true(history_at_end(history, &at_end));
-    history_restart(history, ID + 1, 0);
+    history_restart(history, ID + 1, 0, NULL);
     assert_int_equal(history_id(history), ID + 1);
     assert_int_equal(history_index(history), 0);
     assert_int_equal(history_backlog_bytes(history), 0);

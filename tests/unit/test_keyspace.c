@@ -302,7 +302,7 @@ static void a_bare_line_is_newer_than_what_a_state_has_dropped(void **state) {
     keyspace_set_owner(f->keyspace, false);
     assert_int_equal(apply(f, "REPLICATE|a|old|5"), ERR_NONE);
     assert_true(keyspace_full_begin(f->keyspace));
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_true(apply_if_newer(f, "REPLICATE|a|new|1", false));
     assert_int_equal(version_of(f, "a"), 1);
 }
@@ -414,7 +414,7 @@ static void a_full_state_drops_what_it_did_not_touch(void **state) {
     apply_keys(f, 3, "new", 2);
     apply(f, "EXPIREX|key:1|281474976710655"); /* touched, not sent */
     assert_int_equal(count_met(f), KEYS);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_int_equal(keyspace_count(f->keyspace),
                      KEYS); /* before they are dropped: nobody meets them any more */
     assert_int_equal(count_met(f), KEYS / 3 + 1);
@@ -434,7 +434,7 @@ static void a_state_that_begins_does_not_bring_back_what_the_one_before_dropped(
     apply_keys(f, 1, "old", 1);
     assert_true(keyspace_full_begin(f->keyspace));
     apply_keys(f, 3, "new", 2);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_true(keyspace_full_begin(f->keyspace)); /* nothing has been given back yet */
     apply(f, "REPLICATE|key:0|newer|3");
     apply(f, "REPLICATE|key:1|newer|3");
@@ -448,7 +448,7 @@ static void a_state_that_begins_does_not_bring_back_what_the_one_before_dropped(
     }
     assert_true(run_until(f, memory_is_of_what_is_met));
     assert_int_equal(keyspace_count(f->keyspace), KEYS / 3 + 1);
-    keyspace_full_end(f->keyspace); /* of the second state, which had two keys */
+    keyspace_full_end(f->keyspace, false); /* of the second state, which had two keys */
     assert_int_equal(count_met(f), 2);
     assert_true(run_until(f, memory_is_of_what_is_met));
     assert_int_equal(keyspace_count(f->keyspace), 2);
@@ -469,7 +469,7 @@ static void every_key_that_is_dropped_is_told_of_once(void **state) {
     keyspace_set_owner(f->keyspace, false);
     apply_keys(f, 1, "old", 1);
     assert_true(keyspace_full_begin(f->keyspace));
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     struct keyspace_observer observer = {
         .events = KEYSPACE_DELETED, .happened = count_told, .context = &deleted};
     keyspace_observe(f->keyspace, &observer);
@@ -497,7 +497,7 @@ static void a_state_may_end_in_the_middle_of_a_pass(void **state) {
     assert_true(keyspace_full_begin(f->keyspace));
     apply_keys(f, 10, "whole", 3);
     assert_int_equal(count_met(f), KEYS);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_int_equal(count_met(f), KEYS / 10);
     assert_true(keyspace_full_begin(f->keyspace));
     assert_int_equal(count_met(f), KEYS / 10);
@@ -517,7 +517,7 @@ static void states_that_break_off_drop_nothing_however_many(void **state) {
     }
     assert_true(run_until(f, full_begins));
     apply_keys(f, 3, "new", 3);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_int_equal(count_met(f), KEYS / 3);
     assert_null(peek(f, "key:7"));
     assert_true(run_until(f, memory_is_of_what_is_met));
@@ -539,7 +539,7 @@ static void a_state_that_cannot_be_told_from_those_before_it_is_put_off(void **s
     assert_int_equal(count_met(f), KEYS);
     assert_true(run_until(f, full_begins));
     apply_keys(f, 3, "new", 3);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_int_equal(count_met(f), KEYS / 3);
 }
 
@@ -548,13 +548,13 @@ static void a_flush_in_the_middle_of_a_state_is_part_of_it(void **state) {
     keyspace_set_owner(f->keyspace, false);
     apply_keys(f, 1, "old", 1);
     assert_true(keyspace_full_begin(f->keyspace));
-    keyspace_full_end(f->keyspace); /* all of it is to be dropped */
+    keyspace_full_end(f->keyspace, false); /* all of it is to be dropped */
     assert_true(keyspace_full_begin(f->keyspace));
     apply(f, "REPLICATE|a|sent|1");
     apply(f, "FLUSH|9");
     assert_int_equal(count_met(f), 0);
     apply(f, "REPLICATE|b|live|10");
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_true(run_until(f, memory_is_of_what_is_met));
     assert_null(peek(f, "a"));
     assert_int_equal(version_of(f, "b"), 10);
@@ -563,7 +563,7 @@ static void a_flush_in_the_middle_of_a_state_is_part_of_it(void **state) {
     apply(f, "REPLICATE|c|live|12");
     assert_true(keyspace_full_begin(f->keyspace));
     assert_int_equal(version_of(f, "c"), 12);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_int_equal(count_met(f), 0);
 }
 
@@ -823,7 +823,7 @@ static void a_reload_has_what_it_is_given_and_nobody_hears_of_it(void **state) {
         assert_true(keyspace_full_begin(f->keyspace));
         assert_int_equal(apply(f, "REPLICATEX|a|9|7|5|0"), ERR_NONE);
         keyspace_raise_floor(f->keyspace, 2);
-        keyspace_full_end(f->keyspace);
+        keyspace_full_end(f->keyspace, false);
         assert_true(keyspace_reload_end(f->keyspace, floor));
         assert_int_equal(version_of(f, "a"), 7);
         assert_null(peek(f, "b"));

@@ -1,149 +1,5 @@
 /* Transcripts: followers are dialled and answer; what the leader says to them, and what it then holds. */
-#include "cluster/leader.h"
-
-#include "cluster/follower.h"
-#include "tests/sim/model_store.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-
-#define START_MS 1000
-#define OWN      UINT64_C(0x0000000003e80000) /* history_make_id(START_MS, 0) */
-#define OWN_TEXT "0000000003e80000"
-#define A_TEXT   "0000000000020000"
-#define B_TEXT   "0000000000010000" /* older than A */
-
-enum { LINKS = 3 };
-
-static const char *const ids[LINKS] = {"f0", "f1", "f2"};
-
-static struct model_store store;
-static struct history *history;
-static struct leader leader;
-static struct leader_link links[LINKS];
-static struct buf outs[LINKS];
-static struct buf scratch;
-static int64_t now_ms;
-
-static int setup(void **state) {
-    (void)state;
-    now_ms = START_MS;
-    history = history_create(OWN, 1 << 20);
-    store = (struct model_store){.history = history, .now_ms = now_ms};
-    struct group_data data = model_data(&store);
-    leader_init(&leader, "boss", 0, history, &data, now_ms);
-    buf_init(&scratch, SIZE_MAX);
-    for (size_t i = 0; i < LINKS; i++) {
-        buf_init(&outs[i], SIZE_MAX);
-    }
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    for (size_t i = 0; i < LINKS; i++) {
-        buf_deinit(&outs[i]);
-    }
-    buf_deinit(&scratch);
-    model_reset(&store);
-    history_destroy(&history);
-    return 0;
-}
-
-static void dial_as(size_t i, bool knows_sync) {
-    buf_reset(&outs[i]);
-    leader_link_open(&links[i], &leader, ids[i], knows_sync, now_ms, &outs[i]);
-}
-
-static void dial(size_t i) { dial_as(i, true); }
-
-static void hang_up(size_t i) { leader_link_close(&links[i], &leader, now_ms); }
-
-static enum leader_verdict answer(size_t i, const char *lines) {
-    enum leader_verdict verdict = LEADER_GO_ON;
-    while (*lines != '\0' && verdict == LEADER_GO_ON) {
-        const char *end = strchr(lines, '\n');
-        verdict = leader_link_line(&links[i], &leader, slice_of(lines, (size_t)(end - lines)), now_ms, &scratch,
-                                   &outs[i]);
-        lines = end + 1;
-    }
-    return verdict;
-}
-
-static void answers(size_t i, const char *lines) { assert_int_equal(answer(i, lines), LEADER_GO_ON); }
-
-static void closes(size_t i, const char *lines) {
-    assert_int_equal(answer(i, lines), LEADER_CLOSE);
-    hang_up(i);
-}
-
-/* Time passes, tick by tick; links that the leader leaves are hung up: their number. */
-static size_t wait(int64_t ms) {
-    size_t left = 0;
-    for (int64_t until_ms = now_ms + ms; now_ms < until_ms;) {
-        now_ms += 50;
-        store.now_ms = now_ms;
-        leader_tick(&leader, now_ms);
-        for (struct leader_link *link = leader.links, *next; link != NULL; link = next) {
-            next = link->next;
-            if (leader_link_tick(link, &leader, now_ms, &outs[link - links]) == LEADER_CLOSE) {
-                leader_link_close(link, &leader, now_ms);
-                left++;
-            }
-        }
-    }
-    return left;
-}
-
-/* What the leader has said to it since it was asked last, state and history too. */
-static void said(size_t i, const char *expected) {
-    struct leader_link *link = &links[i];
-    struct slice next;
-    assert_int_equal(leader_link_fill(link, &leader, &outs[i], SIZE_MAX), LEADER_GO_ON);
-    while (link->phase == LEADER_LINK_STREAM && leader_link_peek(link, &leader, &next) == LEADER_GO_ON &&
-           next.len > 0) {
-        buf_append_slice(&outs[i], next);
-        leader_link_sent(link, &leader, next.len, now_ms);
-    }
-    buf_append_byte(&outs[i], '\0');
-    assert_string_equal(buf_slice(&outs[i]).ptr, expected);
-    buf_reset(&outs[i]);
-}
-
-static void set(const char *key, const char *value) {
-    model_set(&store, slice_from_text(key), slice_from_text(value), 0);
-}
-
-static void serve(void) {
-    wait(LEADER_LISTEN_MS);
-    assert_int_equal(leader.phase, LEADER_SERVING);
-}
-
-static bool holds(const char *key, const char *value, uint64_t version) {
-    const struct model_entry *entry = model_find(&store, slice_from_text(key));
-    return entry != NULL && slice_equals(model_value(entry), slice_from_text(value)) &&
-           entry->version == version;
-}
-
-/* LEAD|boss|0|<the history now>|<index> */
-static void said_lead(size_t i) {
-    char text[100];
-    snprintf(text, sizeof(text), "LEAD|boss|0|%016llx|%llu\n", (unsigned long long)history_id(history),
-             (unsigned long long)history_index(history));
-    said(i, text);
-}
-
-/* A follower that has just been pulled from, or has nothing, is brought to the leader's history. */
-static void said_full(size_t i, const char *state) {
-    char text[1000];
-    snprintf(text, sizeof(text), "FULL|%016llx|%llu|%llu\n%s|%llu\n", (unsigned long long)history_id(history),
-             (unsigned long long)history_index(history), (unsigned long long)store.floor, state,
-             (unsigned long long)history_index(history));
-    said(i, text);
-}
+#include "tests/unit/leader_fixture.h"
 
 static void test_a_follower_with_nothing_gets_the_state_then_the_stream(void **state) {
     (void)state;
@@ -479,7 +335,7 @@ static void test_the_new_history_is_younger_than_the_one_taken_whatever_the_cloc
     answers(0, "SYNC|f0|00ffffffffff0000|6\n");
     wait(LEADER_LISTEN_MS);
     answers(0, "FULL|00ffffffffff0000|6|0\nEND|0|6\n");
-    assert_int_equal(history_id(history), UINT64_C(0x00ffffffffff0001));
+    assert_int_equal(history_id(history), UINT64_C(0x0100000000000000));
     hang_up(0);
 }
 
@@ -640,7 +496,8 @@ static void test_a_leader_that_leads_on_keeps_what_it_had_written(void **state) 
     answers(0, "FULL|" A_TEXT "|5|0\nREPLICATEX|k|1|1|500|0\nEND|1|5\n");
     set("written", "v");
     hang_up(0);
-    leader_resume(&leader, history_id(history), true, now_ms);
+    const struct position led = history_position(history);
+    leader_resume(&leader, &led, true, now_ms);
     assert_int_equal(history_index(history), 0);
     dial(1);
     answers(1, "SYNC|f1|" A_TEXT "|8\n");

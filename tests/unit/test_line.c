@@ -133,14 +133,14 @@ static void test_every_link_line_byte_for_byte(void **state) {
     (void)state;
     struct buf out;
     buf_init(&out, 1000);
-    line_lead(&out, "a1b2c3d4", 16383, HISTORY_ID, 99);
+    line_lead(&out, "a1b2c3d4", 16383, HISTORY_ID, 99, NULL);
     assert_written(&out, "LEAD|a1b2c3d4|16383|0192f0c4a1b2c3d4|99\n");
-    line_lead(&out, "1234567890123456789012345678901234567890", 16383, UINT64_MAX, UINT64_MAX);
+    line_lead(&out, "1234567890123456789012345678901234567890", 16383, UINT64_MAX, UINT64_MAX, NULL);
     assert_written(
         &out, "LEAD|1234567890123456789012345678901234567890|16383|ffffffffffffffff|18446744073709551615\n");
-    line_sync(&out, "a1b2c3d4", HISTORY_ID, 99);
+    line_sync(&out, "a1b2c3d4", HISTORY_ID, 99, NULL);
     assert_written(&out, "SYNC|a1b2c3d4|0192f0c4a1b2c3d4|99\n");
-    line_sync(&out, "a1b2c3d4", 0, 99);
+    line_sync(&out, "a1b2c3d4", 0, 99, NULL);
     assert_written(&out, "SYNC|a1b2c3d4|-|0\n");
     line_continue(&out, 1, 99);
     assert_written(&out, "CONTINUE|0000000000000001|99\n");
@@ -158,8 +158,27 @@ static void test_every_link_line_byte_for_byte(void **state) {
     assert_written(&out, "ACK|18446744073709551615\n");
     line_ack_durable(&out, 9, 7);
     assert_written(&out, "ACK|9|7\n");
-    line_pull(&out);
+    line_pull(&out, 0, 0, NULL);
     assert_written(&out, "PULL\n");
+    const struct term term = {.number = UINT64_MAX, .node_id = "1234567890123456789012345678901234567890"};
+#define LONGEST_TERM "18446744073709551615-1234567890123456789012345678901234567890"
+    line_lead(&out, term.node_id, 16383, UINT64_MAX, UINT64_MAX, &term);
+    assert_written(&out, "LEAD|1234567890123456789012345678901234567890|16383|ffffffffffffffff|"
+                         "18446744073709551615|" LONGEST_TERM "\n");
+    line_sync(&out, "a", 1, 99, &term);
+    assert_written(&out, "SYNC|a|0000000000000001|99|" LONGEST_TERM "\n");
+    line_sync(&out, "a", 0, 99, &term);
+    assert_written(&out, "SYNC|a|-|0\n");
+    line_full(&out, UINT64_MAX, UINT64_MAX, UINT64_MAX, &term);
+    assert_written(&out, "FULL|ffffffffffffffff|18446744073709551615|18446744073709551615|" LONGEST_TERM "\n");
+    line_since(&out, UINT64_MAX, &term);
+    assert_written(&out, "SINCE|18446744073709551615|" LONGEST_TERM "\n");
+    line_since(&out, 0, &(struct term){0});
+    assert_written(&out, "SINCE|0|-\n");
+    line_pull(&out, 1, 9, &term);
+    assert_written(&out, "PULL|0000000000000001|9|" LONGEST_TERM "\n");
+    line_pull(&out, 1, 9, &(struct term){0});
+    assert_written(&out, "PULL|0000000000000001|9\n");
     line_error(&out, "wrong group|\n\r\tand\x7F caf\xC3\xA9");
     assert_written(&out, "ERROR|wrong group|   and  caf\xC3\xA9\n");
     line_error(&out, "");
@@ -241,15 +260,16 @@ static void test_decodes_history_lines(void **state) {
 static void test_link_lines_of_the_future_are_read_as_those_of_today(void **state) {
     (void)state;
     static const char *const lines[] = {
-        "LEAD|a|7|0192f0c4a1b2c3d4|9",
-        "SYNC|a|0192f0c4a1b2c3d4|9",
-        "SYNC|a|-|0",
+        "LEAD|a|7|0192f0c4a1b2c3d4|9|4-a",
+        "SYNC|a|0192f0c4a1b2c3d4|9|4-a",
+        "SYNC|a|-|0|-",
         "CONTINUE|0192f0c4a1b2c3d4|9",
         "FULL|0192f0c4a1b2c3d4|9|3|4-a",
+        "SINCE|9|4-a",
         "END|4|9",
         "PING|9",
         "ACK|9|7",
-        "PULL",
+        "PULL|0192f0c4a1b2c3d4|9|4-a",
         "WHO",
         "MESSAGE|a%7C|b%0A",
     };
@@ -272,6 +292,7 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
             assert_int_equal(line.version, today.version);
             assert_int_equal(line.count, today.count);
             assert_true(slice_equals(line.key, today.key) && slice_equals(line.value, today.value));
+            assert_true(slice_equals(line.text, today.text));
         }
     }
     buf_deinit(&scratch_again);
@@ -304,6 +325,11 @@ static void test_decodes_link_lines(void **state) {
     assert_int_equal(line.version, 5);
     assert_int_equal(line.text.len, 0);
     assert_slice(decoded(SLICE("FULL|0192f0c4a1b2c3d4|99|5|3-eu-1|more")).text, "3-eu-1");
+    line = decoded(SLICE("SINCE|98|3-eu-1"));
+    assert_int_equal(line.verb, LINE_SINCE);
+    assert_int_equal(line.index, 98);
+    assert_slice(line.text, "3-eu-1");
+    assert_int_equal(decoded(SLICE("SINCE|0|-")).text.len, 0);
     line = decoded(SLICE("END|1000|120"));
     assert_int_equal(line.verb, LINE_END);
     assert_int_equal(line.count, 1000);
@@ -315,6 +341,19 @@ static void test_decodes_link_lines(void **state) {
     assert_int_equal(decoded(SLICE("ACK|9")).count, 0);
     assert_int_equal(decoded(SLICE("ACK|9|7")).count, 7);
     assert_int_equal(decoded(SLICE("PULL")).verb, LINE_PULL);
+    assert_int_equal(decoded(SLICE("PULL")).history_id, 0);
+    line = decoded(SLICE("PULL|0192f0c4a1b2c3d4|99|3-eu-1"));
+    assert_int_equal(line.history_id, HISTORY_ID);
+    assert_int_equal(line.index, 99);
+    assert_slice(line.text, "3-eu-1");
+    assert_int_equal(line_term_of(&line).number, 3);
+    assert_string_equal(line_term_of(&line).node_id, "eu-1");
+    line = decoded(SLICE("LEAD|a|7|0192f0c4a1b2c3d4|9|4-a"));
+    assert_slice(line.text, "4-a");
+    line = decoded(SLICE("SYNC|a|0192f0c4a1b2c3d4|9|4-a"));
+    assert_slice(line.text, "4-a");
+    line = decoded(SLICE("SYNC|a|0192f0c4a1b2c3d4|9"));
+    assert_int_equal(line_term_of(&line).number, 0);
     assert_int_equal(decoded(SLICE("WHO")).verb, LINE_WHO);
     line = decoded(SLICE("ERROR|two|leaders "));
     assert_int_equal(line.verb, LINE_ERROR);
@@ -477,6 +516,14 @@ static void test_malformed(void **state) {
         {"LEAD|a|0|0192f0c4a1b2c3d4|18446744073709551616", "bad index"},
         {"SYNC|a|-", "too few fields"},
         {"SYNC|a|-|1", "bad index"},
+        {"SYNC|a|-|0|1-a", "bad term"},
+        {"SYNC|a|0192f0c4a1b2c3d4|1|", "bad term"},
+        {"LEAD|a|7|0192f0c4a1b2c3d4|9|0-a", "bad term"},
+        {"SINCE|9", "too few fields"},
+        {"SINCE|9|0-a", "bad term"},
+        {"PULL|0192f0c4a1b2c3d", "bad history id"},
+        {"PULL|0192f0c4a1b2c3d4|x", "bad index"},
+        {"PULL|0192f0c4a1b2c3d4|9|1", "bad term"},
         {"SYNC|a|--|0", "bad history id"},
         {"SYNC|a|0000000000000000|0", "bad history id"},
         {"SYNC||-|0", "bad node id"},

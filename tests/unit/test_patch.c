@@ -152,7 +152,7 @@ static void while_a_state_arrives_what_it_has_not_brought_is_not_patched(void **
     assert_null(find(f, "missing"));
     assert_int_equal(apply(f, "REPLICATEX|old|Xs new|2|1000|0"), ERR_NONE);
     assert_int_equal(apply(f, "PATCHX|old|1|S|3|1000"), ERR_NONE);
-    keyspace_full_end(f->keyspace);
+    keyspace_full_end(f->keyspace, false);
     assert_true(slice_equals(entry_value(find(f, "old")), SLICE("XS new")));
     assert_null(find(f, "gone"));
     assert_int_equal(apply(f, "PATCHX|came|6|!|3|1000"), ERR_NONE);

@@ -70,7 +70,7 @@ static void test_a_new_history_goes_before_what_waits_for_the_old_one(void **sta
     says('a', "SET a 1", "+OK\r\n");
     says('a', "SET a 2", "+OK\r\n");
     waits('a', "WAIT 1 0\r\n");
-    history_restart(node.history, history_id(node.history) + 1, 0);
+    history_restart(node.history, history_id(node.history) + 1, 0, NULL);
     says('b', "SET b 1", "+OK\r\n");
     waits('b', "WAIT 1 0\r\n");
     follower_acknowledges(history_index(node.history));

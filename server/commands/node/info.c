@@ -137,9 +137,11 @@ static void replication_texts(const struct request *request, struct buf *out) {
                "master_replid2:0000000000000000000000000000000000000000\r\n"
                "kvnode_role:%s\r\n"
                "kvnode_conflict:%s\r\n"
-               "history_id:%016llx\r\n",
+               "history_id:%016llx\r\n"
+               "term_leader:%s\r\n",
                (unsigned long long)status.history_id, (unsigned long long)status.history_id,
-               replication_role_name(status.role), status.conflict, (unsigned long long)status.history_id);
+               replication_role_name(status.role), status.conflict, (unsigned long long)status.history_id,
+               status.term.node_id);
 }
 
 static void info_commandstats(const struct request *request, struct buf *out) {

@@ -1,0 +1,150 @@
+/* model_journal.h: the disk of a node in replication_world.h: the lines that its journal would hold, and the
+ * number of its term. What server/journal/ does with files is done here with one buffer.
+ *
+ *     FULL, state, END, history lines ... | ... not synced yet
+ *                                         ^ synced: a power cut takes none before, and any number behind
+ *
+ * A new state is written, at once and synced, whenever lines were lost or another history has begun, if the
+ * store is whole. A recovery follows the lines with a follower's decider, as server/journal/load.c does.
+ */
+#ifndef KVNODE_TESTS_SIM_MODEL_JOURNAL_H
+#define KVNODE_TESTS_SIM_MODEL_JOURNAL_H
+
+#include "tests/sim/model_store.h"
+#include "tests/unit/random.h"
+
+struct model_journal {
+    bool used; /* the node has a disk */
+    struct buf bytes;
+    size_t synced_bytes;
+    uint64_t written_index, synced_index;
+    struct history_reader reader;
+    bool open;
+    uint64_t term_number; /* in meta */
+};
+
+static inline void model_journal_init(struct model_journal *journal, bool used) {
+    *journal = (struct model_journal){.used = used};
+    buf_init(&journal->bytes, SIZE_MAX);
+}
+
+static inline void model_journal_sync(struct model_journal *journal) {
+    journal->synced_bytes = buf_used(&journal->bytes);
+    journal->synced_index = journal->written_index;
+}
+
+static inline void model_journal_new_state(struct model_journal *journal, struct model_store *store,
+                                           struct history *history) {
+    struct position here = history_position(history);
+    uint64_t cursor = 0, count = 0;
+    buf_reset(&journal->bytes);
+    line_full(&journal->bytes, here.history_id, here.index, store->floor, &here.term);
+    lineage_write(history_lineage(history), here.index, &journal->bytes);
+    if (history_clock_ms(history) != 0) {
+        line_clock(&journal->bytes, history_clock_ms(history));
+    }
+    do {
+        cursor = model_scan(store, cursor, false, &journal->bytes, &count);
+    } while (cursor != 0);
+    line_end(&journal->bytes, count, here.index);
+    journal->written_index = here.index;
+    journal->open = history_open(history, &journal->reader, here.index);
+    model_journal_sync(journal);
+}
+
+/* What has been written to the history since. whole: the store is what the history says. */
+static inline void model_journal_write(struct model_journal *journal, struct model_store *store,
+                                       struct history *history, bool whole) {
+    struct slice lines;
+    uint64_t last;
+    if (!journal->used || history_id(history) == 0) {
+        return;
+    }
+    if (!journal->open || journal->reader.lost) {
+        if (whole) {
+            model_journal_new_state(journal, store, history);
+        }
+        return;
+    }
+    while (history_read(history, &journal->reader, &lines, &last) && lines.len > 0) {
+        buf_append_slice(&journal->bytes, lines);
+        history_advance(history, &journal->reader, lines.len);
+        journal->written_index = last;
+    }
+}
+
+/* What ACK may say of it. */
+static inline uint64_t model_journal_durable(const struct model_journal *journal,
+                                             const struct history *history) {
+    if (!journal->open || journal->reader.lost) {
+        return 0;
+    }
+    bool term = lineage_next_term(history_lineage(history), journal->synced_index) <= journal->written_index;
+    return term ? journal->synced_index : journal->written_index;
+}
+
+/* Where the line behind at ends, a BATCH with all its lines; at the end of all: 0. */
+static inline size_t model_journal_next(struct slice bytes, size_t at) {
+    struct slice rest = slice_skip(bytes, at);
+    uint64_t lines = 1;
+    if (rest.len > 6 && memcmp(rest.ptr, "BATCH|", 6) == 0) {
+        lines += strtoull(rest.ptr + 6, NULL, 10);
+    }
+    for (; lines > 0; lines--) {
+        const char *end = rest.len == 0 ? NULL : memchr(rest.ptr, '\n', rest.len);
+        if (end == NULL) {
+            return 0;
+        }
+        rest = slice_skip(rest, (size_t)(end + 1 - rest.ptr));
+    }
+    return bytes.len - rest.len;
+}
+
+/* The node is no more; with the power, lines that were not synced may go. */
+static inline void model_journal_crash(struct model_journal *journal, struct history *history, bool power,
+                                       struct random *random) {
+    history_close(history, &journal->reader);
+    journal->open = false;
+    size_t at = journal->synced_bytes, end = buf_used(&journal->bytes), next;
+    while (power && at < end && random_below(random, 10) > 0 &&
+           (next = model_journal_next(buf_slice(&journal->bytes), at)) != 0) {
+        at = next;
+    }
+    if (power) {
+        buf_truncate(&journal->bytes, at);
+    }
+}
+
+/* Into an empty store and history. False: there is nothing. */
+static inline bool model_journal_recover(struct model_journal *journal, struct model_store *store,
+                                         struct history *history) {
+    struct follower follower;
+    struct follower_link link;
+    struct group_data data = model_data(store);
+    struct slice rest = buf_slice(&journal->bytes);
+    struct buf scratch, out;
+    buf_init(&scratch, SIZE_MAX);
+    buf_init(&out, SIZE_MAX);
+    follower_init(&follower, "file", 0, history, &data);
+    follower_link_init(&link, 0);
+    follower.leader_link = &link;
+    link.phase = FOLLOWER_SYNCING;
+    link.began = true;
+    bool found = rest.len > 0;
+    while (rest.len > 0) {
+        struct line line;
+        struct slice bytes = slice_take_until(&rest, '\n');
+        if (follower_link_line(&link, &follower, bytes, 0, &scratch, &line, &out) != FOLLOWER_GO_ON) {
+            abort();
+        }
+        follower_link_keep(&link, &follower);
+    }
+    follower_link_deinit(&link, &follower);
+    buf_deinit(&scratch);
+    buf_deinit(&out);
+    journal->written_index = history_index(history);
+    journal->open = found && history_open(history, &journal->reader, history_index(history));
+    return found;
+}
+
+#endif

@@ -1,0 +1,176 @@
+/* Transcripts: the terms of a history as a follower hears, keeps and tells them. */
+#include "tests/unit/follower_fixture.h"
+
+static void is_of_term(uint64_t number, const char *node_id) {
+    const struct term *term = lineage_last(history_lineage(history));
+    assert_int_equal(term->number, number);
+    assert_string_equal(term->node_id, node_id);
+}
+
+static void test_a_term_counts_and_its_line_is_kept(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|600\nREPLICATE|k|v|1\nTERM|2|boss\nREPLICATE|k|w|2\n");
+    is_at(A, 4);
+    is_of_term(2, "boss");
+    assert_int_equal(lineage_next_term(history_lineage(history), 0), 3);
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX);
+    struct history_reader reader = {0};
+    struct slice kept;
+    uint64_t last;
+    assert_true(history_open(history, &reader, 0) && history_read(history, &reader, &kept, &last));
+    assert_true(slice_equals(kept, SLICE("CLOCK|600\nREPLICATE|k|v|1\nTERM|2|boss\nREPLICATE|k|w|2\n")));
+    history_close(history, &reader);
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|4|2-boss\n");
+    answered("SYNC|me|" A_TEXT "|4|2-boss\n");
+}
+
+static void test_a_state_has_a_term_too(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|7|2-boss\n");
+    answered("SYNC|me|-|0\n");
+    say("FULL|" A_TEXT "|7|3|2-boss\nREPLICATEX|k|v|2|500|0\nEND|1|7\n");
+    is_of_term(2, "boss");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|9|2-boss\n");
+    answered("SYNC|me|" A_TEXT "|7|2-boss\n");
+    say("FULL|" A_TEXT "|7|3|2-boss\nTERM|3|boss\nREPLICATEX|k|v|2|500|0\nEND|1|8\n");
+    is_of_term(3, "boss");
+    assert_null(lineage_at(history_lineage(history), 7));
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|9|3-boss\n");
+    answered("SYNC|me|" A_TEXT "|8|3-boss\n");
+    say("FULL|" A_TEXT
+        "|9|3|3-boss\nSINCE|0|-\nSINCE|4|2-boss\nSINCE|8|3-boss\nREPLICATEX|k|v|2|500|0\nEND|1|9\n");
+    is_of_term(3, "boss");
+    assert_int_equal(lineage_at(history_lineage(history), 3)->number, 0);
+    assert_int_equal(lineage_at(history_lineage(history), 7)->number, 2);
+}
+
+static void test_a_plain_line_after_continue_is_of_the_time_that_was_said_before(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|600\nREPLICATE|k|v|1\n");
+    struct group_data data = model_data(&store);
+    reconnect(&first);
+    follower_init(&follower, "me", 0, history, &data); /* another life, with what a disk has kept */
+    say("LEAD|boss|0|" A_TEXT "|3\n");
+    answered("SYNC|me|" A_TEXT "|2\n");
+    say("CONTINUE|" A_TEXT "|2\nREPLICATE|k|w|2\n");
+    holds("k", "w", 2, 600);
+}
+
+static void test_the_terms_of_a_state_come_in_their_order(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"SINCE|4|2-boss\nSINCE|4|3-boss\n", "SINCE|4|2-boss\nSINCE|5|2-boss\n",
+                                        "SINCE|4|2-boss\nSINCE|5|-\n", "END|0|7\nSINCE|4|2-boss\n"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        say("LEAD|boss|0|" A_TEXT "|7|2-boss\nFULL|" A_TEXT "|7|3|2-boss\n");
+        buf_reset(&out);
+        refused(&first, wrong[i], "ERROR|SINCE out of place\n");
+        reconnect(&first);
+    }
+}
+
+static void lead_in(const struct term *term) {
+    struct lineage lineage;
+    lineage_begin(&lineage, term, 12);
+    history_restart(history, A, 12, &lineage);
+    follower_lead(&follower);
+}
+
+static void test_of_two_leaders_of_one_history_the_later_term_leads(void **state) {
+    (void)state;
+    lead_in(&(struct term){2, "me"});
+    refused(&first, "LEAD|boss|0|" A_TEXT "|99|1-boss\n",
+            "ERROR|two leaders: node me leads group 0 with the older history " A_TEXT ", in the later term\n");
+    reconnect(&first);
+    refused(&first, "LEAD|boss|0|" A_TEXT "|99\n",
+            "ERROR|two leaders: node me leads group 0 with the older history " A_TEXT ", in the later term\n");
+    reconnect(&first);
+    assert_int_equal(say_on(&first, "LEAD|boss|0|" A_TEXT "|3|2-nobody\n"), FOLLOWER_STEP_DOWN);
+    reconnect(&first);
+    refused(&first, "LEAD|boss|0|" C_TEXT "|3|9-boss\n",
+            "ERROR|two leaders: node me leads group 0 with the older history " A_TEXT "\n");
+    reconnect(&first);
+    assert_int_equal(say_on(&first, "LEAD|boss|0|" A_TEXT "|3|3-boss\n"), FOLLOWER_STEP_DOWN);
+}
+
+static void test_a_follower_leaves_its_leader_for_one_of_a_later_term(void **state) {
+    (void)state;
+    follow_a();
+    assert_int_equal(say_on(&second, "LEAD|late|0|" A_TEXT "|0|1-late\n"), FOLLOWER_GO_ON);
+    answered("SYNC|me|" A_TEXT "|0\n");
+    assert_ptr_equal(follower.leader_link, &second);
+    reconnect(&first);
+    refused(&first, "LEAD|boss|0|" A_TEXT "|50\n", "ERROR|two leaders: node me follows late\n");
+}
+
+/* What a leader that has asked for the state gets. */
+static void pull(const char *line) {
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|0\n");
+    buf_reset(&out);
+    assert_int_equal(say_on(&first, line), FOLLOWER_SEND_STATE);
+}
+
+static void test_a_leader_that_has_the_beginning_gets_the_tail(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|600\nREPLICATE|k|v|1\nTERM|2|boss\nREPLICATE|k|w|2\n");
+    pull("PULL\n");
+    assert_false(first.pulled.tail);
+    pull("PULL|" A_TEXT "|2\n");
+    assert_true(first.pulled.tail);
+    assert_int_equal(first.pulled.index, 2);
+    pull("PULL|" A_TEXT "|3|2-boss\n");
+    assert_true(first.pulled.tail);
+    pull("PULL|" A_TEXT "|3\n"); /* a line 3 that this node has not got */
+    assert_false(first.pulled.tail);
+    pull("PULL|" C_TEXT "|2\n");
+    assert_false(first.pulled.tail);
+}
+
+static void test_or_the_state_where_the_backlog_has_moved_on(void **state) {
+    (void)state;
+    struct lineage lineage;
+    lineage_begin(&lineage, &(struct term){2, "boss"}, 12);
+    history_restart(history, A, 12, &lineage);
+    pull("PULL|" A_TEXT "|12|2-boss\n");
+    assert_true(first.pulled.tail);
+    pull("PULL|" A_TEXT "|11|2-boss\n");
+    assert_false(first.pulled.tail);
+    assert_int_equal(follower_state_lineage(&follower)->count, 1);
+    assert_int_equal(follower_state_lineage(&follower)->terms[0].from, 12);
+}
+
+static void test_a_mixture_is_nobodys_beginning(void **state) {
+    (void)state;
+    follow_a();
+    say("CLOCK|600\nREPLICATE|k|v|1\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" C_TEXT "|9\n");
+    say("FULL|" C_TEXT "|9|0\nREPLICATEX|x|y|1|500|0\n");
+    reconnect(&first);
+    buf_reset(&out);
+    pull("PULL|" A_TEXT "|2\n");
+    assert_false(first.pulled.tail);
+}
+
+int main(void) {
+#define TRANSCRIPT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TRANSCRIPT(test_a_term_counts_and_its_line_is_kept),
+        TRANSCRIPT(test_a_state_has_a_term_too),
+        TRANSCRIPT(test_the_terms_of_a_state_come_in_their_order),
+        TRANSCRIPT(test_a_plain_line_after_continue_is_of_the_time_that_was_said_before),
+        TRANSCRIPT(test_of_two_leaders_of_one_history_the_later_term_leads),
+        TRANSCRIPT(test_a_follower_leaves_its_leader_for_one_of_a_later_term),
+        TRANSCRIPT(test_a_leader_that_has_the_beginning_gets_the_tail),
+        TRANSCRIPT(test_or_the_state_where_the_backlog_has_moved_on),
+        TRANSCRIPT(test_a_mixture_is_nobodys_beginning),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

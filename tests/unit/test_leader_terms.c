@@ -1,0 +1,262 @@
+/* Transcripts: a leader that goes on with the history that is on its disk. */
+#include "tests/unit/leader_fixture.h"
+
+#define H      UINT64_C(0x0000000000020000)
+#define H_TEXT "0000000000020000"
+
+/* After a restart: k and l at line 5 of H, which is of this term. */
+static void recovered(const struct term *term) {
+    model_put(&store, SLICE("k"), SLICE("v"), 1, 500, 0);
+    model_put(&store, SLICE("l"), SLICE("w"), 1, 500, 0);
+    struct lineage lineage;
+    lineage_begin(&lineage, term, 5);
+    history_restart(history, H, 5, &lineage);
+    leader_recover(&leader, 0);
+}
+
+static void is_at(uint64_t index, uint64_t number, const char *node_id) {
+    struct position here = history_position(history);
+    assert_int_equal(here.history_id, H);
+    assert_int_equal(here.index, index);
+    assert_int_equal(here.term.number, number);
+    assert_string_equal(here.term.node_id, node_id);
+}
+
+/* Its term is on the disk. */
+static void term_kept(uint64_t number) {
+    assert_int_equal(leader.phase, LEADER_TERM);
+    assert_int_equal(leader.term_number, number);
+    leader_term_kept(&leader);
+    assert_int_equal(leader.phase, LEADER_SERVING);
+}
+
+static void test_it_begins_a_term_and_continues_those_that_are_on_its_line(void **state) {
+    (void)state;
+    recovered(NULL);
+    dial(0);
+    said(0, "LEAD|boss|0|" H_TEXT "|5\n");
+    answers(0, "SYNC|f0|" H_TEXT "|5\n");
+    wait(LEADER_LISTEN_MS);
+    is_at(5, 0, ""); /* not before the disk has it */
+    said(0, "PING|5\n");
+    term_kept(1);
+    is_at(6, 1, "boss");
+    wait(50);
+    said(0, "CONTINUE|" H_TEXT "|5\nTERM|1|boss\n");
+    set("m", "x");
+    said(0, "CLOCK|2050\nREPLICATE|m|x|1\n");
+    dial(1);
+    said(1, "LEAD|boss|0|" H_TEXT "|8|1-boss\n");
+    answers(1, "SYNC|f1|" H_TEXT "|8|1-boss\n");
+    said(1, "CONTINUE|" H_TEXT "|8\n");
+    assert_int_equal(leader.full_syncs, 0);
+    dial(2);
+    buf_reset(&outs[2]);
+    answers(2, "SYNC|f2|-|0\n");
+    said(2, "FULL|" H_TEXT "|8|0|1-boss\nSINCE|5|-\nSINCE|6|1-boss\nREPLICATEX|k|v|1|500|0\n"
+            "REPLICATEX|l|w|1|500|0\nREPLICATEX|m|x|1|2050|0\nEND|3|8\n");
+    hang_up(2);
+    hang_up(0);
+    hang_up(1);
+}
+
+static void test_its_term_is_above_any_that_it_has_heard_of(void **state) {
+    (void)state;
+    recovered(&(struct term){3, "boss"});
+    leader_recover(&leader, 6); /* what its disk knows of */
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|4|2-x\n"); /* another one's, and behind */
+    dial(1);
+    answers(1, "SYNC|f1|0000000000010000|9|99-x\n"); /* of another history: that is no matter */
+    wait(LEADER_LISTEN_MS);
+    term_kept(7);
+    hang_up(0);
+    hang_up(1);
+}
+
+static void test_a_history_that_begins_has_no_term(void **state) {
+    (void)state;
+    serve();
+    set("k", "v");
+    dial(0);
+    buf_reset(&outs[0]);
+    answers(0, "SYNC|f0|-|0\n");
+    said(0, "FULL|" OWN_TEXT "|1|0\nREPLICATEX|k|v|1|2000|0\nEND|1|1\n");
+    hang_up(0);
+}
+
+/* It has lines that this leader's disk has not got: first those. */
+static void test_it_takes_the_tail_of_one_that_is_ahead(void **state) {
+    (void)state;
+    recovered(NULL);
+    dial(0);
+    dial(1);
+    answers(0, "SYNC|f0|" H_TEXT "|9\n");
+    answers(1, "SYNC|f1|" H_TEXT "|5\n");
+    wait(LEADER_LISTEN_MS);
+    assert_int_equal(leader.phase, LEADER_PULLING);
+    said(0, "LEAD|boss|0|" H_TEXT "|5\nPULL|" H_TEXT "|5\n");
+    answers(0, "CONTINUE|" H_TEXT "|5\nCLOCK|700\nREPLICATE|k|a|2\nNEWVERB|x\nDELETE|l|2\n");
+    assert_int_equal(leader.phase, LEADER_PULLING);
+    answers(0, "ACK|9\nEND|0|9\n");
+    assert_true(holds("k", "a", 2));
+    assert_null(model_find(&store, SLICE("l")));
+    is_at(9, 0, "");
+    term_kept(1);
+    wait(50);
+    said(0, "CONTINUE|" H_TEXT "|9\nTERM|1|boss\n");
+    said(1, "LEAD|boss|0|" H_TEXT "|5\nPING|5\nCONTINUE|" H_TEXT
+            "|5\nCLOCK|700\nREPLICATE|k|a|2\nNEWVERB|x\nDELETE|l|2\nTERM|1|boss\n");
+    assert_int_equal(leader.full_syncs, 0);
+    hang_up(0);
+    hang_up(1);
+}
+
+static void test_a_batch_of_a_tail_is_taken_whole_or_not_at_all(void **state) {
+    (void)state;
+    recovered(NULL);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|9\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "CONTINUE|" H_TEXT "|5\nCLOCK|700\nBATCH|2\nREPLICATE|k|a|2\n");
+    closes(0, "END|0|9\n");
+    assert_true(holds("k", "v", 1));
+    is_at(6, 0, "");
+    term_kept(1); /* with what it has */
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|9\n"); /* whose lines 7 to 9 have no place in it any more */
+    buf_reset(&outs[0]);
+    wait(50);
+    said(0, "PULL\n");
+    answers(0, "FULL|" H_TEXT "|9|0\nREPLICATEX|k|a|2|700|0\nREPLICATEX|n|b|1|700|0\nEND|2|9\n");
+    assert_true(holds("n", "b", 1) && holds("k", "v", 3)); /* above the other's 2 */
+    assert_int_equal(leader.adopted, 1);
+    hang_up(0);
+}
+
+static void test_a_later_term_is_more_than_a_greater_index(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    dial(0);
+    dial(1);
+    answers(0, "SYNC|f0|" H_TEXT "|5|1-boss\n");
+    answers(1, "SYNC|f1|" H_TEXT "|4|2-f1\n");
+    wait(LEADER_LISTEN_MS);
+    said(1, "LEAD|boss|0|" H_TEXT "|5|1-boss\nPULL|" H_TEXT "|5|1-boss\n");
+    /* They have parted at line 4: what only this leader has stays, and that is another history. */
+    answers(1, "FULL|" H_TEXT "|4|7|2-f1\nSINCE|2|1-boss\nSINCE|4|2-f1\nREPLICATEX|k|new|5|700|0\nEND|1|4\n");
+    assert_true(holds("k", "new", 5) && holds("l", "w", 1));
+    assert_int_equal(store.floor, 7);
+    assert_int_equal(leader.phase, LEADER_SERVING);
+    assert_true(history_id(history) > H);
+    assert_int_equal(history_position(history).term.number, 0);
+    said_full(1, "REPLICATEX|k|new|5|700|0\nREPLICATEX|l|w|1|500|0\nEND|2");
+    wait(50);
+    buf_reset(&outs[0]);
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE); /* all of it is here */
+    hang_up(0);
+    hang_up(1);
+}
+
+/* This leader is at the beginning of what it has, and its backlog goes back less far. */
+static void test_a_state_of_the_same_line_takes_the_place_of_what_is_here(void **state) {
+    (void)state;
+    recovered(NULL);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|40|2-f0\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" H_TEXT
+               "|40|0|2-f0\nSINCE|0|-\nSINCE|6|1-x\nSINCE|9|2-f0\nREPLICATEX|k|new|5|700|0\nEND|1|40\n");
+    assert_true(holds("k", "new", 5));
+    assert_null(model_find(&store, SLICE("l"))); /* deleted meanwhile */
+    is_at(40, 2, "f0");
+    term_kept(3);
+    is_at(41, 3, "boss");
+    buf_reset(&outs[0]);
+    wait(50);
+    said(0, "CONTINUE|" H_TEXT "|40\nTERM|3|boss\n");
+    hang_up(0);
+}
+
+static void test_a_state_that_breaks_off_leaves_a_history_of_its_own(void **state) {
+    (void)state;
+    recovered(NULL);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|40\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" H_TEXT "|40|0\nREPLICATEX|k|new|5|700|0\n");
+    hang_up(0);
+    assert_int_equal(leader.phase, LEADER_SERVING);
+    assert_true(history_id(history) > H);
+    assert_true(holds("k", "new", 5) && holds("l", "w", 1));
+}
+
+static void test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missing(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    wait(LEADER_LISTEN_MS);
+    term_kept(2);
+    dial(0);
+    buf_reset(&outs[0]);
+    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n");
+    wait(50);
+    said(0, "PULL\n");
+    answers(0, "FULL|" H_TEXT "|9|0|2-f0\nSINCE|3|1-boss\nSINCE|6|2-f0\nREPLICATEX|k|x|9|700|0\nREPLICATEX|"
+               "only|y|1|700|0\nEND|2|9\n");
+    assert_true(holds("k", "v", 10) && holds("only", "y", 1));
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    hang_up(0);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n"); /* it had not come to its END */
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    hang_up(0);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|8|2-f0\n"); /* nor is what was on that line any news */
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    hang_up(0);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|8|2-x\n");
+    assert_int_equal(links[0].phase, LEADER_LINK_TAKING);
+    hang_up(0);
+}
+
+static void test_what_is_no_answer_to_pull_closes_the_link(void **state) {
+    (void)state;
+    static const char *const answers_of[] = {"REPLICATEX|k|a|2|700|0\n",
+                                             "END|0|9\n",
+                                             "CONTINUE|" H_TEXT "|4\n",
+                                             "CONTINUE|" H_TEXT "|5\nEND|0|9\n",
+                                             "CONTINUE|" H_TEXT "|5\nFULL|" H_TEXT "|40|0\n",
+                                             "FULL|" H_TEXT "|40|0\nCONTINUE|" H_TEXT "|5\n"};
+    for (size_t i = 0; i < sizeof(answers_of) / sizeof(answers_of[0]); i++) {
+        void *none = NULL;
+        setup(&none);
+        recovered(NULL);
+        dial(0);
+        answers(0, "SYNC|f0|" H_TEXT "|9\n");
+        wait(LEADER_LISTEN_MS);
+        closes(0, answers_of[i]);
+        assert_true(holds("l", "w", 1));
+        assert_true(leader.phase == LEADER_TERM || leader.phase == LEADER_SERVING);
+        if (i + 1 < sizeof(answers_of) / sizeof(answers_of[0])) {
+            teardown(&none);
+        }
+    }
+}
+
+int main(void) {
+#define TRANSCRIPT(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TRANSCRIPT(test_it_begins_a_term_and_continues_those_that_are_on_its_line),
+        TRANSCRIPT(test_its_term_is_above_any_that_it_has_heard_of),
+        TRANSCRIPT(test_a_history_that_begins_has_no_term),
+        TRANSCRIPT(test_it_takes_the_tail_of_one_that_is_ahead),
+        TRANSCRIPT(test_a_batch_of_a_tail_is_taken_whole_or_not_at_all),
+        TRANSCRIPT(test_a_later_term_is_more_than_a_greater_index),
+        TRANSCRIPT(test_a_state_of_the_same_line_takes_the_place_of_what_is_here),
+        TRANSCRIPT(test_a_state_that_breaks_off_leaves_a_history_of_its_own),
+        TRANSCRIPT(test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missing),
+        TRANSCRIPT(test_what_is_no_answer_to_pull_closes_the_link),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
