@@ -19,6 +19,14 @@ static void write_entry(void *context, const struct entry *entry) {
 
 uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, struct buf *out, uint64_t *count) {
     struct state_writer writer = {.out = out, .plain = plain};
+    cursor = keyspace_scan_stored(keyspace, cursor, write_entry, &writer);
+    *count += writer.count;
+    return cursor;
+}
+
+uint64_t replicated_store_export(const struct keyspace *keyspace, uint64_t cursor, struct buf *out,
+                                 uint64_t *count) {
+    struct state_writer writer = {.out = out};
     cursor = keyspace_scan(keyspace, cursor, write_entry, &writer);
     *count += writer.count;
     return cursor;

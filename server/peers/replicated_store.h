@@ -7,6 +7,13 @@
 struct keyspace;
 
 struct group_data replicated_store(struct keyspace *keyspace);
+
+/* A state: all that is stored, as lines. What has expired is in it, with its deadline, until its DELETE is
+ * written: without it the reader would have neither the key nor the floor that keeps its versions from being
+ * repeated. */
 uint64_t replicated_store_scan(void *keyspace, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
+/* What a client would find, as lines in the X form: nothing that has expired. */
+uint64_t replicated_store_export(const struct keyspace *keyspace, uint64_t cursor, struct buf *out,
+                                 uint64_t *count);
 
 #endif

@@ -26,7 +26,7 @@ static bool write_slice(struct streamed *streamed) {
     size_t before = buf_used(out);
     bool more = true;
     for (size_t steps = 0; more && steps < STEPS_A_SLICE && buf_used(out) - before < BYTES_A_SLICE; steps++) {
-        export->cursor = replicated_store_scan(streamed->keyspace, export->cursor, false, out, &export->count);
+        export->cursor = replicated_store_export(streamed->keyspace, export->cursor, out, &export->count);
         more = export->cursor != 0 && !buf_failed(out);
     }
     if (!more) {

@@ -410,23 +410,36 @@ size_t keyspace_peak_bytes(struct keyspace *keyspace) {
     return keyspace->peak_bytes;
 }
 
-struct live_visit {
+struct scan_visit {
     const struct keyspace *keyspace;
     void (*visit)(void *context, const struct entry *entry);
     void *context;
 };
 
+static void visit_stored(void *context, struct entry *entry) {
+    const struct scan_visit *scan = context;
+    if (!keyspace_dropped(scan->keyspace, entry)) {
+        scan->visit(scan->context, entry);
+    }
+}
+
 static void visit_live(void *context, struct entry *entry) {
-    const struct live_visit *live = context;
-    if (!keyspace_dropped(live->keyspace, entry) && !keyspace_expired(live->keyspace, entry)) {
-        live->visit(live->context, entry);
+    const struct scan_visit *scan = context;
+    if (!keyspace_expired(scan->keyspace, entry)) {
+        visit_stored(context, entry);
     }
 }
 
 uint64_t keyspace_scan(const struct keyspace *keyspace, uint64_t cursor,
                        void (*visit)(void *context, const struct entry *entry), void *context) {
-    struct live_visit live = {.keyspace = keyspace, .visit = visit, .context = context};
-    return table_scan(keyspace->table, cursor, visit_live, &live);
+    struct scan_visit scan = {.keyspace = keyspace, .visit = visit, .context = context};
+    return table_scan(keyspace->table, cursor, visit_live, &scan);
+}
+
+uint64_t keyspace_scan_stored(const struct keyspace *keyspace, uint64_t cursor,
+                              void (*visit)(void *context, const struct entry *entry), void *context) {
+    struct scan_visit scan = {.keyspace = keyspace, .visit = visit, .context = context};
+    return table_scan(keyspace->table, cursor, visit_stored, &scan);
 }
 
 void keyspace_pin(struct keyspace *keyspace) {

@@ -235,6 +235,10 @@ struct keyspace_deadlines keyspace_sample_deadlines(struct keyspace *keyspace);
  * out. */
 uint64_t keyspace_scan(const struct keyspace *keyspace, uint64_t cursor,
                        void (*visit)(void *context, const struct entry *entry), void *context);
+/* The same with the expired keys that are not deleted yet, for states: their versions are taken, and the DELETE
+ * that raises the floor to them is still to come, in the history behind the state. */
+uint64_t keyspace_scan_stored(const struct keyspace *keyspace, uint64_t cursor,
+                              void (*visit)(void *context, const struct entry *entry), void *context);
 /* While pinned (counted) a scan visits each key exactly once. A flush in between is no harm. */
 void keyspace_pin(struct keyspace *keyspace);
 void keyspace_unpin(struct keyspace *keyspace);
@@ -272,9 +276,6 @@ void keyspace_full_end(struct keyspace *keyspace, bool joins);
 /* --- DEBUG RELOAD: all of it goes and comes back, as lines of a state, before control goes back to the loop.
  * Observers hear that it was flushed, and nothing of what comes; nothing goes into the history. No state may be
  * on its way. */
-/* What has expired is deleted, all of it, and the history is told: a state does not have it. Only by an owner,
- * and not in a pause. */
-void keyspace_delete_all_expired(struct keyspace *keyspace);
 /* Empties it, and gives the memory back at once. Returns the floor, which has to come back, too. */
 uint64_t keyspace_reload_begin(struct keyspace *keyspace);
 /* False: the floor that has come is another one; the higher of them holds. */

@@ -43,21 +43,6 @@ static bool sweep(struct keyspace *keyspace) {
     return keyspace->expiry_budget > 0 && keyspace->owner && table_deadline_count(keyspace->table) > 0;
 }
 
-/* A bucket that gives as much as is collected at once is looked at again. */
-void keyspace_delete_all_expired(struct keyspace *keyspace) {
-    struct collection found = {.keyspace = keyspace};
-    uint64_t cursor = 0, next = 0;
-    if (!keyspace->owner || keyspace->paused) {
-        return;
-    }
-    do {
-        found.count = 0;
-        next = table_scan_deadlines(keyspace->table, cursor, collect_expired, &found);
-        delete_found(keyspace, &found);
-        cursor = found.count == KEYSPACE_COLLECT_MAX ? cursor : next;
-    } while (cursor != 0 || found.count == KEYSPACE_COLLECT_MAX);
-}
-
 bool keyspace_expiry_step(void *context) {
     struct keyspace *keyspace = context;
     uint64_t begin_us = loop_monotonic_us();

@@ -28,7 +28,7 @@ static bool write_state(const struct kept_data *kept, bool *written) {
     buf_init(&out, SIZE_MAX);
     *written = true;
     do {
-        cursor = replicated_store_scan(kept->keyspace, cursor, false, &out, &count);
+        cursor = replicated_store_export(kept->keyspace, cursor, &out, &count);
         if (cursor == 0) {
             line_end(&out, count, kept_data_found(kept)->index);
         }

@@ -232,7 +232,7 @@ static enum tool_status write_all(struct repair *repair, const char *path) {
     struct writing writing = {.sink = repair->sink};
     uint64_t cursor = 0;
     do {
-        cursor = keyspace_scan(repair->keyspace, cursor, write_entry, &writing);
+        cursor = keyspace_scan_stored(repair->keyspace, cursor, write_entry, &writing);
     } while (cursor != 0 && !writing.failed);
     if (writing.failed || !repair->sink->kind->finish(repair->sink)) {
         return tool_say(TOOL_FAILED, "%s", repair->sink->reason);

@@ -353,10 +353,11 @@ class Reload(ClusterTestCase):
                 wait_until(lambda: now_ms(leader) > deadline, what="a deadline passes")
                 self.assertEqual(leader.execute("DBSIZE"), keys, "it is still there")
                 if keeps:
-                    leader.execute("BGREWRITEAOF")  # without it
+                    leader.execute("BGREWRITEAOF")
                     wait_until(lambda: leader.info()["rdb_bgsave_in_progress"] == "0", what="a segment")
                 leader.execute("DEBUG", "RELOAD")
-                self.assertEqual(leader.execute("DBSIZE"), keys - 1)
+                self.assertEqual(leader.execute("DBSIZE"), keys, "its deletion is still to come")
+                self.assertEqual(leader.execute("EXISTS", "expires"), 0)
                 wait_until(lambda: follower.execute("DBSIZE") == keys - 1, what="the follower is told")
                 cluster.wait_same_data()
 
@@ -408,6 +409,63 @@ class Reload(ClusterTestCase):
         segment.write_bytes(whole)
         node.start().wait_healthy()
         self.assertEqual(node.execute("DBSIZE"), 1000)
+
+
+class Expired(ClusterTestCase):
+    """What has expired and is not deleted yet is in every state: its version is taken, and its DELETE still comes."""
+
+    def make_expired(self, cluster: Cluster) -> Node:
+        leader = keep(cluster).leader().start().wait_healthy()
+        leader.execute("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+        for i in range(9):
+            leader.execute("SET", "expires", i)
+        leader.execute("SET", "stays", "1")
+        deadline = now_ms(leader) + 50
+        leader.execute("PEXPIREAT", "expires", deadline)
+        wait_until(lambda: now_ms(leader) > deadline, what="a deadline passes")
+        self.assertEqual(leader.execute("DBSIZE"), 2, "it is still there")
+        return leader
+
+    def test_a_segment_has_it_and_no_version_repeats(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=0)
+        leader = self.make_expired(cluster)
+        leader.execute("BGREWRITEAOF")
+        wait_until(lambda: leader.info()["rdb_bgsave_in_progress"] == "0", what="a segment")
+        self.assertEqual(len(segments(directory_of(cluster, leader))), 1)
+        leader.kill()
+        leader.start().wait_healthy()
+        self.assertIsNone(leader.get("expires"))
+        self.assertGreater(leader.set("expires", "again")["version"], 9)
+
+    def test_a_repaired_directory_has_it(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=0)
+        leader = self.make_expired(cluster)
+        leader.kill()
+        repaired = cluster.directory / "repaired"
+        outcome = run_kvnode("-repair", str(directory_of(cluster, leader)), str(repaired))
+        self.assertEqual(outcome.returncode, 0, outcome)
+        leader.start(data=str(repaired)).wait_healthy()
+        self.assertGreater(leader.set("expires", "again")["version"], 9)
+
+    def test_a_follower_has_it_and_hears_of_its_deletion(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=1)
+        leader, follower = self.make_expired(cluster), cluster.followers()[0]
+        follower.start().wait_healthy()
+        self.assertEqual(follower.execute("DBSIZE"), 2)
+        self.assertIsNone(follower.get("expires"))
+        self.assertIsNone(leader.get("expires"))
+        wait_until(lambda: follower.execute("DBSIZE") == 1, what="the follower is told")
+
+    def test_an_export_does_not(self) -> None:
+        cluster = self.make_cluster(groups=1, followers=0)
+        leader = self.make_expired(cluster)
+        body = leader.http("GET", "/export").body
+        self.assertEqual(re.findall(rb"(?m)^REPLICATEX\|(\w+)", body), [b"stays"])
+        self.assertIn(b"END|1|", body)
+        self.assertEqual(leader.execute("DBSIZE"), 2, "it has not been deleted by that")
+        leader.kill()
+        outcome = run_kvnode("-export", str(directory_of(cluster, leader)))
+        self.assertEqual(re.findall(r"(?m)^REPLICATEX\|(\w+)", outcome.stdout), ["stays"])
 
 
 class Group(ClusterTestCase):

@@ -805,6 +805,22 @@ static void an_observer_that_looks_changes_nothing(void **state) {
     keyspace_unobserve(f->keyspace, &heard.observer);
 }
 
+/* A state has what has expired and is not deleted yet: all else that looks finds nothing. */
+static void a_scan_of_what_is_stored_meets_what_has_expired(void **state) {
+    struct fixture *f = *state;
+    keyspace_set_active_expiry(f->keyspace, false);
+    set_until(f, "a", keyspace_now_ms(f->keyspace) + 20);
+    set(f, "b", "1");
+    assert_true(run_until(f, a_has_expired));
+    assert_int_equal(count_met(f), 1);
+    size_t met = 0;
+    uint64_t cursor = 0;
+    do {
+        cursor = keyspace_scan_stored(f->keyspace, cursor, count_visit, &met);
+    } while (cursor != 0);
+    assert_int_equal(met, 2);
+}
+
 /* More often than there are marks, and with no turn of the loop in which any could be freed. */
 static void a_reload_has_what_it_is_given_and_nobody_hears_of_it(void **state) {
     struct fixture *f = *state;
@@ -885,6 +901,7 @@ int main(void) {
         TEST(a_reserve_is_taken_by_a_write_like_any_other),
         TEST(a_reserve_is_left_where_it_does_not_fit_or_nothing_is_stored),
         TEST(an_observer_that_looks_changes_nothing),
+        TEST(a_scan_of_what_is_stored_meets_what_has_expired),
         TEST(a_reload_has_what_it_is_given_and_nobody_hears_of_it),
         TEST(a_reload_that_brings_another_floor_says_so),
     };

@@ -75,7 +75,7 @@ static const char *what_is_in_the_way(const struct command_context *context) {
     if (!replication_is_whole(context->replication)) {
         return "ERR a state of the group's leader is on its way into the store";
     }
-    return keyspace_paused(context->keyspace) ? "ERR what has expired must stay until CLIENT UNPAUSE" : NULL;
+    return NULL;
 }
 
 static void from_memory(const struct command_context *context, char error[REASON_BYTES]) {
@@ -113,7 +113,6 @@ static void reload(const struct command_context *context, char error[REASON_BYTE
         snprintf(error, REASON_BYTES, "%s", reason);
         return;
     }
-    keyspace_delete_all_expired(context->keyspace);
     if (context->journal != NULL) {
         from_journal(context, error);
     } else {
