@@ -17,6 +17,7 @@ struct group_data {
     uint64_t (*scan)(void *context, uint64_t cursor, bool plain, struct buf *out, uint64_t *count);
     plain_stream_say *say;
     uint64_t (*floor)(void *context); /* as FULL tells it */
+    uint64_t (*bytes)(void *context); /* about so long would its state be, as lines */
 
     /* A leader's line, or one of a state: its word holds, whatever the version. */
     enum err (*apply)(void *context, const struct line *line, int64_t timestamp_ms);

@@ -205,6 +205,7 @@ void leader_link_close(struct leader_link *link, struct leader *leader, int64_t 
         leader->refused_until_ms = now_ms + LEADER_REFUSED_WAIT_MS;
     }
     history_close(leader->history, &link->reader);
+    catch_up_end(&link->catch_up, &leader->archive);
     plain_stream_deinit(&link->plain);
     if (link->prev != NULL) {
         link->prev->next = link->next;
@@ -255,11 +256,41 @@ static void begin_state(struct leader_link *link, struct leader *leader, struct 
     }
 }
 
-static void begin_stream(struct leader_link *link, struct leader *leader, struct buf *out) {
-    link->phase = LEADER_LINK_STREAM;
+/* phase: where the lines behind it come from. */
+static void begin_lines(struct leader_link *link, struct leader *leader, enum leader_link_phase phase,
+                        struct buf *out) {
+    link->phase = phase;
     link->acked_index = link->position.index;
     leader->partial_syncs++;
     line_continue(out, link->position.history_id, link->position.index);
+}
+
+/* "CONTINUE is served from the backlog, and where that has moved on, from segments": as long as there is less
+ * to be sent than a state. */
+static bool begin_seek(struct leader_link *link, struct leader *leader, int64_t now_ms) {
+    uint64_t state_bytes = leader->data.bytes(leader->data.context);
+    if (!catch_up_begin(&link->catch_up, &leader->archive, link->position.index, state_bytes, now_ms)) {
+        return false;
+    }
+    link->phase = LEADER_LINK_SEEK;
+    return true;
+}
+
+/* CONTINUE is not said before the line behind it is there. */
+static void seek(struct leader_link *link, struct leader *leader, struct buf *out) {
+    struct slice lines;
+    switch (catch_up_read(&link->catch_up, &leader->archive, &lines)) {
+    case ARCHIVE_LINES:
+        leader->archive_syncs++;
+        begin_lines(link, leader, LEADER_LINK_CATCH_UP, out);
+        break;
+    case ARCHIVE_LATER:
+        break;
+    case ARCHIVE_LOST:
+        catch_up_end(&link->catch_up, &leader->archive);
+        leader->partial_refused++;
+        begin_state(link, leader, out);
+    }
 }
 
 /* "Within its listening second a follower with the same history and a greater (term, index) is pulled from
@@ -318,9 +349,12 @@ static void place(struct leader_link *link, struct leader *leader, int64_t now_m
         return;
     }
     if (!link->spec_only && is_of_this_history(leader, link)) {
-        if (side_of(leader, link) == LINEAGE_ON &&
-            history_open(leader->history, &link->reader, link->position.index)) {
-            begin_stream(link, leader, out);
+        bool is_on = side_of(leader, link) == LINEAGE_ON;
+        if (is_on && history_open(leader->history, &link->reader, link->position.index)) {
+            begin_lines(link, leader, LEADER_LINK_STREAM, out);
+            return;
+        }
+        if (is_on && begin_seek(link, leader, now_ms)) {
             return;
         }
         leader->partial_refused++;
@@ -488,7 +522,7 @@ static enum leader_verdict on_sync(struct leader_link *link, struct leader *lead
 static void on_ack(struct leader_link *link, struct leader *leader, const struct line *line, int64_t now_ms) {
     leader->acknowledgements++;
     link->last_ack_ms = now_ms;
-    if (link->phase == LEADER_LINK_STREAM && line->index <= history_index(leader->history)) {
+    if (leader_link_sends_lines(link) && line->index <= history_index(leader->history)) {
         link->acked_index = line->index;
         link->durable_index = line->count;
     }
@@ -605,13 +639,17 @@ void leader_link_heard(struct leader_link *link, int64_t at_ms) {
 
 /* PING between lines only: never while a part of one is on its way. */
 static bool ping_due(const struct leader_link *link, const struct leader *leader, int64_t now_ms) {
-    if (link->spec_only || (!link->asked && now_ms - link->last_sent_ms < LEADER_PING_EVERY_MS)) {
+    bool waits = now_ms - link->last_sent_ms < LEADER_PING_EVERY_MS;
+    if (link->spec_only || (!link->asked && waits)) {
         return false;
     }
     switch (link->phase) {
     case LEADER_LINK_HELD:
+    case LEADER_LINK_SEEK:
     case LEADER_LINK_TAKING:
         return true;
+    case LEADER_LINK_CATCH_UP: /* who asks waits for all of the history */
+        return !waits && link->catch_up.left_bytes == 0;
     case LEADER_LINK_STREAM:
         return history_at_end(leader->history, &link->reader);
     default:
@@ -663,6 +701,9 @@ static void take_history(struct leader_link *link, const struct leader *leader, 
 
 enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *leader, struct buf *out,
                                      size_t max_bytes) {
+    if (link->phase == LEADER_LINK_SEEK) {
+        seek(link, leader, out);
+    }
     while (link->phase == LEADER_LINK_STATE && buf_used(out) < max_bytes) {
         struct slice due;
         if (leader_link_peek(link, leader, &due) == LEADER_CLOSE) {
@@ -689,6 +730,10 @@ enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *le
 enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out) {
     const struct group_data *data = &leader->data;
     uint64_t last_index;
+    if (link->phase == LEADER_LINK_CATCH_UP) {
+        return catch_up_read(&link->catch_up, &leader->archive, out) == ARCHIVE_LOST ? LEADER_CLOSE
+                                                                                     : LEADER_GO_ON;
+    }
     bool ok = link->spec_only ? plain_stream_read(&link->plain, leader->history, &link->reader, data->say,
                                                   data->context, out)
                               : history_read(leader->history, &link->reader, out, &last_index);
@@ -696,8 +741,12 @@ enum leader_verdict leader_link_peek(struct leader_link *link, const struct lead
 }
 
 void leader_link_sent(struct leader_link *link, const struct leader *leader, size_t n, int64_t now_ms) {
-    take_history(link, leader, n);
     link->last_sent_ms = now_ms;
+    if (link->phase != LEADER_LINK_CATCH_UP) {
+        take_history(link, leader, n);
+    } else if (catch_up_advance(&link->catch_up, &leader->archive, n, leader->history, &link->reader)) {
+        link->phase = LEADER_LINK_STREAM;
+    }
 }
 
 const char *leader_link_state(const struct leader_link *link) {
@@ -712,6 +761,9 @@ const char *leader_link_state(const struct leader_link *link) {
         return "pull";
     case LEADER_LINK_STATE:
         return "full";
+    case LEADER_LINK_SEEK:
+    case LEADER_LINK_CATCH_UP:
+        return "catch-up";
     case LEADER_LINK_STREAM:
         break;
     }

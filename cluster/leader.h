@@ -16,7 +16,10 @@
  *            |   |                         |  | PULL
  *            |   | SYNC                    |  '-----> TAKING -- END --.
  *            |   v                         v                          v
- *            |  CONTINUE -> STREAM <---- STATE (FULL, slices, live lines, END) <- position not in the backlog
+ *            |  CONTINUE -> STREAM <---- STATE (FULL, slices, live lines, END) <- position neither in the
+ * backlog |                ^                                                   |     nor in the archive | |
+ * '---- not found there |                '--- CATCH_UP (CONTINUE, lines of the archive) <- SEEK <- in the
+ * archive alone
  *            |
  *            '-- 500 ms silent, a peer that never spoke kvnode --> STATE, STREAM in plain lines (spec_only)
  *
@@ -37,6 +40,7 @@
 #ifndef KVNODE_CLUSTER_LEADER_H
 #define KVNODE_CLUSTER_LEADER_H
 
+#include "cluster/catch_up.h"
 #include "cluster/follower.h"
 
 enum {
@@ -57,6 +61,8 @@ enum leader_link_phase {
     LEADER_LINK_HELD,
     LEADER_LINK_TAKING, /* its state is on the way here: leader->taking is this link */
     LEADER_LINK_STATE,  /* the state is on the way to it */
+    LEADER_LINK_SEEK,   /* what it lacks is looked for in the archive; nothing has been said */
+    LEADER_LINK_CATCH_UP,
     LEADER_LINK_STREAM,
 };
 
@@ -70,6 +76,7 @@ struct leader_link {
     struct position position;            /* that it named in SYNC */
     struct history_reader reader;        /* STATE, STREAM */
     struct plain_stream plain;           /* likewise, of a spec-only peer */
+    struct catch_up catch_up;            /* SEEK, CATCH_UP; what it came to stays to be told */
     uint64_t scan_cursor, scan_count;    /* STATE */
     uint64_t acked_index, durable_index; /* applied, and on its disk */
     bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
@@ -86,6 +93,7 @@ struct leader {
     uint16_t group;
     struct history *history;
     struct group_data data;
+    struct archive archive; /* set by the driver, behind leader_init; zero: there is none */
     int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
     uint16_t random;        /* for the id of a history that begins; kept by the driver */
     enum leader_phase phase;
@@ -113,8 +121,8 @@ struct leader {
     struct follower taker;
     struct follower_link taken;
     struct leader_link *links;
-    uint64_t full_syncs, partial_syncs, partial_refused, pulls, adopted, acknowledgements, lines_unknown,
-        lines_malformed;
+    uint64_t full_syncs, partial_syncs, partial_refused, archive_syncs, pulls, adopted, acknowledgements,
+        lines_unknown, lines_malformed;
 };
 
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
@@ -152,18 +160,22 @@ void leader_tick(struct leader *leader, int64_t now_ms);
 enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *leader, int64_t now_ms,
                                      struct buf *out);
 
-/* STATE: appends history bytes that are due and slices of the state until out holds about max_bytes or the
+/* SEEK: says CONTINUE or begins the state, as soon as it is known which.
+ * STATE: appends history bytes that are due and slices of the state until out holds about max_bytes or the
  * state is complete (the link is then in STREAM). LEADER_CLOSE: the link fell out of the backlog; dial it
  * again. */
 enum leader_verdict leader_link_fill(struct leader_link *link, struct leader *leader, struct buf *out,
                                      size_t max_bytes);
 
-/* STREAM: what is to be sent next, straight from the backlog; empty: nothing now. LEADER_CLOSE as above. The
- * caller tells how much of it the socket took. */
+/* CATCH_UP, STREAM: what is to be sent next, straight from the archive or the backlog; empty: nothing now.
+ * LEADER_CLOSE as above, or the archive cannot go on. The caller tells how much of it the socket took. */
 enum leader_verdict leader_link_peek(struct leader_link *link, const struct leader *leader, struct slice *out);
 void leader_link_sent(struct leader_link *link, const struct leader *leader, size_t n, int64_t now_ms);
+static inline bool leader_link_sends_lines(const struct leader_link *link) {
+    return link->phase == LEADER_LINK_CATCH_UP || link->phase == LEADER_LINK_STREAM;
+}
 
-const char *
-leader_link_state(const struct leader_link *link); /* for status: "handshake", "full", "online", ... */
+const char *leader_link_state(
+    const struct leader_link *link); /* for status: "handshake", "full", "catch-up", "online", ... */
 
 #endif

@@ -43,6 +43,9 @@ static void store_say(void *keyspace, struct slice name, uint64_t version, struc
 
 static uint64_t store_floor(void *keyspace) { return keyspace_floor(keyspace); }
 
+/* What an entry has beside key and value, and what a line has, is about the same. */
+static uint64_t store_bytes(void *keyspace) { return keyspace_used_bytes(keyspace); }
+
 static enum err store_apply(void *keyspace, const struct line *line, int64_t timestamp_ms) {
     return keyspace_apply(keyspace, line, timestamp_ms);
 }
@@ -72,6 +75,7 @@ struct group_data replicated_store(struct keyspace *keyspace) {
         .scan = replicated_store_scan,
         .say = store_say,
         .floor = store_floor,
+        .bytes = store_bytes,
         .apply = store_apply,
         .apply_if_newer = store_apply_if_newer,
         .adopt = store_adopt,

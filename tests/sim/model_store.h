@@ -32,6 +32,7 @@ struct model_store {
     struct history *history; /* NULL: changes are written nowhere */
     enum err fail_next;      /* what the next apply answers instead of applying */
     size_t fail_after;       /* but so many are applied first */
+    uint64_t told_bytes;     /* 0, or what it is told to be as long as */
     bool refuse_full;        /* a state cannot begin now */
     size_t begun;            /* states */
     /* Told every state a key comes to have; may be NULL. */
@@ -301,6 +302,18 @@ static inline uint64_t model_floor(void *context) {
     return store->floor;
 }
 
+static inline uint64_t model_bytes(void *context) {
+    enum { BESIDE_KEY_AND_VALUE = 40 };
+    const struct model_store *store = context;
+    uint64_t bytes = 0;
+    for (size_t b = 0; b < MODEL_BUCKETS && store->told_bytes == 0; b++) {
+        for (const struct model_entry *entry = store->buckets[b]; entry != NULL; entry = entry->next) {
+            bytes += entry->key_len + entry->value_len + BESIDE_KEY_AND_VALUE;
+        }
+    }
+    return bytes + store->told_bytes;
+}
+
 static inline uint64_t model_scan(void *context, uint64_t cursor, bool plain, struct buf *out,
                                   uint64_t *count) {
     struct model_store *store = context;
@@ -359,6 +372,7 @@ static inline struct group_data model_data(struct model_store *store) {
                                .scan = model_scan,
                                .say = model_say,
                                .floor = model_floor,
+                               .bytes = model_bytes,
                                .apply = model_apply,
                                .apply_if_newer = model_apply_if_newer,
                                .adopt = model_adopt,

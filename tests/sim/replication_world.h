@@ -192,6 +192,10 @@ static inline void node_start(struct world *world, struct node *node, bool leads
     leader_init(&node->leader, node->id, 0, node->history, &data, clock_of(world, node));
     follower_init(&node->follower, node->id, 0, node->history, &data);
     node->follower.keeps = node->journal.used;
+    if (node->journal.used) {
+        node->journal.random = &world->random;
+        node->leader.archive = model_archive(&node->journal);
+    }
     node->term_kept_at_ms = 0;
     if (node->journal.used && model_journal_recover(&node->journal, &node->store, node->history)) {
         node->follower.has_state = true;
@@ -380,7 +384,7 @@ static inline void leader_writes(struct world *world, struct connection *connect
         return;
     }
     onto_wire(&connection->leader_out, &connection->to_follower);
-    while (link->phase == LEADER_LINK_STREAM && buf_used(&connection->leader_out) == 0) {
+    while (leader_link_sends_lines(link) && buf_used(&connection->leader_out) == 0) {
         if (leader_link_peek(link, &node->leader, &next) == LEADER_CLOSE) {
             close_leader(world, connection);
             return;
@@ -499,6 +503,9 @@ static inline void node_disk_step(struct world *world, struct node *node) {
     }
     if (chance(world, 500)) {
         model_journal_sync(journal);
+    }
+    if (journal->unsteady && chance(world, 5)) {
+        model_journal_compact(journal, &node->store, node->history, whole);
     }
     node->follower.durable_index = model_journal_durable(journal, node->history);
 }

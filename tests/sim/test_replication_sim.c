@@ -35,7 +35,7 @@ struct life {
     bool held[LASTING_KEYS]; /* by some node */
     uint64_t value_count;
     uint64_t writes[WRITES][2]; /* history, key, version -> value, each hashed */
-    size_t leader_restarts, adopted, pulls, fulls, partials, bare_applied, bare_refused;
+    size_t leader_restarts, adopted, pulls, fulls, partials, archived, bare_applied, bare_refused;
     uint64_t lines_compared; /* of histories */
 };
 
@@ -337,6 +337,7 @@ static void restart(struct life *life, struct node *node, bool leads, bool power
     life->adopted += node->leader.adopted;
     life->fulls += node->leader.full_syncs;
     life->partials += node->leader.partial_syncs;
+    life->archived += node->leader.archive_syncs;
     life->leader_restarts += node->leads;
     node_restart(world, node, leads, power);
     recount_held(life);
@@ -506,6 +507,8 @@ static void run_life(struct life *life, enum kind kind, uint64_t seed) {
         life->world.nodes[i].store.on_put = on_put;
         life->world.nodes[i].store.context = life;
         life->world.nodes[i].journal.used = kind == DISKS;
+        life->world.nodes[i].journal.unsteady = true;
+        life->world.nodes[i].store.told_bytes = random_below(&random, 4) << 20; /* 0: what it is */
     }
     live(life);
     calm_down(life);
@@ -516,6 +519,7 @@ static void run_life(struct life *life, enum kind kind, uint64_t seed) {
         life->adopted += leader->adopted;
         life->fulls += leader->full_syncs;
         life->partials += leader->partial_syncs;
+        life->archived += leader->archive_syncs;
     }
     world_deinit(&life->world);
 }
@@ -565,7 +569,8 @@ static void test_two_leaders_become_one_and_no_key_is_lost(void **state) {
 static void test_nodes_with_disks_may_die_and_any_of_them_be_made_the_leader(void **state) {
     (void)state;
     struct life *life = run_lives(DISKS);
-    assert_true(getenv("KVNODE_SEED") != NULL || (life->leader_restarts > SEEDS_A_KIND && life->pulls > 0));
+    assert_true(getenv("KVNODE_SEED") != NULL ||
+                (life->leader_restarts > SEEDS_A_KIND && life->pulls > 0 && life->archived > SEEDS_A_KIND / 4));
     free(life);
 }
 
@@ -597,6 +602,12 @@ static void run_until_quiet(struct world *world) {
     }
 }
 
+static void run_until(struct world *world, bool (*holds)(struct world *)) {
+    for (int64_t end_ms = world->now_ms + 30000; !holds(world); world_step(world)) {
+        assert_true(world->now_ms < end_ms);
+    }
+}
+
 static void write_keys(struct node *leader, size_t count, size_t value_bytes) {
     static char value[10000];
     memset(value, 'v', sizeof(value));
@@ -604,6 +615,12 @@ static void write_keys(struct node *leader, size_t count, size_t value_bytes) {
         char key[KEY_BYTES];
         key_of(key, "k", i);
         model_set(&leader->store, slice_from_text(key), slice_of(value, value_bytes), 0);
+    }
+}
+
+static void run_for(struct world *world, int64_t ms) {
+    for (int64_t end_ms = world->now_ms + ms; world->now_ms < end_ms;) {
+        world_step(world);
     }
 }
 
@@ -637,6 +654,85 @@ static void test_a_short_absence_ends_in_a_partial_sync_a_long_one_in_a_full_syn
     assert_int_equal(leader->full_syncs, 2 * (WORLD_NODES - 1));
     assert_int_equal(leader->partial_refused, WORLD_NODES - 1);
     assert_true(model_equal(&world->nodes[0].store, &world->nodes[1].store));
+}
+
+/* Past the backlog, 10 KB at a time: the disk keeps up, two of the followers sleep. */
+static void write_while_they_sleep(struct world *world, bool compact) {
+    struct node *node = &world->nodes[0];
+    for (int i = 0; i < 10; i++) {
+        world->nodes[1].asleep_until_ms = world->nodes[2].asleep_until_ms = world->now_ms + 1000;
+        write_keys(node, 10, 1000);
+        run_for(world, 100);
+        if (compact && i == 5) {
+            model_journal_compact(&node->journal, &node->store, node->history, true);
+        }
+    }
+    assert_true(history_first_index(node->history) > history_index(world->nodes[1].history) + 1);
+}
+
+static void with_disks(struct world *world) {
+    for (size_t i = 0; i < WORLD_NODES; i++) {
+        world->nodes[i].journal.used = true;
+        node_restart(world, &world->nodes[i], i == 0, false);
+    }
+    run_until_quiet(world);
+    for (int i = 0; i < 20; i++) {
+        write_keys(&world->nodes[0], 20, 100);
+        run_until_quiet(world);
+    }
+    world->nodes[0].store.told_bytes = 200000;
+}
+
+static void test_a_long_absence_is_continued_from_the_leader_s_disk(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct leader *leader = &world->nodes[0].leader;
+    with_disks(world);
+    size_t fulls = leader->full_syncs;
+    write_while_they_sleep(world, false);
+    run_until_quiet(world);
+    assert_int_equal(leader->archive_syncs, 2);
+    assert_int_equal(leader->full_syncs, fulls);
+    for (size_t i = 1; i < WORLD_NODES; i++) {
+        assert_true(model_equal(&world->nodes[0].store, &world->nodes[i].store));
+    }
+}
+
+/* The lines that they lack are no longer there. */
+static void test_or_in_a_full_sync_when_the_disk_was_compacted(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct leader *leader = &world->nodes[0].leader;
+    with_disks(world);
+    size_t fulls = leader->full_syncs;
+    write_while_they_sleep(world, true);
+    run_until_quiet(world);
+    assert_int_equal(leader->archive_syncs, 0);
+    assert_int_equal(leader->full_syncs, fulls + 2);
+    assert_true(model_equal(&world->nodes[0].store, &world->nodes[1].store));
+}
+
+static bool is_catching_up(struct world *world) {
+    struct connection *connection = find_connection(world, &world->nodes[0], &world->nodes[1]);
+    return connection != NULL && connection->leader_link.phase == LEADER_LINK_CATCH_UP &&
+           connection->leader_link.catch_up.bytes > 20000;
+}
+
+/* What is being read stays, and what was written since follows it. */
+static void test_the_disk_is_compacted_while_it_is_read(void **state) {
+    struct world *world = &((struct scene *)*state)->world;
+    struct node *node = &world->nodes[0];
+    with_disks(world);
+    size_t fulls = node->leader.full_syncs;
+    write_while_they_sleep(world, false);
+    run_until(world, is_catching_up);
+    model_journal_compact(&node->journal, &node->store, node->history, true);
+    for (int i = 0; i < 10; i++) { /* past the backlog once more */
+        write_keys(node, 10, 1000);
+        run_for(world, 100);
+    }
+    run_until_quiet(world);
+    assert_int_equal(node->leader.archive_syncs, 2);
+    assert_int_equal(node->leader.full_syncs, fulls);
+    assert_true(model_equal(&node->store, &world->nodes[1].store));
 }
 
 static void test_a_follower_serves_its_old_data_during_a_full_sync(void **state) {
@@ -794,12 +890,6 @@ static void test_one_bare_line_does_not_outweigh_the_data_of_the_group(void **st
     assert_true(model_equal(&world->nodes[0].store, &node->store));
 }
 
-static void run_until(struct world *world, bool (*holds)(struct world *)) {
-    for (int64_t end_ms = world->now_ms + 30000; !holds(world); world_step(world)) {
-        assert_true(world->now_ms < end_ms);
-    }
-}
-
 static bool node_1_is_ahead(struct world *world) { return world->nodes[1].store.count == 40; }
 
 static bool leader_serves(struct world *world) { return is_serving(&world->nodes[0]); }
@@ -902,6 +992,9 @@ int main(void) {
 #define SCENE(name) cmocka_unit_test_setup_teardown(name, scene_setup, scene_teardown)
     const struct CMUnitTest tests[] = {
         SCENE(test_a_short_absence_ends_in_a_partial_sync_a_long_one_in_a_full_sync),
+        SCENE(test_a_long_absence_is_continued_from_the_leader_s_disk),
+        SCENE(test_or_in_a_full_sync_when_the_disk_was_compacted),
+        SCENE(test_the_disk_is_compacted_while_it_is_read),
         SCENE(test_a_follower_serves_its_old_data_during_a_full_sync),
         SCENE(test_the_group_survives_the_restart_of_its_leader),
         SCENE(test_a_leader_is_not_lost_to_a_stranger_that_does_not_stay),

@@ -106,7 +106,7 @@ static inline void said(size_t i, const char *expected) {
     struct leader_link *link = &links[i];
     struct slice next;
     assert_int_equal(leader_link_fill(link, &leader, &outs[i], SIZE_MAX), LEADER_GO_ON);
-    while (link->phase == LEADER_LINK_STREAM && leader_link_peek(link, &leader, &next) == LEADER_GO_ON &&
+    while (leader_link_sends_lines(link) && leader_link_peek(link, &leader, &next) == LEADER_GO_ON &&
            next.len > 0) {
         buf_append_slice(&outs[i], next);
         leader_link_sent(link, &leader, next.len, now_ms);
