@@ -79,3 +79,15 @@ void buf_printf(struct buf *buf, const char *format, ...) {
     }
     va_end(again);
 }
+
+void buf_shrink(struct buf *buf) {
+    struct buf small;
+    buf_init(&small, buf->max_bytes);
+    buf_append_slice(&small, buf_slice(buf));
+    if (buf_failed(&small)) {
+        buf_deinit(&small);
+        return;
+    }
+    buf_deinit(buf);
+    *buf = small;
+}

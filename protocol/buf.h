@@ -70,5 +70,7 @@ static inline void buf_truncate(struct buf *buf, size_t n) { buf->end = buf->sta
 
 /* Empties it, keeps the memory, forgets a failure. */
 void buf_reset(struct buf *buf);
+/* Keeps what it holds in no more memory than that takes; nothing changes when there is none to move it to. */
+void buf_shrink(struct buf *buf);
 
 #endif

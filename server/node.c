@@ -346,6 +346,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .max_accepted = node->max_accepted_peers,
         .durable = persistence_keeps(&node->persistence) ? durable_index : NULL,
         .keep_term = keep_term,
+        .archive = persistence_archive(&node->persistence),
         .waits = persistence_keeps(&node->persistence),
         .context = node,
         .on_role = on_role,

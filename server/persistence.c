@@ -115,6 +115,21 @@ uint64_t persistence_durable_index(const struct persistence *persistence) {
     return persistence->journal == NULL ? 0 : journal_durable_index(persistence->journal);
 }
 
+static struct archive_reader *open_archive(void *context, uint64_t index, uint64_t most_bytes) {
+    const struct persistence *persistence = context;
+    return persistence->journal == NULL ? NULL : journal_archive_open(persistence->journal, index, most_bytes);
+}
+
+struct archive persistence_archive(struct persistence *persistence) {
+    return (struct archive){
+        .context = persistence,
+        .open = open_archive,
+        .read = journal_archive_read,
+        .advance = journal_archive_advance,
+        .close = journal_archive_close,
+    };
+}
+
 void persistence_keep_term(struct persistence *persistence, uint64_t number) {
     journal_keep_term(persistence->journal, number);
 }

@@ -54,6 +54,8 @@ static inline bool persistence_keeps(const struct persistence *persistence) {
 }
 /* journal_durable_index; 0 until there is a journal. */
 uint64_t persistence_durable_index(const struct persistence *persistence);
+/* The lines that are on the disk; none until there is a journal. */
+struct archive persistence_archive(struct persistence *persistence);
 /* As replication.h has it; not before the data is loaded. */
 void persistence_keep_term(struct persistence *persistence, uint64_t number);
 

@@ -119,6 +119,7 @@ static void take_tail(struct journal *journal, const struct journal_tail *tail, 
     journal->offset = tail->offset; /* it counts for not synced: nobody knows */
     journal->state_bytes = tail->state_bytes;
     journal->chain = tail->chain;
+    journal->map = tail->map;
     journal->written_index = journal->out_index = journal->reader.index;
     journal->counts = true;
     journal_close_fence(journal);
@@ -243,6 +244,7 @@ void journal_destroy(struct journal **handle) {
         return;
     }
     *handle = NULL;
+    journal_archive_destroy(journal);
     worker_destroy(&journal->worker);
     worker_destroy(&journal->janitor); /* before what they are at work on goes */
     loop_remove_hook(journal->loop, &journal->pump_hook);

@@ -26,10 +26,12 @@
 #ifndef KVNODE_SERVER_JOURNAL_JOURNAL_H
 #define KVNODE_SERVER_JOURNAL_JOURNAL_H
 
+#include "cluster/archive.h"
 #include "cluster/group_data.h"
 #include "cluster/history.h"
 #include "protocol/journal_record.h"
 #include "server/journal/directory.h"
+#include "server/journal/line_map.h"
 #include "server/log.h"
 #include "server/net/fence.h"
 #include "server/net/loop.h"
@@ -71,6 +73,7 @@ struct journal_tail {
     uint64_t next_number;                 /* of the next one */
     struct journal_chain chain;
     bool is_complete; /* it has its END */
+    struct journal_line_map map;
 };
 
 /* The directory is marked as in use. From here on clients' output waits for the disk. NULL: *reason is one
@@ -132,5 +135,18 @@ bool journal_reload(struct journal *journal);
 uint64_t journal_written_index(const struct journal *journal);
 uint64_t journal_durable_index(const struct journal *journal);
 uint64_t journal_synced_index(const struct journal *journal);
+
+/* --- The lines that are in the segments, for cluster/archive.h; this is the context of open.
+ *
+ * One thread reads for all that are open: it verifies a gigabyte a second or so, more than a link takes, and
+ * disks are not asked for several things at once. It is there from the first of them on. A reader keeps the
+ * file that it is in open, whether that is removed or not; of the segment that goes on behind that, it needs
+ * the name. */
+enum { JOURNAL_READERS = 8 }; /* each has a block and a piece: 1 MB */
+struct archive_reader *journal_archive_open(void *journal, uint64_t index, uint64_t most_bytes);
+enum archive_result journal_archive_read(struct archive_reader *reader, struct slice *lines,
+                                         uint64_t *last_index);
+void journal_archive_advance(struct archive_reader *reader, size_t n);
+void journal_archive_close(struct archive_reader *reader);
 
 #endif

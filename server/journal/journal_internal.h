@@ -1,9 +1,10 @@
-/* journal_internal.h: the inside of a journal, for journal_reload.c, journal.c, journal_segment.c and
- * journal_safety.c only: each needs those behind it. */
+/* journal_internal.h: the inside of a journal, for journal_reload.c, journal.c, journal_segment.c,
+ * journal_archive.c and journal_safety.c only: each needs those behind it. */
 #ifndef KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
 #define KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
 
 #include "server/journal/journal.h"
+#include "server/journal/lines.h"
 #include "server/journal/worker.h"
 
 #include <ev.h>
@@ -36,6 +37,12 @@ struct journal {
     struct history_reader reader;
     struct journal_job job;
     uint64_t remove_below; /* the janitor's */
+
+    /* journal_archive.c */
+    struct journal_line_map map; /* of what is written, or will be; where it counts */
+    uint64_t map_line;           /* another one: what is in the map does not go on from what was */
+    struct worker *archivist;    /* NULL: nobody has ever read */
+    struct archive_reader *readers;
 
     /* The segment */
     enum journal_phase phase;
@@ -81,6 +88,13 @@ void journal_switch(struct journal *journal);      /* likewise: a new segment; o
 bool journal_state_step(void *journal);
 /* The rest of the state and its END, at once. */
 void journal_finish_state(struct journal *journal);
+
+/* --- journal_archive.c */
+/* A new segment goes on behind line index with the one before it, which was end_bytes long; or it does not. */
+void journal_archive_begin(struct journal *journal, uint64_t number, uint64_t index, bool continues,
+                           uint64_t end_bytes);
+void journal_archive_drop_below(struct journal *journal, uint64_t number); /* these are about to be removed */
+void journal_archive_destroy(struct journal *journal);
 
 /* --- journal_safety.c */
 uint64_t journal_newest(void *journal); /* of the fence */

@@ -64,6 +64,7 @@ bool journal_encode(struct journal *journal) {
             return true;
         }
         say_synced(journal);
+        size_t before = buf_used(&journal->out);
         journal_append_lines(&journal->out, &journal->chain, reader->index + 1, lines);
         if (buf_failed(&journal->out)) { /* the chain is as it was: the lines wait where they are */
             journal_in_trouble(journal, "out of memory for what is to be written", ENOMEM);
@@ -72,6 +73,8 @@ bool journal_encode(struct journal *journal) {
         }
         journal->stats.records += last - reader->index;
         journal->out_index = last;
+        journal_line_map_note(&journal->map, buf_used(&journal->out) - before, last,
+                              journal->offset + buf_used(&journal->out), &journal->chain);
         history_advance(history, reader, lines.len);
     }
     return false;
@@ -167,6 +170,7 @@ static void finish_switch(struct journal *journal) {
     log_write(journal->config.log, LOG_INFO, "segment", "number=%llu keys=%llu bytes=%llu ms=%lld",
               (unsigned long long)journal->number, (unsigned long long)journal->state_count,
               (unsigned long long)journal->state_bytes, (long long)stats->last_compaction_ms);
+    journal_archive_drop_below(journal, journal->number);
     if (!worker_busy(journal->janitor)) { /* else with the next one */
         journal->remove_below = journal->number;
         worker_run(journal->janitor, remove_older, removed, journal);
@@ -273,6 +277,8 @@ static void begin_segment(struct journal *journal) {
         journal->out_index = journal->written_index = journal->reader.index;
         journal->synced_index = 0;
     }
+    journal_archive_begin(journal, journal->continues ? journal->number : journal->next_number,
+                          journal->reader.index, journal->continues, journal->job.offset);
     journal->segment_epoch = journal->epoch;
     journal->cursor = journal->state_count = 0;
     journal_chain_init(&journal->chain);

@@ -94,6 +94,7 @@ static struct journal_loaded describe(const struct journal_load *load) {
                 .next_number = found->next_segment,
                 .chain = found->last_chain,
                 .is_complete = found->last_is_complete,
+                .map = found->map,
             },
         .records = found->records,
         .bytes = found->bytes_done,

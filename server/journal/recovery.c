@@ -252,13 +252,29 @@ static const char *take_header(struct journal_recovery *recovery) {
                : "its FULL is of another term than the end of the segment before it";
 }
 
+static void note_place(struct journal_recovery *recovery, const struct journal_given *given) {
+    const struct journal_segment *segment = &recovery->segment;
+    struct journal_line_map *map = &recovery->found.map;
+    if (given->kind == JOURNAL_FULL) {
+        journal_line_map_begin(map, recovery->files[recovery->at].number, segment->index,
+                               recovery->found.last_bytes);
+    } else if (given->kind == JOURNAL_HISTORY) {
+        journal_line_map_note(map, segment->valid_bytes - given->offset, given->index, segment->valid_bytes,
+                              &segment->chain);
+    }
+}
+
 static const char *take(struct journal_recovery *recovery, const struct journal_given *given) {
     const char *reason = given->kind == JOURNAL_FULL ? take_header(recovery) : NULL;
     if (reason == NULL) {
         reason = keep_term(recovery, given->kind == JOURNAL_FULL ? recovery->segment.index : given->index);
     }
-    if (reason != NULL || (given->kind == JOURNAL_FULL && recovery->at != recovery->base)) {
+    if (reason != NULL) {
         return reason;
+    }
+    note_place(recovery, given);
+    if (given->kind == JOURNAL_FULL && recovery->at != recovery->base) {
+        return NULL;
     }
     return recovery->take == NULL ? verify(given->line)
                                   : recovery->take(recovery->context, given->kind, given->line, given->index);

@@ -23,6 +23,7 @@
 #define KVNODE_SERVER_JOURNAL_RECOVERY_H
 
 #include "server/journal/directory.h"
+#include "server/journal/line_map.h"
 #include "server/journal/segment.h"
 #include "server/log.h"
 
@@ -59,6 +60,7 @@ struct journal_found {
     struct journal_chain last_chain;
     uint64_t last_synced_bytes;
     bool last_is_complete; /* it has its END */
+    struct journal_line_map map;
 
     uint64_t cut_bytes;                /* behind last_bytes */
     size_t dropped;                    /* segments */

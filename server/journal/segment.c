@@ -42,25 +42,12 @@ static enum journal_segment_result stop(struct journal_segment *segment, const c
     return error != 0 ? JOURNAL_SEGMENT_WRONG : JOURNAL_SEGMENT_GOES_ON;
 }
 
-/* A long record leaves a large buffer behind. */
-static void shrink(struct buf *buf) {
-    struct buf small;
-    buf_init(&small, buf->max_bytes);
-    buf_append_slice(&small, buf_slice(buf));
-    if (buf_failed(&small)) {
-        buf_deinit(&small);
-        return;
-    }
-    buf_deinit(buf);
-    *buf = small;
-}
-
 /* The next block behind what is in buf. 0, or errno. */
 static int read_block(struct journal_segment *segment) {
     uint64_t left = segment->size_bytes - segment->read_bytes;
     size_t n = left < BLOCK_BYTES ? (size_t)left : BLOCK_BYTES;
     if (segment->buf.capacity > KEPT_BYTES && buf_used(&segment->buf) < BLOCK_BYTES) {
-        shrink(&segment->buf);
+        buf_shrink(&segment->buf); /* a long record leaves a large one behind */
     }
     char *to = buf_reserve(&segment->buf, n);
     if (to == NULL) {

@@ -25,14 +25,23 @@ static void dial(struct outbound *outbound) {
 
 /* --- Sending --- */
 
-/* The tail of the history, straight from the backlog. */
+static void log_caught_up(const struct outbound *outbound) {
+    const struct catch_up *catch_up = &outbound->link.catch_up;
+    log_write(outbound->replication->config.log, LOG_INFO, "continued-from-disk",
+              "node=%s lines=%llu bytes=%llu ms=%lld", outbound->member.id,
+              (unsigned long long)(catch_up->index - catch_up->from), (unsigned long long)catch_up->bytes,
+              (long long)(now_of(outbound) - catch_up->began_ms));
+}
+
+/* The tail of the history, straight from the backlog, or from what was read of the disk. */
 static void send_history(struct outbound *outbound) {
     struct leader_link *link = &outbound->link;
     size_t budget = REPLICATION_SEND_BYTES;
-    while (link->phase == LEADER_LINK_STREAM && budget > 0) {
+    while (leader_link_sends_lines(link) && budget > 0) {
+        enum leader_link_phase before = link->phase;
         struct slice next;
         if (leader_link_peek(link, &outbound->replication->leader, &next) == LEADER_CLOSE) {
-            conn_close(outbound->conn, CLOSE_FELL_BEHIND);
+            conn_close(outbound->conn, before == LEADER_LINK_STREAM ? CLOSE_FELL_BEHIND : CLOSE_NOT_READ);
             return;
         }
         next = slice_first(next, budget);
@@ -42,15 +51,53 @@ static void send_history(struct outbound *outbound) {
         }
         leader_link_sent(link, &outbound->replication->leader, sent, now_of(outbound));
         budget -= sent;
+        if (link->phase != before) {
+            log_caught_up(outbound);
+        }
     }
     if (budget == 0) { /* the rest in the next iteration, whatever else happens */
         conn_want_room(outbound->conn);
     }
 }
 
+/* After any event of the link: what its phase asks of the driver. */
+static void follow_phase(struct outbound *outbound) {
+    if (outbound->conn != NULL && outbound->link.phase == LEADER_LINK_STATE &&
+        !task_active(&outbound->fill_task)) {
+        task_start(outbound->replication->loop, &outbound->fill_task);
+    }
+}
+
+static void log_phase(const struct outbound *outbound) {
+    log_write(outbound->replication->config.log, LOG_INFO, "follower-link", "node=%s state=%s index=%llu",
+              outbound->member.id, leader_link_state(&outbound->link),
+              (unsigned long long)outbound->link.position.index);
+}
+
+/* SEEK is over as soon as what is looked for is found, or is not. */
+static void seek(struct outbound *outbound) {
+    if (outbound->link.phase != LEADER_LINK_SEEK) {
+        return;
+    }
+    if (leader_link_fill(&outbound->link, &outbound->replication->leader, conn_out(outbound->conn),
+                         REPLICATION_FILL_BYTES) == LEADER_CLOSE) {
+        conn_close(outbound->conn, CLOSE_FELL_BEHIND);
+        return;
+    }
+    if (outbound->link.phase == LEADER_LINK_STATE) {
+        log_phase(outbound);
+    }
+    conn_flush(outbound->conn);
+    follow_phase(outbound);
+}
+
 /* The same; of a node that stops, a link that has all of it ends. */
 static void send_on(struct outbound *outbound) {
     struct slice next;
+    seek(outbound);
+    if (outbound->conn == NULL) {
+        return;
+    }
     send_history(outbound);
     if (!outbound->replication->stopping || outbound->conn == NULL) {
         return;
@@ -85,14 +132,6 @@ static bool fill_step(void *context) {
                   (unsigned long long)history_index(outbound->replication->config.history));
     }
     return more;
-}
-
-/* After any event of the link: what its phase asks of the driver. */
-static void follow_phase(struct outbound *outbound) {
-    if (outbound->conn != NULL && outbound->link.phase == LEADER_LINK_STATE &&
-        !task_active(&outbound->fill_task)) {
-        task_start(outbound->replication->loop, &outbound->fill_task);
-    }
 }
 
 /* --- Events of the conn --- */
@@ -135,9 +174,7 @@ static bool on_line(void *context, struct slice bytes) {
         outbound->adopted = 0;
     }
     if (outbound->link.phase != phase) {
-        log_write(replication->config.log, LOG_INFO, "follower-link", "node=%s state=%s index=%llu",
-                  outbound->member.id, leader_link_state(&outbound->link),
-                  (unsigned long long)outbound->link.position.index);
+        log_phase(outbound);
         dialler_soon(&outbound->dialler);
     }
     if (verdict == LEADER_CLOSE) {

@@ -320,6 +320,7 @@ struct replication *replication_create(const struct replication_config *config, 
     follower_init(&replication->follower, self->id, self->group, config->history, &data);
     leader_init(&replication->leader, self->id, self->group, config->history, &data,
                 loop_monotonic_ms(replication->loop));
+    replication->leader.archive = config->archive;
     follow_clock(replication);
     if (self->leader) {
         follower_lead(&replication->follower);
@@ -340,6 +341,7 @@ void replication_start(struct replication *replication, bool has_data, uint64_t 
     replication->started = true;
     leader_init(&replication->leader, replication->follower.node_id, replication->follower.group,
                 replication->config.history, &data, now_ms);
+    replication->leader.archive = replication->config.archive;
     follow_clock(replication);
     if (replication_leads(replication)) {
         if (has_data) {

@@ -7,6 +7,7 @@
 #ifndef KVNODE_SERVER_PEERS_REPLICATION_H
 #define KVNODE_SERVER_PEERS_REPLICATION_H
 
+#include "cluster/archive.h"
 #include "cluster/history.h"
 #include "cluster/membership.h"
 #include "protocol/err.h"
@@ -30,7 +31,7 @@ struct replication_follower {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     char host[LIMIT_HOST_BYTES + 1];
     uint16_t port, redis_port, api_port;
-    const char *state;    /* "connecting", "handshake", "pull", "full", "online", "spec-only" */
+    const char *state;    /* "connecting", "handshake", "pull", "full", "catch-up", "online", "spec-only" */
     uint64_t acked_index; /* 0 before the first ACK */
     uint64_t lag_lines;
     int64_t lag_ms;     /* age of the oldest line not acknowledged; 0: none */
@@ -58,8 +59,8 @@ struct replication_status {
     int64_t last_line_age_ms;   /* -1: never */
     uint64_t leader_index;      /* the newest index the leader told */
     char conflict[160];         /* "" or why this group has, or had, two leaders */
-    uint64_t full_syncs, partial_syncs, partial_refused, pulls, lines_received, lines_unknown, lines_malformed,
-        lines_refused;
+    uint64_t full_syncs, partial_syncs, partial_refused, archive_syncs, pulls, lines_received, lines_unknown,
+        lines_malformed, lines_refused;
 };
 
 void replication_status(const struct replication *replication, struct replication_status *out);
@@ -114,7 +115,8 @@ struct replication_config {
     uint64_t (*durable)(void *context);
     /* With a disk: puts the number of this node's term there, and then calls replication_term_kept. */
     void (*keep_term)(void *context, uint64_t number);
-    bool waits; /* for replication_start: nobody is talked to before */
+    struct archive archive; /* of the history's lines on this node's disk */
+    bool waits;             /* for replication_start: nobody is talked to before */
     void *context;
     /* The role is another than before. */
     void (*on_role)(void *context, enum replication_role role);

@@ -215,6 +215,7 @@ void replication_status(const struct replication *replication, struct replicatio
         .full_syncs = leader->full_syncs + follower->full_syncs,
         .partial_syncs = leader->partial_syncs + follower->partial_syncs,
         .partial_refused = leader->partial_refused,
+        .archive_syncs = leader->archive_syncs,
         .pulls = leader->pulls,
         .lines_received = follower->lines_received,
         .lines_unknown = leader->lines_unknown + follower->lines_unknown,
