@@ -28,22 +28,32 @@ static void append_control(struct journal *journal, struct buf *line) {
     journal->stats.records++;
 }
 
-/* What lines behind the state rely on: the terms of the lines before, and the time of a plain line. */
-static void append_context(struct journal *journal) {
-    const struct history *history = journal->config.history;
-    const struct history_reader *reader = &journal->reader;
-    int64_t clock_ms = history_clock_at(history, reader);
+/* What later lines rely on; it is given up. */
+static void append_context(struct journal *journal, struct buf *lines) {
+    buf_fail_if(&journal->out, buf_failed(lines));
+    if (!buf_failed(&journal->out)) {
+        journal_append_state(&journal->out, &journal->chain, buf_slice(lines));
+    }
+    buf_deinit(lines);
+}
+
+/* The time of a plain line among those that come in. */
+static void append_clock(struct journal *journal) {
+    int64_t clock_ms = history_clock_at(journal->config.history, &journal->reader);
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
-    lineage_write(history_lineage(history), reader->index, &lines);
     if (clock_ms != 0) {
         line_clock(&lines, clock_ms);
     }
-    buf_fail_if(&journal->out, buf_failed(&lines));
-    if (!buf_failed(&journal->out)) {
-        journal_append_state(&journal->out, &journal->chain, buf_slice(&lines));
-    }
-    buf_deinit(&lines);
+    append_context(journal, &lines);
+}
+
+/* The terms of all lines up to END: one may have begun since FULL. */
+static void append_terms(struct journal *journal) {
+    struct buf lines;
+    buf_init(&lines, SIZE_MAX);
+    lineage_write(history_lineage(journal->config.history), journal->reader.index, &lines);
+    append_context(journal, &lines);
 }
 
 static void say_synced(struct journal *journal) {
@@ -287,7 +297,7 @@ static void begin_segment(struct journal *journal) {
     line_full(&full, journal->history_id, journal->reader.index, data->floor(data->context),
               lineage_at(history_lineage(history), journal->reader.index));
     append_control(journal, &full);
-    append_context(journal);
+    append_clock(journal);
     journal->phase = JOURNAL_PHASE_STATE;
     if (buf_failed(&journal->out)) {
         state_failed(journal);
@@ -343,6 +353,7 @@ void journal_switch(struct journal *journal) {
 
 static void say_end(struct journal *journal) {
     struct buf end;
+    append_terms(journal);
     buf_init(&end, SIZE_MAX);
     line_end(&end, journal->state_count, journal->reader.index);
     append_control(journal, &end);

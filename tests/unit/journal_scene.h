@@ -55,7 +55,7 @@ struct scene {
     size_t told_count, synced_count;
 
     bool is_whole, high, refuses;
-    size_t troubles, fatals;
+    size_t troubles, fatals, terms_kept;
 };
 
 static struct scene *scene;
@@ -312,6 +312,11 @@ static void scene_on_fatal(void *context, const char *message) {
     scene->fatals++;
 }
 
+static void scene_on_term_kept(void *context) {
+    (void)context;
+    scene->terms_kept++;
+}
+
 static const struct log scene_log = {.level = LOG_ERROR + 1, .fd = 2};
 
 static void scene_start_journal(const struct journal_tail *tail) {
@@ -328,6 +333,7 @@ static void scene_start_journal(const struct journal_tail *tail) {
         .on_pressure = scene_on_pressure,
         .on_trouble = scene_on_trouble,
         .on_fatal = scene_on_fatal,
+        .on_term_kept = scene_on_term_kept,
     };
     scene->journal = journal_create(&config, tail, &reason);
     assert_non_null(scene->journal);
@@ -449,6 +455,7 @@ static inline void scene_finishes(void) {
 struct recovered {
     struct model_store store;
     uint64_t history_id, index, digest;
+    struct lineage lineage;
     struct journal_loaded loaded;
     bool ended;
     char error[JOURNAL_REASON_BYTES];
@@ -486,6 +493,7 @@ static void scene_recover(const struct place *place, struct recovered *out) {
     }
     out->history_id = history_id(history);
     out->index = history_index(history);
+    out->lineage = *history_lineage(history);
     out->digest = scene_digest(&out->store);
     journal_load_destroy(&load);
     journal_directory_close(&directory);
