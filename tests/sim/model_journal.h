@@ -31,6 +31,7 @@ struct archive_reader {
 
 struct model_journal {
     bool used; /* the node has a disk */
+    bool slow;
     struct buf bytes;
     size_t synced_bytes;
     uint64_t written_index, synced_index;
@@ -182,6 +183,13 @@ static inline void model_journal_crash(struct model_journal *journal, struct his
     if (power) {
         buf_truncate(&journal->bytes, at);
     }
+}
+
+/* The directory is gone. */
+static inline void model_journal_lose(struct model_journal *journal) {
+    buf_reset(&journal->bytes);
+    journal->synced_bytes = 0;
+    journal->written_index = journal->synced_index = journal->term_number = 0;
 }
 
 /* Into an empty store and history. False: there is nothing. */

@@ -24,7 +24,7 @@ enum {
 };
 
 struct node {
-    char id[8];
+    char id[24];
     unsigned life;
     bool leads;
     int64_t skew_ms; /* its clock against the world's */
@@ -498,10 +498,10 @@ static inline void node_disk_step(struct world *world, struct node *node) {
     if (!journal->used || !is_awake(world, node)) {
         return;
     }
-    if (chance(world, 7000)) {
+    if (chance(world, journal->slow ? 100 : 7000)) {
         model_journal_write(journal, &node->store, node->history, whole);
     }
-    if (chance(world, 500)) {
+    if (chance(world, journal->slow ? 20 : 500)) {
         model_journal_sync(journal);
     }
     if (journal->unsteady && chance(world, 5)) {

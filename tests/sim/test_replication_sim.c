@@ -12,8 +12,8 @@ enum kind {
     LINKS,       /* links break, stall and are slow, followers sleep or start anew; FLUSH, batches */
     RESTARTS,    /* and the leader starts anew; strangers write to followers that have no leader */
     TWO_LEADERS, /* a partition with a leader on both sides, which heals */
-    DISKS,       /* nodes keep what they have, or what was synced of it; others are made leaders, two at a time,
-                    too */
+    DISKS,       /* nodes keep what they have, or what was synced of it, or lose all; others are made leaders,
+                    two at a time, too; clocks are set, disks are slow, strangers write */
     KINDS,
 };
 
@@ -21,8 +21,11 @@ enum {
     SEEDS_A_KIND = 40,
     LIFE_MS = 40000,
     QUIET_WITHIN_MS = 120000,
-    LASTING_KEYS = 40, /* k0 and on, never deleted: of these none may ever be lost */
-    BARE_KEYS = 10,    /* the last of them are written by strangers only */
+    /* k0 and on, never deleted: of these none may ever be lost. A few, written over and over; with disks one
+     * after the other, for who has them all must have the newest line. */
+    LASTING_KEYS = 300,
+    FEW_LASTING_KEYS = 40,
+    BARE_KEYS = 10, /* the last of them are written by strangers only */
     FLEETING_KEYS = 15,
     WRITES = 1 << 15, /* remembered; a power of two */
     KEY_BYTES = 24,
@@ -33,6 +36,8 @@ struct life {
     enum kind kind;
     uint64_t seed;
     bool held[LASTING_KEYS]; /* by some node */
+    size_t lasting, next_lasting;
+    size_t deaths; /* in 10000, every 100 ms */
     uint64_t value_count;
     uint64_t writes[WRITES][2]; /* history, key, version -> value, each hashed */
     size_t leader_restarts, adopted, pulls, fulls, partials, archived, bare_applied, bare_refused;
@@ -94,7 +99,7 @@ static bool holds_for_good(struct node *node, const struct model_entry *entry) {
 }
 
 static void check_held(struct life *life) {
-    for (size_t k = 0; k < LASTING_KEYS; k++) {
+    for (size_t k = 0; k < life->lasting; k++) {
         char key[KEY_BYTES];
         bool somewhere = false;
         key_of(key, "k", k);
@@ -112,7 +117,7 @@ static void check_held(struct life *life) {
 
 /* What only this node had is gone, but for what its disk had. */
 static void recount_held(struct life *life) {
-    for (size_t k = 0; k < LASTING_KEYS; k++) {
+    for (size_t k = 0; k < life->lasting; k++) {
         char key[KEY_BYTES];
         key_of(key, "k", k);
         life->held[k] = false;
@@ -229,11 +234,16 @@ static void write_batch(struct life *life, struct node *leader) {
     history_batch_end(leader->history);
 }
 
+static size_t some_lasting(struct life *life) {
+    size_t most = life->lasting - BARE_KEYS;
+    return life->kind == DISKS && life->next_lasting < most ? life->next_lasting++
+                                                            : random_below(&life->world.random, most);
+}
+
 static void write_something(struct life *life, struct node *leader) {
     struct random *random = &life->world.random;
     struct model_store *store = &leader->store;
     char lasting[KEY_BYTES], fleeting[KEY_BYTES], value[100];
-    key_of(lasting, "k", random_below(random, LASTING_KEYS - BARE_KEYS));
     key_of(fleeting, random_below(random, 2) == 0 ? "f" : "f|\n", random_below(random, FLEETING_KEYS));
     struct slice key = slice_from_text(fleeting);
     int64_t deadline_ms = store->now_ms + (int64_t)random_below(random, 5000);
@@ -265,6 +275,7 @@ static void write_something(struct life *life, struct node *leader) {
         }
         break;
     default:
+        key_of(lasting, "k", some_lasting(life));
         model_set(store, slice_from_text(lasting), some_value(life, value, sizeof(value)), 0);
     }
 }
@@ -301,7 +312,7 @@ static void stranger_writes(struct life *life) {
     struct world *world = &life->world;
     struct node *node = &world->nodes[random_below(&world->random, WORLD_NODES)];
     char key[KEY_BYTES], value[100];
-    key_of(key, "k", LASTING_KEYS - 1 - random_below(&world->random, BARE_KEYS));
+    key_of(key, "k", life->lasting - 1 - random_below(&world->random, BARE_KEYS));
     struct slice new_value = some_value(life, value, sizeof(value));
     uint64_t version = 1 + random_below(&world->random, 20);
     const struct model_entry *old = model_find(&node->store, slice_from_text(key));
@@ -331,8 +342,32 @@ static void stranger_writes(struct life *life) {
 
 /* --- Faults --- */
 
+/* All that the node has is where that death does not take it. */
+static bool is_kept(const struct node *node, bool power) {
+    const struct model_journal *journal = &node->journal;
+    uint64_t kept = power ? journal->synced_index : journal->written_index;
+    return journal->open && !journal->reader.lost && node->follower.overlaid_by == 0 &&
+           !model_incomplete(&node->store) && kept == history_index(node->history);
+}
+
+static void check_kept(struct life *life, struct node *node, const bool *had) {
+    for (size_t k = 0; k < life->lasting; k++) {
+        char key[KEY_BYTES];
+        key_of(key, "k", k);
+        if (had[k] && model_find(&node->store, slice_from_text(key)) == NULL) {
+            fail_life(life, "lost by the disk:", key);
+        }
+    }
+}
+
 static void restart(struct life *life, struct node *node, bool leads, bool power) {
     struct world *world = &life->world;
+    bool had[LASTING_KEYS], kept = is_kept(node, power);
+    for (size_t k = 0; k < life->lasting; k++) {
+        char key[KEY_BYTES];
+        key_of(key, "k", k);
+        had[k] = kept && model_find(&node->store, slice_from_text(key)) != NULL;
+    }
     life->pulls += node->leader.pulls;
     life->adopted += node->leader.adopted;
     life->fulls += node->leader.full_syncs;
@@ -340,7 +375,15 @@ static void restart(struct life *life, struct node *node, bool leads, bool power
     life->archived += node->leader.archive_syncs;
     life->leader_restarts += node->leads;
     node_restart(world, node, leads, power);
+    check_kept(life, node, had);
     recount_held(life);
+}
+
+/* With its directory, in which its id was. */
+static void lose_disk(struct life *life, struct node *node) {
+    model_journal_lose(&node->journal);
+    snprintf(node->id, sizeof(node->id), "node%zu-%u", number_of(&life->world, node), node->life);
+    restart(life, node, node->leads, false);
 }
 
 static void part(struct world *world, size_t a, size_t b, bool parted) {
@@ -352,9 +395,17 @@ static void part(struct world *world, size_t a, size_t b, bool parted) {
 static void die(struct life *life, struct node *node) {
     struct world *world = &life->world;
     bool led = node->leads;
-    if (!chance(world, 250)) {
+    if (!chance(world, life->deaths)) {
         return;
     }
+    if (chance(world, 2000)) {
+        node->skew_ms = (int64_t)random_below(&world->random, 60000);
+    }
+    if (chance(world, 300)) {
+        lose_disk(life, node);
+        return;
+    }
+    node->journal.slow = chance(world, 2000);
     bool stays = !led || chance(world, 7000);
     restart(life, node, led && stays, chance(world, 5000));
     node->asleep_until_ms = world->now_ms + (int64_t)random_below(&world->random, 5000);
@@ -398,9 +449,9 @@ static void misfortune(struct life *life) {
         if (chance(world, 100)) {
             restart(life, &world->nodes[0], true, false);
         }
-        if (chance(world, 500)) {
-            stranger_writes(life);
-        }
+    }
+    if (life->kind >= RESTARTS && chance(world, 500)) {
+        stranger_writes(life);
     }
 }
 
@@ -433,7 +484,7 @@ static void live(struct life *life) {
         }
         if (life->kind == LINKS) {
             check_batches(life);
-        } else {
+        } else if (life->kind != DISKS || world->now_ms % 100 == 0) {
             check_held(life);
         }
         if (world->now_ms % 100 == 0) {
@@ -455,7 +506,7 @@ static void calm_down(struct life *life) {
     int64_t end_ms = world->now_ms + QUIET_WITHIN_MS;
     while (!world_is_quiet(world)) {
         world_step(world);
-        if (life->kind != LINKS) {
+        if (life->kind != LINKS && (life->kind != DISKS || world->now_ms % 100 == 0)) {
             check_held(life);
         }
         if (world->now_ms >= end_ms) {
@@ -485,7 +536,7 @@ static void check_end(struct life *life) {
             fail_life(life, "a lower floor than the leader has", world->nodes[i].id);
         }
     }
-    for (size_t k = 0; k < LASTING_KEYS && life->kind != LINKS; k++) {
+    for (size_t k = 0; k < life->lasting && life->kind != LINKS; k++) {
         char key[KEY_BYTES];
         key_of(key, "k", k);
         if (life->held[k] != (model_find(&leader->store, slice_from_text(key)) != NULL)) {
@@ -497,11 +548,13 @@ static void check_end(struct life *life) {
 static void run_life(struct life *life, enum kind kind, uint64_t seed) {
     life->kind = kind;
     life->seed = seed;
-    life->value_count = 0;
+    life->value_count = life->next_lasting = 0;
+    life->lasting = kind == DISKS ? LASTING_KEYS : FEW_LASTING_KEYS;
     memset(life->held, 0, sizeof(life->held));
     memset(life->writes, 0, sizeof(life->writes));
     struct random random = {seed};
     size_t limit_bytes = (size_t)1000 << random_below(&random, 6);
+    life->deaths = 100 + random_below(&random, 600);
     world_init(&life->world, seed, limit_bytes < 4096 ? 8192 : limit_bytes);
     for (size_t i = 0; i < WORLD_NODES; i++) {
         life->world.nodes[i].store.on_put = on_put;
