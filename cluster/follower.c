@@ -143,6 +143,26 @@ static enum follower_verdict on_lead(struct follower_link *link, struct follower
     return weigh(link, follower, now_ms, out) == FOLLOWER_CLOSE ? FOLLOWER_CLOSE : verdict;
 }
 
+static bool leads_in(const struct position *leads, uint64_t history_id, const struct term *term) {
+    return leads->history_id == history_id && term_compare(&leads->term, term) == 0;
+}
+
+/* Who still leads in the term from which the state came of which a part is here, or in that of what lies under
+ * it, or who would go on from there. A later term of the same history may lack lines of either. */
+static bool has_all_of_a_mixture(const struct follower_link *link, const struct follower *follower) {
+    const struct position *leads = &link->leads_from;
+    struct position here = history_position(follower->history);
+    return leads_in(leads, follower->overlaid_by, &follower->overlaid_in) ||
+           leads_in(leads, here.history_id, &here.term) ||
+           leads_in(leads, follower->had_by.history_id, &follower->had_by.term);
+}
+
+/* Lines of the history are missing, or lie over it in part. */
+static void overlay(struct follower *follower, uint64_t history_id, const struct term *term) {
+    follower->overlaid_by = history_id;
+    follower->overlaid_in = *term;
+}
+
 /* What is proved is weighed once more: meanwhile another leader may have come. */
 static enum follower_verdict follow(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                     struct buf *out) {
@@ -152,9 +172,7 @@ static enum follower_verdict follow(struct follower_link *link, struct follower 
     }
     follower->leader_link = link; /* the driver closes the one it takes the place of */
     link->phase = FOLLOWER_SYNCING;
-    /* Who leads the one history or the other has all of this node's data; and it is not to be continued. */
-    bool anew = follower->overlaid_by != 0 && (link->history_id == follower->overlaid_by ||
-                                               link->history_id == history_id(follower->history));
+    bool anew = follower->overlaid_by != 0 && has_all_of_a_mixture(link, follower);
     struct position named = anew ? (struct position){0} : follower_position(follower);
     line_sync(out, follower->node_id, named.history_id, named.index, &named.term);
     return FOLLOWER_GO_ON;
@@ -287,7 +305,7 @@ static enum follower_verdict apply_batch(struct follower_link *link, struct foll
         }
     }
     if (verdict != FOLLOWER_GO_ON && applied > 0 && follower->overlaid_by == 0) {
-        follower->overlaid_by = history_id(follower->history);
+        overlay(follower, history_id(follower->history), lineage_last(history_lineage(follower->history)));
     }
     return verdict;
 }
@@ -310,16 +328,22 @@ static enum follower_verdict on_batch_line(struct follower_link *link, struct fo
 }
 
 /* Of no data, but it counts. */
-static void on_term(struct follower_link *link, struct follower *follower, const struct line *line,
-                    struct slice bytes) {
+static enum follower_verdict on_term(struct follower_link *link, struct follower *follower,
+                                     const struct line *line, struct slice bytes, struct buf *out) {
     struct term term = {.number = line->count};
+    const struct term *before =
+        link->phase == FOLLOWER_STREAM ? lineage_last(history_lineage(follower->history)) : &link->full_term;
     memcpy(term.node_id, line->node_id, sizeof(term.node_id));
+    if (term_compare(&term, before) <= 0) {
+        return malformed(follower, out, "TERM is not later than the one before it");
+    }
     link->full_term = term;
     if (link->phase == FOLLOWER_STREAM) {
         keep_line(link, follower, bytes);
         follower_link_keep(link, follower);
         history_note_term(follower->history, &term);
     }
+    return FOLLOWER_GO_ON;
 }
 
 static enum follower_verdict on_change(struct follower_link *link, struct follower *follower,
@@ -336,8 +360,7 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
     }
     enum follower_verdict verdict = FOLLOWER_GO_ON;
     if (line->verb == LINE_TERM) {
-        on_term(link, follower, line, bytes);
-        return FOLLOWER_GO_ON;
+        return on_term(link, follower, line, bytes, out);
     }
     if (line->verb == LINE_CLOCK) {
         follower->clock_ms = line->timestamp_ms;
@@ -355,6 +378,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
     bool from_here =
         line->history_id == history_id(follower->history) && line->index == history_index(follower->history);
     if (link->phase != FOLLOWER_SYNCING || !from_here || follower->overlaid_by != 0) {
+        follower->had_by = from_here ? link->leads_from : follower->had_by;
         return malformed(follower, out, "CONTINUE from where this node is not");
     }
     link->phase = FOLLOWER_STREAM;
@@ -381,7 +405,7 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     link->full_term = line_term_of(line);
     follower->arriving.count = 0;
     link->leader_index = line->index;
-    follower->overlaid_by = line->history_id;
+    overlay(follower, line->history_id, &link->full_term);
     if (history_id(follower->history) == 0) {
         begin_own_history(follower, OLDEST_HISTORY_MS);
     }
@@ -403,12 +427,16 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
         return malformed(follower, out, "END without FULL");
     }
     struct lineage *lineage = &follower->arriving;
+    if (lineage->count > 0 && lineage->terms[lineage->count - 1].from > line->index) {
+        return malformed(follower, out, "SINCE is behind END");
+    }
     follower->data.full_end(follower->data.context, link->full_floor, link->joins);
     if (lineage->count == 0 || term_compare(lineage_last(lineage), &link->full_term) != 0) {
         lineage_begin(lineage, &link->full_term,
                       line->index); /* a TERM came, of an index that nobody has said */
     }
     history_restart(follower->history, link->history_id, line->index, lineage);
+    follower->had_by = (struct position){0};
     history_note_clock(follower->history, follower->clock_ms);
     follower->own_history = false;
     follower->overlaid_by = 0;
@@ -438,7 +466,7 @@ static enum follower_verdict on_ping(struct follower_link *link, struct follower
     link->leader_index = line->index;
     if (link->phase == FOLLOWER_STREAM && line->index != history_index(follower->history)) {
         /* Lines were lost or counted differently: a FULL mends it. */
-        follower->overlaid_by = history_id(follower->history);
+        overlay(follower, history_id(follower->history), lineage_last(history_lineage(follower->history)));
         return malformed(follower, out, "PING names another index than this node has counted");
     }
     send_ack(link, follower, now_ms, out);

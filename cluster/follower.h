@@ -101,6 +101,9 @@ struct follower {
     struct lineage arriving; /* of the state that arrives: what its SINCEs have said */
     uint64_t overlaid_by;    /* 0, or the history whose state began and did not end: it lies over the data of
                                 position (or lines were lost): good enough to be taken, not to be continued */
+    struct term overlaid_in; /* overlaid_by's term then: in that one its leader has all of this node's data */
+    struct position had_by;  /* the history and term of a leader that would have gone on from the position: it
+                                has  the data of that; history 0: none */
     struct follower_link *leader_link; /* NULL: none stands */
     struct position gave_way; /* history 0, or where it stopped leading: the leader that it gave way to has not
                                  brought its state yet */

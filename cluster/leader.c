@@ -45,8 +45,7 @@ static bool has_all_of(const struct leader_known *known, uint64_t history_id, co
     if (known->history_id != history_id) {
         return false;
     }
-    enum lineage_side side = lineage_side(&known->lineage, known->index, term, index);
-    return side == LINEAGE_ON || side == LINEAGE_BEFORE;
+    return lineage_side(&known->lineage, known->index, term, index) == LINEAGE_ON;
 }
 
 static bool is_known(const struct leader *leader, const struct position *position) {
@@ -106,12 +105,18 @@ static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_
 }
 
 /* "A leader that continues a history first writes the history line TERM|n|nodeID, n one more than any it knows,
- * fsynced in meta before the line is written" */
-static void begin_serving(struct leader *leader) {
+ * fsynced in meta before the line is written". Where somebody has used up the numbers, it is another history.
+ */
+static void begin_serving(struct leader *leader, int64_t now_ms) {
+    struct history *history = leader->history;
+    uint64_t number = larger(leader->term_number, lineage_last(history_lineage(history))->number);
     leader->phase = LEADER_SERVING;
+    if (leader->goes_on && number >= TERM_NUMBER_MAX) {
+        remember(leader, history_id(history), history_index(history), history_lineage(history));
+        begin_history(leader, 0, now_ms);
+    }
     if (leader->goes_on) {
-        leader->term_number =
-            larger(leader->term_number, lineage_last(history_lineage(leader->history))->number) + 1;
+        leader->term_number = number + 1;
         leader->phase = LEADER_TERM;
     }
 }
@@ -130,17 +135,19 @@ void leader_term_kept(struct leader *leader) {
 }
 
 void leader_resume(struct leader *leader, const struct position *led, bool touched, int64_t now_ms) {
-    leader->whole_of = 0;
+    leader->whole_of = (struct position){0};
     if (touched) {
         struct history *history = leader->history;
+        bool is_led = history_id(history) == led->history_id;
         struct lineage lineage;
+        remember(leader, history_id(history), is_led ? UINT64_MAX : history_index(history),
+                 history_lineage(history));
         lineage_begin(&lineage, &led->term, led->index);
         remember(leader, led->history_id, UINT64_MAX, &lineage);
-        remember(leader, history_id(history), history_index(history), history_lineage(history));
         begin_history(leader, led->history_id, now_ms);
     }
     if (leader->phase != LEADER_SERVING) { /* nor had it when it stepped down */
-        begin_serving(leader);
+        begin_serving(leader, now_ms);
     }
 }
 
@@ -186,7 +193,7 @@ static void take_broke_off(struct leader *leader, const struct leader_link *link
             remember_before(leader);
             begin_history(leader, 0, now_ms);
         }
-        begin_serving(leader);
+        begin_serving(leader, now_ms);
         return;
     }
     if (mixed) {
@@ -313,7 +320,7 @@ static bool may_take_wholly(const struct leader *leader, const struct leader_lin
         return false;
     }
     return leader->known_count == 0 ||
-           (leader->whole_of == link->position.history_id && !has_failed(leader, link));
+           (leader->whole_of.history_id == link->position.history_id && !has_failed(leader, link));
 }
 
 static void begin_taking(struct leader_link *link, struct leader *leader, int64_t now_ms) {
@@ -339,7 +346,7 @@ static void begin_taking(struct leader_link *link, struct leader *leader, int64_
 
 /* A link in HELD goes where the leader's phase and its own position let it. */
 static void place(struct leader_link *link, struct leader *leader, int64_t now_ms, struct buf *out) {
-    if (leader->phase != LEADER_SERVING) {
+    if (leader->phase != LEADER_SERVING || link->too_early) {
         return;
     }
     if (must_take_from(leader, link)) {
@@ -376,7 +383,7 @@ static void take_whole_ended(struct leader_link *link, struct leader *leader, in
         remember_position(leader, &link->position); /* a mixture's FULL names another */
         begin_history(leader, larger(leader->before.history_id, link->position.history_id), now_ms);
     }
-    begin_serving(leader);
+    begin_serving(leader, now_ms);
 }
 
 static void take_ended(struct leader_link *link, struct leader *leader, int64_t now_ms, struct buf *out) {
@@ -457,11 +464,12 @@ static enum leader_verdict on_tail_end(struct leader_link *link, struct leader *
     return LEADER_GO_ON;
 }
 
-/* What this leader had is not at the beginning of the state that ends: it stays beside that. */
+/* What this leader had, or has taken before, is not at the beginning of the state that ends: it stays beside
+ * that. */
 static bool has_parted(const struct leader *leader, const struct line *end) {
     const struct lineage *lineage = &leader->taker.arriving;
-    const struct position *before = &leader->before;
-    if (!leader->goes_on) {
+    const struct position *before = leader->goes_on ? &leader->before : &leader->whole_of;
+    if (before->history_id == 0) {
         return false; /* it had nothing */
     }
     return leader->taken.history_id != before->history_id ||
@@ -491,10 +499,9 @@ static enum leader_verdict on_whole_line(struct leader_link *link, struct leader
         return LEADER_CLOSE;
     }
     follower_link_keep(taken, &leader->taker);
-    if (state) { /* a mixture names another history than SYNC did */
-        leader->whole_of = taken->history_id == link->position.history_id ? taken->history_id : 0;
-    }
-    if (ends) {
+    if (ends) { /* a mixture names another history than SYNC did */
+        bool alone = !taken->joins && taken->history_id == link->position.history_id;
+        leader->whole_of = alone ? history_position(leader->history) : (struct position){0};
         take_ended(link, leader, now_ms, out);
     }
     return LEADER_GO_ON;
@@ -502,6 +509,8 @@ static enum leader_verdict on_whole_line(struct leader_link *link, struct leader
 
 /* --- Lines and time --- */
 
+/* Who has part of a state of this history says that it has nothing, to a leader of the same term: but before it
+ * begins a new one a leader is not the one that has sent that state. It is dialled again in the new term. */
 static enum leader_verdict on_sync(struct leader_link *link, struct leader *leader, const struct line *line,
                                    int64_t now_ms, struct buf *out) {
     bool in_time = link->phase == LEADER_LINK_HELLO || (link->phase == LEADER_LINK_HELD && link->spec_only);
@@ -511,6 +520,7 @@ static enum leader_verdict on_sync(struct leader_link *link, struct leader *lead
     }
     link->spec_only = false;
     link->position = (struct position){line->history_id, line_term_of(line), line->index};
+    link->too_early = leader->goes_on && leader->phase != LEADER_SERVING && link->position.history_id == 0;
     if (is_of_this_history(leader, link)) {
         leader->term_number = larger(leader->term_number, link->position.term.number);
     }
@@ -627,7 +637,7 @@ void leader_tick(struct leader *leader, int64_t now_ms) {
         }
         begin_taking(best, leader, now_ms);
     } else if (!may_wait || !somebody_is_silent(leader)) {
-        begin_serving(leader);
+        begin_serving(leader, now_ms);
     }
 }
 
@@ -671,7 +681,8 @@ enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *le
         link->spec_only = true;
         link->phase = LEADER_LINK_HELD;
     }
-    if (!link->spec_only && now_ms - link->last_line_ms >= LINK_TIMEOUT_MS) {
+    bool silent = !link->spec_only && now_ms - link->last_line_ms >= LINK_TIMEOUT_MS;
+    if (silent || (link->too_early && leader->phase == LEADER_SERVING)) {
         return LEADER_CLOSE;
     }
     if (link->phase == LEADER_LINK_HELD) {

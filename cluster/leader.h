@@ -79,7 +79,8 @@ struct leader_link {
     struct catch_up catch_up;            /* SEEK, CATCH_UP; what it came to stays to be told */
     uint64_t scan_cursor, scan_count;    /* STATE */
     uint64_t acked_index, durable_index; /* applied, and on its disk */
-    bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
+    bool too_early; /* it said that it has nothing before this leader's term had begun: see on_sync */
+    bool asked;     /* for an ACK of all there is now: PING as soon as the history is sent */
     bool take_asked, take_began,
         take_adopts; /* TAKING: PULL was sent; FULL or CONTINUE has come; only missing keys are taken */
     uint64_t take_history_id, take_floor, taken;                /* TAKING */
@@ -106,10 +107,10 @@ struct leader {
         struct lineage lineage;
     } known[LEADER_KNOWN];
     size_t known_count;
-    bool goes_on;         /* with a history that it has on its disk: a new term begins before it serves */
-    uint64_t term_number; /* the greatest that is known; TERM: that is to be put on the disk */
-    uint64_t whole_of; /* 0, or the history that the store holds a state of, and nothing besides: what has been
-                          written here is not looked at */
+    bool goes_on;             /* with a history that it has on its disk: a new term begins before it serves */
+    uint64_t term_number;     /* the greatest that is known; TERM: that is to be put on the disk */
+    struct position whole_of; /* history 0, or whose state the store is, and nothing besides: what has been
+                                 written here is not looked at */
     /* Nodes whose state broke off: tried after the others. */
     char failed[LEADER_FAILED][LIMIT_NODE_ID_BYTES + 1];
     size_t failed_count;

@@ -231,7 +231,7 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_DURABLE:
         return read_number(text, 0, out->index, "bad index", &out->count);
     case FIELD_TERM:
-        return read_number(text, 1, UINT64_MAX, "bad term", &out->count);
+        return read_number(text, 1, TERM_NUMBER_MAX, "bad term", &out->count);
     case FIELD_SINCE_TERM:
         return read_term(text, &out->text);
     case FIELD_TERM_OR_NONE: /* of a line of some history */

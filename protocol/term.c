@@ -9,7 +9,8 @@ bool term_parse(struct slice text, struct term *out) {
     struct slice node_id = text;
     struct slice digits = slice_take_until(&node_id, '-'); /* what follows may hold more of them */
     uint64_t number;
-    if (!num_parse_u64(digits, &number) || number == 0 || !datagram_valid_node_id(node_id)) {
+    if (!num_parse_u64(digits, &number) || number == 0 || number > TERM_NUMBER_MAX ||
+        !datagram_valid_node_id(node_id)) {
         return false;
     }
     *out = (struct term){.number = number};

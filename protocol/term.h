@@ -12,6 +12,9 @@
 
 #include <stdint.h>
 
+/* Of what others say: there is room for one more above it. */
+#define TERM_NUMBER_MAX ((uint64_t)INT64_MAX)
+
 enum { TERM_MAX_BYTES = 20 + 1 + LIMIT_NODE_ID_BYTES }; /* of its text */
 
 struct term {
@@ -19,7 +22,7 @@ struct term {
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* "" when there is none */
 };
 
-/* n-nodeID, n at least 1. *out is written only when it is one. */
+/* n-nodeID, n from 1 to TERM_NUMBER_MAX. *out is written only when it is one. */
 bool term_parse(struct slice text, struct term *out);
 /* Writes the text of a term that is one, no NUL; to has room for TERM_MAX_BYTES. Returns the number of bytes.
  */

@@ -74,6 +74,46 @@ static void test_the_terms_of_a_state_come_in_their_order(void **state) {
     }
 }
 
+/* Else the lines SINCE that this node writes to its disk and to others would not go on, either. */
+static void test_a_term_is_later_than_the_one_before(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"TERM|2|boss\n", "TERM|1|zzzz\n", "TERM|2|boss-a\n"};
+    follow_a();
+    say("TERM|2|boss-b\n");
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        reconnect(&first);
+        say("LEAD|boss|0|" A_TEXT "|1|2-boss-b\nCONTINUE|" A_TEXT "|1\n");
+        buf_reset(&out);
+        refused(&first, wrong[i], "ERROR|TERM is not later than the one before it\n");
+        is_at(A, 1);
+        is_of_term(2, "boss-b");
+    }
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|1|2-boss-b\nFULL|" A_TEXT "|1|0|2-boss-b\n");
+    buf_reset(&out);
+    refused(&first, "TERM|2|boss\n", "ERROR|TERM is not later than the one before it\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|1|2-boss-b\n");
+    buf_reset(&out);
+    refused(&first, "TERM|9223372036854775808|boss\n", "ERROR|bad term\n"); /* nobody could begin another */
+}
+
+static void test_no_term_of_a_state_begins_behind_it(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|7|2-boss\nFULL|" A_TEXT "|7|3|2-boss\nSINCE|0|-\nSINCE|99|2-boss\n");
+    buf_reset(&out);
+    refused(&first, "END|0|7\n", "ERROR|SINCE is behind END\n");
+}
+
+static void test_a_batch_holds_no_term(void **state) {
+    (void)state;
+    follow_a();
+    say("BATCH|2\n");
+    refused(&first, "TERM|2|boss\n", "ERROR|a BATCH holds changes only\n");
+    is_at(A, 0);
+    is_of_term(0, "");
+}
+
 static void lead_in(const struct term *term) {
     struct lineage lineage;
     lineage_begin(&lineage, term, 12);
@@ -146,6 +186,40 @@ static void test_or_the_state_where_the_backlog_has_moved_on(void **state) {
     assert_int_equal(follower_state_lineage(&follower)->terms[0].from, 12);
 }
 
+/* Its leader has lost the end of its lines, and leads on in a later term: what is here may be all that is left
+ * of those. */
+static void test_who_leads_on_in_a_later_term_may_lack_what_was_sent_before(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|50|1-boss\nFULL|" A_TEXT "|50|0|1-boss\nREPLICATEX|k|v|1|400|0\n");
+    reconnect(&first);
+    buf_reset(&out);
+    say("LEAD|boss|0|" A_TEXT "|60|1-boss\n");
+    answered("SYNC|me|-|0\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|40|2-boss\n");
+    answered("SYNC|me|0000000000010007|0\n");
+}
+
+/* Likewise of what was here before. It is not gone on from, but who would do that has all of it. */
+static void test_nor_need_it_have_what_lies_under_a_part_of_a_state(void **state) {
+    (void)state;
+    follow_a();
+    say("TERM|1|boss\nDELETE|k|3\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|50|2-boss\nFULL|" A_TEXT "|50|0|2-boss\nREPLICATEX|k|v|4|400|0\n");
+    reconnect(&first);
+    buf_reset(&out);
+    say("LEAD|boss|0|" A_TEXT "|40|3-boss\n");
+    answered("SYNC|me|" A_TEXT "|2|1-boss\n");
+    refused(&first, "CONTINUE|" A_TEXT "|2\n", "ERROR|CONTINUE from where this node is not\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|40|3-boss\n");
+    answered("SYNC|me|-|0\n");
+    reconnect(&first);
+    say("LEAD|boss|0|" A_TEXT "|40|4-boss\n");
+    answered("SYNC|me|" A_TEXT "|2|1-boss\n");
+}
+
 static void test_a_mixture_is_nobodys_beginning(void **state) {
     (void)state;
     follow_a();
@@ -165,11 +239,16 @@ int main(void) {
         TRANSCRIPT(test_a_term_counts_and_its_line_is_kept),
         TRANSCRIPT(test_a_state_has_a_term_too),
         TRANSCRIPT(test_the_terms_of_a_state_come_in_their_order),
+        TRANSCRIPT(test_a_term_is_later_than_the_one_before),
+        TRANSCRIPT(test_no_term_of_a_state_begins_behind_it),
+        TRANSCRIPT(test_a_batch_holds_no_term),
         TRANSCRIPT(test_a_plain_line_after_continue_is_of_the_time_that_was_said_before),
         TRANSCRIPT(test_of_two_leaders_of_one_history_the_later_term_leads),
         TRANSCRIPT(test_a_follower_leaves_its_leader_for_one_of_a_later_term),
         TRANSCRIPT(test_a_leader_that_has_the_beginning_gets_the_tail),
         TRANSCRIPT(test_or_the_state_where_the_backlog_has_moved_on),
+        TRANSCRIPT(test_who_leads_on_in_a_later_term_may_lack_what_was_sent_before),
+        TRANSCRIPT(test_nor_need_it_have_what_lies_under_a_part_of_a_state),
         TRANSCRIPT(test_a_mixture_is_nobodys_beginning),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

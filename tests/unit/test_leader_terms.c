@@ -74,6 +74,40 @@ static void test_its_term_is_above_any_that_it_has_heard_of(void **state) {
     hang_up(1);
 }
 
+/* Somebody of this history has said the last number that there is. */
+static void test_where_the_numbers_are_used_up_another_history_begins(void **state) {
+    (void)state;
+    recovered(NULL);
+    dial(0);
+    dial(1);
+    answers(0, "SYNC|f0|" H_TEXT "|4|9223372036854775807-x\n");
+    answers(1, "SYNC|f1|" H_TEXT "|4\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" H_TEXT "|4|0|9223372036854775807-x\nREPLICATEX|n|b|1|700|0\nEND|1|4\n");
+    assert_int_equal(leader.phase, LEADER_SERVING);
+    assert_true(history_id(history) > H);
+    assert_true(holds("k", "v", 1) && holds("n", "b", 1));
+    wait(50);
+    assert_int_equal(links[1].phase, LEADER_LINK_STATE);
+    hang_up(0);
+    hang_up(1);
+}
+
+static void test_nor_does_a_follower_that_is_behind_use_them_up(void **state) {
+    (void)state;
+    recovered(&(struct term){UINT64_C(9223372036854775807), "boss"});
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|4|1-x\n");
+    wait(LEADER_LISTEN_MS);
+    assert_int_equal(leader.phase, LEADER_SERVING);
+    assert_true(history_id(history) > H);
+    dial(1);
+    answers(1, "SYNC|f1|" H_TEXT "|5|9223372036854775807-boss\n"); /* all that it has is here */
+    assert_int_equal(links[1].phase, LEADER_LINK_STATE);
+    hang_up(0);
+    hang_up(1);
+}
+
 static void test_a_history_that_begins_has_no_term(void **state) {
     (void)state;
     serve();
@@ -220,6 +254,120 @@ static void test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missin
     hang_up(0);
 }
 
+/* f0 has a part of another history's state on top of H: of H it does not say the terms, nor where they began.
+ */
+static void test_of_a_history_whose_terms_are_not_known_an_older_one_is_news(void **state) {
+    (void)state;
+    serve();
+    set("m", "x");
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n");
+    buf_reset(&outs[0]);
+    wait(50);
+    said(0, "PULL\n");
+    answers(0, "FULL|0000000000030000|0|0\nREPLICATEX|k|v|1|700|0\nEND|1|0\n");
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    dial(1);
+    answers(1, "SYNC|f1|" H_TEXT "|8|1-boss\n"); /* it may have parted at 5 */
+    assert_int_equal(links[1].phase, LEADER_LINK_TAKING);
+    hang_up(0);
+    hang_up(1);
+}
+
+/* That it gave way, and leads on from a part of another's state, takes its own terms from nobody. */
+static void test_who_leads_again_knows_the_terms_of_what_it_led(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    wait(LEADER_LISTEN_MS);
+    term_kept(2);
+    struct position led = history_position(history);
+    leader_resume(&leader, &led, true, now_ms);
+    assert_true(history_id(history) > H);
+    dial(0);
+    answers(0, "SYNC|f0|" H_TEXT "|5|1-boss\n");
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    dial(1);
+    answers(1, "SYNC|f1|" H_TEXT "|6|1-boss\n");
+    assert_int_equal(links[1].phase, LEADER_LINK_TAKING);
+    hang_up(0);
+    hang_up(1);
+}
+
+/* "Nothing" was said to a leader of the term before: perhaps of a part of a state that this one has not got. */
+static void test_who_has_nothing_is_asked_again_in_the_new_term(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    dial(0);
+    said(0, "LEAD|boss|0|" H_TEXT "|5|1-boss\n");
+    answers(0, "SYNC|f0|-|0\n");
+    wait(LEADER_LISTEN_MS);
+    term_kept(2);
+    assert_int_equal(wait(50), 1);
+    dial(0);
+    said(0, "LEAD|boss|0|" H_TEXT "|6|2-boss\n");
+    answers(0, "SYNC|f0|-|0\n");
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    hang_up(0);
+}
+
+/* f0's lines and this leader's own have parted, so that the store is no state of f0's history: what f1 has of
+ * it does not take its place. */
+static void test_what_has_parted_and_was_joined_is_nobodys_beginning(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    dial(0);
+    dial(1);
+    answers(0, "SYNC|f0|" H_TEXT "|4|3-f0\n");
+    answers(1, "SYNC|f1|" H_TEXT "|9|2-f1\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" H_TEXT "|4|0|3-f0\nSINCE|2|1-boss\nSINCE|4|3-f0\nREPLICATEX|m|x|1|700|0\nEND|1|4\n");
+    assert_true(holds("k", "v", 1) && holds("m", "x", 1));
+    wait(50);
+    assert_int_equal(links[1].phase, LEADER_LINK_TAKING);
+    answers(1, "FULL|" H_TEXT "|9|0|2-f1\nSINCE|2|1-boss\nSINCE|5|2-f1\nREPLICATEX|n|y|1|700|0\nEND|1|9\n");
+    assert_true(holds("k", "v", 1) && holds("m", "x", 1) && holds("n", "y", 1));
+    hang_up(0);
+    hang_up(1);
+}
+
+/* Nor does a later state of a history take the place of one that has parted from it. */
+static void test_two_states_that_have_parted_are_joined(void **state) {
+    (void)state;
+    dial(0);
+    dial(1);
+    answers(0, "SYNC|f0|" H_TEXT "|6|2-f0\n");
+    answers(1, "SYNC|f1|" H_TEXT "|9|1-f1\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" H_TEXT "|6|0|2-f0\nSINCE|0|-\nSINCE|5|2-f0\nREPLICATEX|m|x|1|700|0\nEND|1|6\n");
+    wait(50);
+    assert_int_equal(links[1].phase, LEADER_LINK_TAKING);
+    answers(1, "FULL|" H_TEXT "|9|0|1-f1\nSINCE|0|-\nSINCE|5|1-f1\nREPLICATEX|n|y|1|700|0\nEND|1|9\n");
+    assert_true(holds("m", "x", 1) && holds("n", "y", 1));
+    hang_up(0);
+    hang_up(1);
+}
+
+/* And where keys of another history were taken besides, it is a state of neither. */
+static void test_a_state_to_which_others_keys_came_keeps_them(void **state) {
+    (void)state;
+    dial(0);
+    dial(1);
+    answers(0, "SYNC|f0|" H_TEXT "|6\n");
+    wait(LEADER_LISTEN_MS);
+    answers(0, "FULL|" H_TEXT "|6|0\nREPLICATEX|m|x|1|700|0\nEND|1|6\n");
+    answers(1, "SYNC|f1|0000000000010000|9\n");
+    wait(50);
+    answers(1, "FULL|0000000000010000|9|0\nREPLICATEX|n|y|1|700|0\nEND|1|9\n");
+    dial(2);
+    answers(2, "SYNC|f2|" H_TEXT "|7\n");
+    wait(50);
+    answers(2, "FULL|" H_TEXT "|7|0\nREPLICATEX|m|z|2|700|0\nEND|1|7\n");
+    assert_non_null(model_find(&store, SLICE("n")));
+    hang_up(0);
+    hang_up(1);
+    hang_up(2);
+}
+
 static void test_what_is_no_answer_to_pull_closes_the_link(void **state) {
     (void)state;
     static const char *const answers_of[] = {"REPLICATEX|k|a|2|700|0\n",
@@ -249,13 +397,21 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TRANSCRIPT(test_it_begins_a_term_and_continues_those_that_are_on_its_line),
         TRANSCRIPT(test_its_term_is_above_any_that_it_has_heard_of),
+        TRANSCRIPT(test_where_the_numbers_are_used_up_another_history_begins),
+        TRANSCRIPT(test_nor_does_a_follower_that_is_behind_use_them_up),
         TRANSCRIPT(test_a_history_that_begins_has_no_term),
+        TRANSCRIPT(test_of_a_history_whose_terms_are_not_known_an_older_one_is_news),
+        TRANSCRIPT(test_who_leads_again_knows_the_terms_of_what_it_led),
         TRANSCRIPT(test_it_takes_the_tail_of_one_that_is_ahead),
         TRANSCRIPT(test_a_batch_of_a_tail_is_taken_whole_or_not_at_all),
         TRANSCRIPT(test_a_later_term_is_more_than_a_greater_index),
         TRANSCRIPT(test_a_state_of_the_same_line_takes_the_place_of_what_is_here),
         TRANSCRIPT(test_a_state_that_breaks_off_leaves_a_history_of_its_own),
         TRANSCRIPT(test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missing),
+        TRANSCRIPT(test_who_has_nothing_is_asked_again_in_the_new_term),
+        TRANSCRIPT(test_what_has_parted_and_was_joined_is_nobodys_beginning),
+        TRANSCRIPT(test_two_states_that_have_parted_are_joined),
+        TRANSCRIPT(test_a_state_to_which_others_keys_came_keeps_them),
         TRANSCRIPT(test_what_is_no_answer_to_pull_closes_the_link),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
