@@ -23,6 +23,7 @@ void leader_link_open(struct leader_link *link, struct leader *leader, const cha
     *link = (struct leader_link){
         .phase = LEADER_LINK_HELLO,
         .knows_sync = knows_sync,
+        .early = leader->goes_on && leader->phase != LEADER_SERVING,
         .opened_ms = now_ms,
         .last_line_ms = now_ms,
         .last_sent_ms = now_ms,
@@ -520,7 +521,7 @@ static enum leader_verdict on_sync(struct leader_link *link, struct leader *lead
     }
     link->spec_only = false;
     link->position = (struct position){line->history_id, line_term_of(line), line->index};
-    link->too_early = leader->goes_on && leader->phase != LEADER_SERVING && link->position.history_id == 0;
+    link->too_early = link->early && link->position.history_id == 0;
     if (is_of_this_history(leader, link)) {
         leader->term_number = larger(leader->term_number, link->position.term.number);
     }

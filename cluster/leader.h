@@ -79,8 +79,9 @@ struct leader_link {
     struct catch_up catch_up;            /* SEEK, CATCH_UP; what it came to stays to be told */
     uint64_t scan_cursor, scan_count;    /* STATE */
     uint64_t acked_index, durable_index; /* applied, and on its disk */
-    bool too_early; /* it said that it has nothing before this leader's term had begun: see on_sync */
-    bool asked;     /* for an ACK of all there is now: PING as soon as the history is sent */
+    bool early;                          /* LEAD was said before this leader's term had begun, */
+    bool too_early;                      /* and it has answered that it has nothing: see on_sync */
+    bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
     bool take_asked, take_began,
         take_adopts; /* TAKING: PULL was sent; FULL or CONTINUE has come; only missing keys are taken */
     uint64_t take_history_id, take_floor, taken;                /* TAKING */

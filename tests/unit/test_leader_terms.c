@@ -301,6 +301,7 @@ static void test_who_has_nothing_is_asked_again_in_the_new_term(void **state) {
     said(0, "LEAD|boss|0|" H_TEXT "|5|1-boss\n");
     answers(0, "SYNC|f0|-|0\n");
     wait(LEADER_LISTEN_MS);
+    dial(1);
     term_kept(2);
     assert_int_equal(wait(50), 1);
     dial(0);
@@ -308,6 +309,8 @@ static void test_who_has_nothing_is_asked_again_in_the_new_term(void **state) {
     answers(0, "SYNC|f0|-|0\n");
     assert_int_equal(links[0].phase, LEADER_LINK_STATE);
     hang_up(0);
+    answers(1, "SYNC|f1|-|0\n"); /* to what it heard then */
+    assert_int_equal(wait(50), 1);
 }
 
 /* f0's lines and this leader's own have parted, so that the store is no state of f0's history: what f1 has of
