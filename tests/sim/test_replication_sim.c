@@ -20,7 +20,7 @@ enum kind {
 enum {
     SEEDS_A_KIND = 40,
     LIFE_MS = 40000,
-    QUIET_WITHIN_MS = 120000,
+    QUIET_WITHIN_MS = 300000, /* a state goes both ways over the slowest wire */
     /* k0 and on, never deleted: of these none may ever be lost. A few, written over and over; with disks one
      * after the other, for who has them all must have the newest line. */
     LASTING_KEYS = 300,
