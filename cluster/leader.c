@@ -273,11 +273,10 @@ static void begin_lines(struct leader_link *link, struct leader *leader, enum le
     line_continue(out, link->position.history_id, link->position.index);
 }
 
-/* "CONTINUE is served from the backlog, and where that has moved on, from segments": as long as there is less
- * to be sent than a state. */
+/* "CONTINUE is served from the backlog, and where that has moved on, from segments": as long as that pays. */
 static bool begin_seek(struct leader_link *link, struct leader *leader, int64_t now_ms) {
-    uint64_t state_bytes = leader->data.bytes(leader->data.context);
-    if (!catch_up_begin(&link->catch_up, &leader->archive, link->position.index, state_bytes, now_ms)) {
+    uint64_t most_bytes = LEADER_CATCH_UP_STATES * leader->data.bytes(leader->data.context);
+    if (!catch_up_begin(&link->catch_up, &leader->archive, link->position.index, most_bytes, now_ms)) {
         return false;
     }
     link->phase = LEADER_LINK_SEEK;

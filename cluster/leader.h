@@ -49,6 +49,8 @@ enum {
     LEADER_REFUSED_WAIT_MS = 3000, /* from a refusal to the end of the next try */
     LEADER_SPEC_ONLY_AFTER_MS = 500,
     LEADER_PING_EVERY_MS = 1000,
+    LEADER_CATCH_UP_STATES = 2, /* lines of the archive as long as so many states, at most: they cost both ends
+                                   together less than one state does, and this one a seventh */
     LEADER_KNOWN = 16,
     LEADER_FAILED = 8,
 };

@@ -91,7 +91,7 @@ static bool take_record(struct journal_lines *lines) {
     if (record.index != JOURNAL_NO_INDEX && record.index > lines->from) {
         lines->index = record.index;
         give(lines, &record);
-        return true;
+        return !buf_failed(&lines->out) || stop(lines, "out of memory", ENOMEM);
     }
     lines->index = record.index != JOURNAL_NO_INDEX ? record.index : lines->index;
     buf_consume(&lines->in, record.bytes);

@@ -70,7 +70,7 @@ static int setup_archive(void **state) {
         .open = shelf_open, .read = shelf_read, .advance = shelf_advance, .close = shelf_close};
     shelf = (struct archive_reader){0};
     shelf_from = 20;
-    shelf_bytes = 700;
+    shelf_bytes = 2000;
     shelf_is_full = false;
     serve();
     return 0;
@@ -159,7 +159,7 @@ static void test_what_the_archive_has_not_got_is_a_full_sync(void **state) {
     (void)state;
     goes_in_full(0, "SYNC|f0|" H_TEXT "|19\n");
     hang_up(0);
-    shelf_bytes = 1001; /* more than the state is */
+    shelf_bytes = 2001; /* more than twice the state */
     goes_in_full(0, "SYNC|f0|" H_TEXT "|97\n");
     hang_up(0);
     shelf_bytes = 0;
