@@ -139,6 +139,7 @@ static enum follower_verdict on_lead(struct follower_link *link, struct follower
     link->history_id = line->history_id;
     link->leads_from = (struct position){line->history_id, line_term_of(line), line->index};
     link->leader_index = line->index;
+    link->offers_lz4 = line->lz4;
     enum follower_verdict verdict = begin_proving(link, line);
     return weigh(link, follower, now_ms, out) == FOLLOWER_CLOSE ? FOLLOWER_CLOSE : verdict;
 }
@@ -174,7 +175,8 @@ static enum follower_verdict follow(struct follower_link *link, struct follower 
     link->phase = FOLLOWER_SYNCING;
     bool anew = follower->overlaid_by != 0 && has_all_of_a_mixture(link, follower);
     struct position named = anew ? (struct position){0} : follower_position(follower);
-    line_sync(out, follower->node_id, named.history_id, named.index, &named.term);
+    link->lz4 = link->offers_lz4 && follower->takes_lz4;
+    line_sync(out, follower->node_id, named.history_id, named.index, &named.term, link->lz4);
     return FOLLOWER_GO_ON;
 }
 
@@ -622,6 +624,10 @@ enum follower_verdict follower_link_part(struct follower_link *link, struct foll
         return refuse(follower, out, "a line so long is taken of the group's leader only");
     }
     return FOLLOWER_GO_ON;
+}
+
+enum follower_verdict follower_link_unreadable(struct follower *follower, const char *reason, struct buf *out) {
+    return malformed(follower, out, reason);
 }
 
 void follower_link_heard(struct follower_link *link, int64_t at_ms) {

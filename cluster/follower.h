@@ -75,6 +75,8 @@ struct follower_link {
     bool leads;                            /* it has said LEAD, not NODE */
     char peer_id[LIMIT_NODE_ID_BYTES + 1]; /* from LEAD or NODE on */
     struct position leads_from;            /* that LEAD named */
+    bool offers_lz4;                       /* so did LEAD */
+    bool lz4;                              /* SYNC has taken it: what comes from here on are LZ4 frames */
     uint64_t history_id;                   /* that LEAD or FULL named */
     struct term full_term;                 /* of the last line, while a state arrives */
     bool joins; /* set by its owner: a state that arrives drops nothing that is here */
@@ -110,6 +112,7 @@ struct follower {
     int64_t waits_since_ms;   /* for that leader */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
     char node_id[LIMIT_NODE_ID_BYTES + 1];
+    bool takes_lz4;         /* when a leader offers it; kept by the driver, who reads the frames */
     bool keeps;             /* this node has a disk; kept by the driver, as the next one */
     uint64_t durable_index; /* of its history: what is as safe there as it has to be */
     bool leading;           /* this node is a leader now, and writes the history */
@@ -162,6 +165,9 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
  * not be a peer's; or it is long already, and would be refused when it is whole. */
 enum follower_verdict follower_link_part(struct follower_link *link, struct follower *follower,
                                          struct slice part, int64_t now_ms, struct buf *out);
+
+/* What has come on a link with lz4 is no LZ4 frame, or more than a line may have: CLOSE. */
+enum follower_verdict follower_link_unreadable(struct follower *follower, const char *reason, struct buf *out);
 
 /* Every 50 ms or so. True: this node has to lead again. other_leads: another leader of the group is known to
  * live. */

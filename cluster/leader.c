@@ -36,7 +36,7 @@ void leader_link_open(struct leader_link *link, struct leader *leader, const cha
     }
     leader->links = link;
     struct position here = history_position(leader->history);
-    line_lead(out, leader->node_id, leader->group, here.history_id, here.index, &here.term);
+    line_lead(out, leader->node_id, leader->group, here.history_id, here.index, &here.term, leader->offers_lz4);
 }
 
 /* --- What this leader's data is made of --- */
@@ -519,6 +519,7 @@ static enum leader_verdict on_sync(struct leader_link *link, struct leader *lead
         return LEADER_CLOSE; /* it was taken for a spec-only peer: dialled again, it is known better */
     }
     link->spec_only = false;
+    link->lz4 = leader->offers_lz4 && line->lz4;
     link->position = (struct position){line->history_id, line_term_of(line), line->index};
     link->too_early = link->early && link->position.history_id == 0;
     if (is_of_this_history(leader, link)) {

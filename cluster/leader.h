@@ -75,6 +75,7 @@ struct leader_link {
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* as membership knows it */
     bool knows_sync;                       /* it has sent ENDPOINTS or SYNC: no spec-only peer */
     bool spec_only;
+    bool lz4; /* it has taken the offer: from the answer to SYNC on all that is said to it goes as LZ4 frames */
     struct position position;            /* that it named in SYNC */
     struct history_reader reader;        /* STATE, STREAM */
     struct plain_stream plain;           /* likewise, of a spec-only peer */
@@ -100,6 +101,7 @@ struct leader {
     struct archive archive; /* set by the driver, behind leader_init; zero: there is none */
     int64_t unix_offset_ms; /* Unix time is the time of an event and this; kept by the driver */
     uint16_t random;        /* for the id of a history that begins; kept by the driver */
+    bool offers_lz4;        /* in LEAD; kept by the driver, who makes the frames */
     enum leader_phase phase;
     int64_t serve_at_ms;                     /* LISTENING: when the listening is over */
     int64_t wait_until_ms, refused_until_ms; /* LISTENING: for those who hesitate */

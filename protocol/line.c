@@ -39,10 +39,11 @@ enum field {
     FIELD_PULLED_HISTORY = FIELD_FIRST_OPTIONAL,
     FIELD_PULLED_INDEX,
     FIELD_TERM_OR_NONE, /* its text */
+    FIELD_COMPRESSION,  /* a word that is not known offers nothing */
     FIELD_DURABLE,      /* an index */
 };
 
-enum { MOST_FIELDS = 5 };
+enum { MOST_FIELDS = 6 };
 
 #define NAME(literal)                                                                                          \
     { literal, sizeof(literal) - 1 }
@@ -75,11 +76,11 @@ static const struct row {
     {NAME("LEAD"),
      LINE_LEAD,
      false,
-     {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX, FIELD_TERM_OR_NONE}},
+     {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_INDEX, FIELD_TERM_OR_NONE, FIELD_COMPRESSION}},
     {NAME("SYNC"),
      LINE_SYNC,
      false,
-     {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE, FIELD_TERM_OR_NONE}},
+     {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE, FIELD_TERM_OR_NONE, FIELD_COMPRESSION}},
     {NAME("CONTINUE"), LINE_CONTINUE, false, {FIELD_HISTORY, FIELD_INDEX}},
     {NAME("FULL"), LINE_FULL, false, {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION, FIELD_TERM_OR_NONE}},
     {NAME("SINCE"), LINE_SINCE, false, {FIELD_INDEX, FIELD_SINCE_TERM}},
@@ -237,6 +238,9 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_TERM_OR_NONE: /* of a line of some history */
         return out->history_id != 0 || slice_equals(text, SLICE("-")) ? read_term(text, &out->text)
                                                                       : "bad term";
+    case FIELD_COMPRESSION:
+        out->lz4 = slice_equals(text, SLICE("lz4"));
+        return NULL;
     case FIELD_REASON:
         out->text = text;
         return NULL;
@@ -476,7 +480,7 @@ void line_expire(struct buf *out, struct slice key, int64_t deadline_ms) {
 }
 
 /* The others are short: they are put together on the stack and appended at once. */
-enum { SHORT_LINE_BYTES = 160 };
+enum { SHORT_LINE_BYTES = 192 };
 
 static void append_line(struct buf *out, char *text, char *end) {
     *end++ = '\n';
@@ -517,22 +521,29 @@ static char *put_term(char *at, const struct term *term) {
     return at;
 }
 
+static char *put_compression(char *at, const struct term *term, bool lz4) {
+    at = put_term(at, term);
+    if (lz4 && (term == NULL || term->number == 0)) {
+        at = put(at, SLICE("|-"));
+    }
+    return lz4 ? put(at, SLICE("|lz4")) : at;
+}
+
 void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index,
-               const struct term *term) {
+               const struct term *term, bool lz4) {
     char text[SHORT_LINE_BYTES];
     char *at = put_node_id(put(text, SLICE("LEAD")), node_id);
     at = put_number(at, group);
     at = put_history(at, history_id);
-    append_line(out, text, put_term(put_number(at, index), term));
+    append_line(out, text, put_compression(put_number(at, index), term, lz4));
 }
 
 void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index,
-               const struct term *term) {
+               const struct term *term, bool lz4) {
     char text[SHORT_LINE_BYTES];
     char *at = put_node_id(put(text, SLICE("SYNC")), node_id);
-    at = history_id == 0 ? put(at, SLICE("|-|0"))
-                         : put_term(put_number(put_history(at, history_id), index), term);
-    append_line(out, text, at);
+    at = history_id == 0 ? put(at, SLICE("|-|0")) : put_number(put_history(at, history_id), index);
+    append_line(out, text, put_compression(at, history_id == 0 ? NULL : term, lz4));
 }
 
 void line_continue(struct buf *out, uint64_t history_id, uint64_t index) {

@@ -13,14 +13,15 @@
  *
  * Link lines (never in the history):
  *
- *   LEAD|nodeID|groupID|historyID|index[|term]     SYNC|nodeID|historyID|index[|term]
+ *   LEAD|nodeID|groupID|historyID|index[|term[|lz4]]     SYNC|nodeID|historyID|index[|term[|lz4]]
  *   CONTINUE|historyID|index                       FULL|historyID|index|floor[|term]
  *   PULL[|historyID|index[|term]]                  SINCE|index|term     END|count|index
  *   PING|index     ACK|index[|durable]     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
  *   NODE|nodeID     MESSAGE|channel|text (percent-encoded)
  *
- * A term is n-nodeID, of the line at that index; none has no field ("-" in SINCE). SINCE comes behind FULL:
- * that term began at that index, or before; the oldest first.
+ * A term is n-nodeID, of the line at that index; none has no field ("-" in SINCE, and before another field).
+ * SINCE comes behind FULL: that term began at that index, or before; the oldest first. lz4: what the leader
+ * says behind SYNC may be, and is when both say so, a stream of LZ4 frames; any other word is of the future.
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
  * either case; a lone '%' is malformed. In the bytes of a PATCHX, which are often zeros, a NUL is written as
@@ -86,6 +87,7 @@ struct line {
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM */
     uint16_t group;                        /* LEAD */
     uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL; 0: nowhere ("-" in SYNC, PULL alone) */
+    bool lz4;            /* LEAD: it is offered; SYNC: it is taken */
     struct slice text;   /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line; LEAD, SYNC, FULL, SINCE, PULL: the
                           * term as   term_parse takes it, empty when there is none */
 };
@@ -122,11 +124,11 @@ void line_clock(struct buf *out, int64_t now_ms);
 void line_batch(struct buf *out, uint64_t count);
 void line_term(struct buf *out, const struct term *term); /* one that is one */
 
-/* term: NULL, or of number 0: no field for it. */
+/* term: NULL, or of number 0: no field for it, or "-" where lz4 follows. */
 void line_lead(struct buf *out, const char *node_id, uint16_t group, uint64_t history_id, uint64_t index,
-               const struct term *term);
+               const struct term *term, bool lz4);
 void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64_t index,
-               const struct term *term); /* history 0: "-|0" */
+               const struct term *term, bool lz4); /* history 0: "-|0" */
 void line_continue(struct buf *out, uint64_t history_id, uint64_t index);
 void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor, const struct term *term);
 void line_since(struct buf *out, uint64_t index, const struct term *term);

@@ -147,7 +147,7 @@ static bool greet(void) {
     struct buf lines;
     dial();
     buf_init(&lines, SIZE_MAX);
-    line_lead(&lines, "leader", 0, HISTORY_ID, INDEX, NULL);
+    line_lead(&lines, "leader", 0, HISTORY_ID, INDEX, NULL, false);
     return say(&lines, "SYNC|");
 }
 

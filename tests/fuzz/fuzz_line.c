@@ -54,10 +54,10 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         encode_term(out, line);
         return;
     case LINE_LEAD:
-        line_lead(out, line->node_id, line->group, line->history_id, line->index, &term);
+        line_lead(out, line->node_id, line->group, line->history_id, line->index, &term, line->lz4);
         return;
     case LINE_SYNC:
-        line_sync(out, line->node_id, line->history_id, line->index, &term);
+        line_sync(out, line->node_id, line->history_id, line->index, &term, line->lz4);
         return;
     case LINE_CONTINUE:
         line_continue(out, line->history_id, line->index);

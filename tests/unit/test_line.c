@@ -133,14 +133,14 @@ static void test_every_link_line_byte_for_byte(void **state) {
     (void)state;
     struct buf out;
     buf_init(&out, 1000);
-    line_lead(&out, "a1b2c3d4", 16383, HISTORY_ID, 99, NULL);
+    line_lead(&out, "a1b2c3d4", 16383, HISTORY_ID, 99, NULL, false);
     assert_written(&out, "LEAD|a1b2c3d4|16383|0192f0c4a1b2c3d4|99\n");
-    line_lead(&out, "1234567890123456789012345678901234567890", 16383, UINT64_MAX, UINT64_MAX, NULL);
+    line_lead(&out, "1234567890123456789012345678901234567890", 16383, UINT64_MAX, UINT64_MAX, NULL, false);
     assert_written(
         &out, "LEAD|1234567890123456789012345678901234567890|16383|ffffffffffffffff|18446744073709551615\n");
-    line_sync(&out, "a1b2c3d4", HISTORY_ID, 99, NULL);
+    line_sync(&out, "a1b2c3d4", HISTORY_ID, 99, NULL, false);
     assert_written(&out, "SYNC|a1b2c3d4|0192f0c4a1b2c3d4|99\n");
-    line_sync(&out, "a1b2c3d4", 0, 99, NULL);
+    line_sync(&out, "a1b2c3d4", 0, 99, NULL, false);
     assert_written(&out, "SYNC|a1b2c3d4|-|0\n");
     line_continue(&out, 1, 99);
     assert_written(&out, "CONTINUE|0000000000000001|99\n");
@@ -162,15 +162,24 @@ static void test_every_link_line_byte_for_byte(void **state) {
     assert_written(&out, "PULL\n");
     const struct term term = {.number = UINT64_MAX, .node_id = "1234567890123456789012345678901234567890"};
 #define LONGEST_TERM "18446744073709551615-1234567890123456789012345678901234567890"
-    line_lead(&out, term.node_id, 16383, UINT64_MAX, UINT64_MAX, &term);
+    line_lead(&out, term.node_id, 16383, UINT64_MAX, UINT64_MAX, &term, false);
     assert_written(&out, "LEAD|1234567890123456789012345678901234567890|16383|ffffffffffffffff|"
                          "18446744073709551615|" LONGEST_TERM "\n");
-    line_sync(&out, "a", 1, 99, &term);
+    line_sync(&out, "a", 1, 99, &term, false);
     assert_written(&out, "SYNC|a|0000000000000001|99|" LONGEST_TERM "\n");
-    line_sync(&out, "a", 0, 99, &term);
+    line_sync(&out, "a", 0, 99, &term, false);
     assert_written(&out, "SYNC|a|-|0\n");
     line_full(&out, UINT64_MAX, UINT64_MAX, UINT64_MAX, &term);
     assert_written(&out, "FULL|ffffffffffffffff|18446744073709551615|18446744073709551615|" LONGEST_TERM "\n");
+    line_lead(&out, term.node_id, 16383, UINT64_MAX, UINT64_MAX, &term, true);
+    assert_written(&out, "LEAD|1234567890123456789012345678901234567890|16383|ffffffffffffffff|"
+                         "18446744073709551615|" LONGEST_TERM "|lz4\n");
+    line_lead(&out, "a", 1, 1, 99, &(struct term){0}, true);
+    assert_written(&out, "LEAD|a|1|0000000000000001|99|-|lz4\n");
+    line_sync(&out, "a", 1, 99, &term, true);
+    assert_written(&out, "SYNC|a|0000000000000001|99|" LONGEST_TERM "|lz4\n");
+    line_sync(&out, "a", 0, 99, &term, true);
+    assert_written(&out, "SYNC|a|-|0|-|lz4\n");
     line_since(&out, UINT64_MAX, &term);
     assert_written(&out, "SINCE|18446744073709551615|" LONGEST_TERM "\n");
     line_since(&out, 0, &(struct term){0});
