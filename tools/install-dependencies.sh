@@ -11,7 +11,7 @@ set -euo pipefail
 # `a|b` is an alternative: either will do, and a is installed where the distribution has it.
 # `a?` is done without where it can't be installed: the benchmark leaves out its rows.
 run_packages=(build-essential cmake ninja-build pkg-config libev-dev libssl-dev libcjson-dev
-    'libllhttp-dev|node-llhttp' libjemalloc-dev redis-tools curl jq)
+    'libllhttp-dev|node-llhttp' libjemalloc-dev liblz4-dev redis-tools curl jq)
 test_packages=(libhiredis-dev libcmocka-dev bats python3 python3-redis netcat-openbsd redis-server git procps)
 bench_packages=(redis-server redis-tools 'memcached?' 'webdis?' 'wrk?' python3 procps)
 ci_packages=(clang clang-format clang-tidy libclang-rt-dev llvm shellcheck)
