@@ -344,6 +344,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .bind_hosts = node->settings.bind,
         .port = node->settings.port,
         .max_accepted = node->max_accepted_peers,
+        .lz4 = node->settings.link_compression != 0,
         .durable = persistence_keeps(&node->persistence) ? durable_index : NULL,
         .keep_term = keep_term,
         .archive = persistence_archive(&node->persistence),

@@ -24,6 +24,8 @@ static const enum log_level level_of_word[] = {LOG_DEBUG, LOG_INFO, LOG_INFO, LO
 /* In the order of enum journal_fsync. */
 static const char *const fsyncs[] = {"no", "everysec", "always", NULL};
 
+static const char *const compressions[] = {"off", "lz4", NULL};
+
 static const struct setting table[] = {
 #define SETTING(row_kind, field, row_name, row_flag, row_unit, least, most, text, row_effect, row_help)        \
     {.name = row_name,                                                                                         \

@@ -239,8 +239,8 @@ static void take_part(struct inbound *inbound, struct slice part) {
     }
 }
 
-static size_t on_input(struct conn *conn, void *session, struct slice in) {
-    struct inbound *inbound = session;
+/* Of lines that have come. */
+static size_t take_lines(struct conn *conn, struct inbound *inbound, struct slice in) {
     size_t consumed = replication_each_line(conn, in, &inbound->scanned, on_line, inbound);
     follower_link_keep(&inbound->link, &inbound->replication->follower);
     replication_state_moved(inbound->replication);
@@ -251,6 +251,64 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
         tick_link(inbound);
     }
     return consumed;
+}
+
+/* --- Lines that come packed ---
+ *
+ * A few bytes may stand for very many: they are unpacked a part at a time, and its lines taken, before the
+ * next. As long as there is more to do, a byte of the input is left, though it is done with (unpacked_ahead):
+ * so the conn offers it again in its turn, holds it back while this side's output is full, and forgets nothing
+ * when the peer has gone. */
+
+static void refuse_frame(struct inbound *inbound, const char *what) {
+    struct buf *out = conn_out(inbound->conn);
+    size_t said = buf_used(out);
+    char reason[96];
+    snprintf(reason, sizeof(reason), "no LZ4 frame that can be read: %s", what);
+    follower_link_unreadable(&inbound->replication->follower, reason, out);
+    end_refused(inbound, said, SLICE(""));
+}
+
+/* Lines are left that had no turn: as take_lines has left them. */
+static bool has_lines(const struct inbound *inbound) { return inbound->scanned < buf_used(&inbound->unpacked); }
+
+static void take_unpacked(struct conn *conn, struct inbound *inbound) {
+    struct buf *unpacked = &inbound->unpacked;
+    follower_link_heard(&inbound->link, now_of(inbound)); /* though it may be no line yet */
+    buf_consume(unpacked, take_lines(conn, inbound, buf_slice(unpacked)));
+    if (buf_used(unpacked) == 0) {
+        buf_deinit(unpacked);
+    }
+}
+
+static size_t take_packed(struct conn *conn, struct inbound *inbound, struct slice in) {
+    size_t taken = inbound->unpacked_ahead;
+    enum link_unpacked result = LINK_UNPACKED_PART;
+    const char *reason = NULL;
+    if (!has_lines(inbound)) {
+        size_t n;
+        result = link_unpack(&inbound->unpacker, slice_skip(in, taken), &inbound->unpacked, &n, &reason);
+        taken += n;
+    }
+    take_unpacked(conn, inbound);
+    if (conn_closed(conn)) {
+        return in.len;
+    }
+    if (result == LINK_UNPACK_BAD) {
+        refuse_frame(inbound, reason);
+        return in.len;
+    }
+    bool more = result == LINK_UNPACKED_PART || has_lines(inbound);
+    inbound->unpacked_ahead = more && taken == in.len ? 1 : 0;
+    if (more) {
+        conn_resume(conn);
+    }
+    return taken - inbound->unpacked_ahead;
+}
+
+static size_t on_input(struct conn *conn, void *session, struct slice in) {
+    struct inbound *inbound = session;
+    return inbound->link.lz4 ? take_packed(conn, inbound, in) : take_lines(conn, inbound, in);
 }
 
 static void on_room(struct conn *conn, void *session) {
@@ -271,6 +329,9 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
     }
     task_stop(replication->loop, &inbound->state_task);
     history_close(replication->config.history, &inbound->tail);
+    link_bytes_add(&replication->packed_in, &inbound->unpacker.bytes);
+    link_unpacker_deinit(&inbound->unpacker);
+    buf_deinit(&inbound->unpacked);
     follower_link_deinit(&inbound->link, &replication->follower);
     if (inbound->prev != NULL) {
         inbound->prev->next = inbound->next;
@@ -329,6 +390,7 @@ void inbound_accept(void *context, int fd) {
     }
     inbound->replication = replication;
     inbound->state_task = (struct task){.step = state_step, .context = inbound};
+    buf_init(&inbound->unpacked, LIMIT_LINE_BYTES + LINK_UNPACK_BYTES);
     inbound->conn = conn_adopt(replication->config.net, fd, &inbound_handler, inbound, LIMIT_LINE_BYTES);
     if (inbound->conn == NULL) {
         free(inbound);

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { KEPT_SAID_BYTES = 128 << 10 };
+
 static const struct conn_handler outbound_handler;
 
 static int64_t now_of(const struct outbound *outbound) {
@@ -23,6 +25,39 @@ static void dial(struct outbound *outbound) {
     outbound->conn = dialler_dial(&outbound->dialler, &outbound_handler, outbound, LIMIT_LINE_BYTES);
 }
 
+/* --- What the decider says ---
+ *
+ * It is said to where begin_saying tells, and goes on its way by end_saying: as it is, or, from the answer to
+ * SYNC on if the follower has taken the offer, packed. */
+
+static struct buf *begin_saying(struct outbound *outbound) {
+    return outbound->replication->config.lz4 ? &outbound->said : conn_out(outbound->conn);
+}
+
+/* A failure closes the conn in its next turn. */
+static void pack(struct outbound *outbound, struct slice lines) {
+    struct buf *out = conn_out(outbound->conn);
+    buf_fail_if(out, !link_pack(&outbound->packer, lines, out));
+}
+
+static void end_saying(struct outbound *outbound) {
+    struct buf *said = &outbound->said, *out = conn_out(outbound->conn);
+    if (!outbound->replication->config.lz4) {
+        return;
+    }
+    buf_fail_if(out, buf_failed(said));
+    if (outbound->link.lz4) {
+        pack(outbound, buf_slice(said));
+    } else {
+        buf_append_slice(out, buf_slice(said));
+    }
+    if (said->capacity > KEPT_SAID_BYTES) {
+        buf_deinit(said);
+    } else {
+        buf_reset(said);
+    }
+}
+
 /* --- Sending --- */
 
 static void log_caught_up(const struct outbound *outbound) {
@@ -31,6 +66,21 @@ static void log_caught_up(const struct outbound *outbound) {
               "node=%s lines=%llu bytes=%llu ms=%lld", outbound->member.id,
               (unsigned long long)(catch_up->index - catch_up->from), (unsigned long long)catch_up->bytes,
               (long long)(now_of(outbound) - catch_up->began_ms));
+}
+
+/* How much of the backlog's lines has gone: to the socket itself; packed, to the output, as long as that is
+ * short: once for each link, for a frame leans on what its link was sent before. */
+static size_t send_lines(struct outbound *outbound, struct slice lines) {
+    struct conn *conn = outbound->conn;
+    if (!outbound->link.lz4) {
+        return lines.len == 0 ? 0 : conn_send_direct(conn, lines.ptr, lines.len);
+    }
+    if (lines.len > 0 && (conn_output_bytes(conn) >= CONN_OUT_LOW_BYTES || buf_failed(conn_out(conn)))) {
+        conn_want_room(conn);
+        return 0;
+    }
+    pack(outbound, lines);
+    return lines.len;
 }
 
 /* The tail of the history, straight from the backlog, or from what was read of the disk. */
@@ -44,8 +94,8 @@ static void send_history(struct outbound *outbound) {
             conn_close(outbound->conn, before == LEADER_LINK_STREAM ? CLOSE_FELL_BEHIND : CLOSE_NOT_READ);
             return;
         }
-        next = slice_first(next, budget);
-        size_t sent = next.len == 0 ? 0 : conn_send_direct(outbound->conn, next.ptr, next.len);
+        next = slice_first(next, link->lz4 && budget > LINK_PACK_BYTES ? LINK_PACK_BYTES : budget);
+        size_t sent = send_lines(outbound, next);
         if (sent == 0) {
             return;
         }
@@ -79,11 +129,12 @@ static void seek(struct outbound *outbound) {
     if (outbound->link.phase != LEADER_LINK_SEEK) {
         return;
     }
-    if (leader_link_fill(&outbound->link, &outbound->replication->leader, conn_out(outbound->conn),
+    if (leader_link_fill(&outbound->link, &outbound->replication->leader, begin_saying(outbound),
                          REPLICATION_FILL_BYTES) == LEADER_CLOSE) {
         conn_close(outbound->conn, CLOSE_FELL_BEHIND);
         return;
     }
+    end_saying(outbound);
     if (outbound->link.phase == LEADER_LINK_STATE) {
         log_phase(outbound);
     }
@@ -99,6 +150,9 @@ static void send_on(struct outbound *outbound) {
         return;
     }
     send_history(outbound);
+    if (outbound->conn != NULL && outbound->link.lz4) {
+        conn_flush(outbound->conn);
+    }
     if (!outbound->replication->stopping || outbound->conn == NULL) {
         return;
     }
@@ -119,11 +173,13 @@ static bool fill_step(void *context) {
         conn_want_room(outbound->conn);
         return false;
     }
-    if (leader_link_fill(&outbound->link, &outbound->replication->leader, out,
-                         buf_used(out) + REPLICATION_FILL_BYTES) == LEADER_CLOSE) {
+    struct buf *said = begin_saying(outbound);
+    if (leader_link_fill(&outbound->link, &outbound->replication->leader, said,
+                         buf_used(said) + REPLICATION_FILL_BYTES) == LEADER_CLOSE) {
         conn_close(outbound->conn, CLOSE_FELL_BEHIND);
         return false;
     }
+    end_saying(outbound);
     conn_flush(outbound->conn);
     bool more = outbound->conn != NULL && outbound->link.phase == LEADER_LINK_STATE;
     if (outbound->conn != NULL && !more) {
@@ -141,7 +197,9 @@ static void on_connected(struct conn *conn, void *session) {
     dialler_connected(&outbound->dialler, conn);
     outbound->connected = true;
     leader_link_open(&outbound->link, &outbound->replication->leader, outbound->member.id,
-                     outbound->knows_sync || outbound->member.has_endpoints, now_of(outbound), conn_out(conn));
+                     outbound->knows_sync || outbound->member.has_endpoints, now_of(outbound),
+                     begin_saying(outbound));
+    end_saying(outbound);
     conn_flush(conn);
 }
 
@@ -166,7 +224,8 @@ static bool on_line(void *context, struct slice bytes) {
     uint64_t adopted = replication->leader.adopted;
     enum leader_verdict verdict =
         leader_link_line(&outbound->link, &replication->leader, bytes, now_of(outbound), &replication->scratch,
-                         conn_out(outbound->conn));
+                         begin_saying(outbound));
+    end_saying(outbound);
     outbound->knows_sync |= outbound->link.knows_sync;
     outbound->adopted += replication->leader.adopted - adopted;
     if (phase == LEADER_LINK_TAKING && outbound->link.phase != phase) {
@@ -237,6 +296,9 @@ static void on_close(struct conn *conn, void *session, enum close_reason reason)
     }
     outbound->connected = false;
     outbound->conn = NULL;
+    link_bytes_add(&replication->packed_out, &outbound->packer.bytes);
+    link_packer_deinit(&outbound->packer);
+    buf_deinit(&outbound->said);
     outbound->adopted = 0;
     outbound->link.phase = LEADER_LINK_DIALLING;
     dialler_closed(&outbound->dialler, reason);
@@ -282,6 +344,7 @@ void outbound_add(struct replication *replication, const struct member *member) 
                  REPLICATION_REDIAL_FIRST_MS, REPLICATION_REDIAL_MAX_MS);
     dialler_aim(&outbound->dialler, member);
     outbound->fill_task = (struct task){.step = fill_step, .context = outbound};
+    buf_init(&outbound->said, CONN_OUT_MAX_BYTES);
     outbound->next = replication->outbounds;
     replication->outbounds = outbound;
     dial(outbound);
@@ -313,11 +376,12 @@ static void tick_link(struct outbound *outbound, int64_t now_ms) {
     struct replication *replication = outbound->replication;
     enum leader_phase before = replication->leader.phase;
     leader_link_heard(&outbound->link, conn_listening_since_ms(outbound->conn));
-    if (leader_link_tick(&outbound->link, &replication->leader, now_ms, conn_out(outbound->conn)) ==
+    if (leader_link_tick(&outbound->link, &replication->leader, now_ms, begin_saying(outbound)) ==
         LEADER_CLOSE) {
         conn_close(outbound->conn, CLOSE_TIMEOUT);
         return;
     }
+    end_saying(outbound);
     if (replication->leader.phase != before) { /* a whole state is taken: nothing is written meanwhile */
         replication_leader_moved(replication);
     }

@@ -217,6 +217,12 @@ static void add_mark(struct replication *replication) {
     }
 }
 
+/* What the flags let the deciders say. */
+static void tell_flags(struct replication *replication) {
+    replication->leader.offers_lz4 = replication->follower.takes_lz4 = replication->config.lz4;
+    replication->follower.keeps = replication->config.durable != NULL;
+}
+
 /* What Unix time is for the deciders, to whom time is monotonic. When it was set back, the next plain line says
  * the time anew: a history's clock never goes back by itself. */
 static void follow_clock(struct replication *replication) {
@@ -325,8 +331,8 @@ struct replication *replication_create(const struct replication_config *config, 
     if (self->leader) {
         follower_lead(&replication->follower);
     }
+    tell_flags(replication);
     replication->started = !config->waits;
-    replication->follower.keeps = config->durable != NULL;
     replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
     loop_add_hook(replication->loop, LOOP_HISTORY, &replication->flush_hook);
     ev_timer_init(&replication->tick, on_tick, REPLICATION_TICK_MS / 1e3, REPLICATION_TICK_MS / 1e3);
@@ -342,6 +348,7 @@ void replication_start(struct replication *replication, bool has_data, uint64_t 
     leader_init(&replication->leader, replication->follower.node_id, replication->follower.group,
                 replication->config.history, &data, now_ms);
     replication->leader.archive = replication->config.archive;
+    tell_flags(replication);
     follow_clock(replication);
     if (replication_leads(replication)) {
         if (has_data) {

@@ -13,6 +13,7 @@
 #include "protocol/err.h"
 #include "server/log.h"
 #include "server/net/conn.h"
+#include "server/peers/link_compression.h"
 
 struct keyspace;
 struct replication;
@@ -34,8 +35,9 @@ struct replication_follower {
     const char *state;    /* "connecting", "handshake", "pull", "full", "catch-up", "online", "spec-only" */
     uint64_t acked_index; /* 0 before the first ACK */
     uint64_t lag_lines;
-    int64_t lag_ms;     /* age of the oldest line not acknowledged; 0: none */
-    int64_t ack_age_ms; /* since the last ACK; -1: none yet */
+    int64_t lag_ms;         /* age of the oldest line not acknowledged; 0: none */
+    int64_t ack_age_ms;     /* since the last ACK; -1: none yet */
+    struct link_bytes sent; /* of a link that is compressed, else 0 */
 };
 
 struct replication_status {
@@ -55,10 +57,11 @@ struct replication_status {
     bool has_state;        /* it can answer reads: it serves, or has had its group's state since the start */
     bool synced;           /* it has had a leader's state, or gone on with it, since it began to follow */
     bool full_in_progress; /* a state is being received */
-    int64_t link_down_since_ms; /* monotonic; 0: up, or never was */
-    int64_t last_line_age_ms;   /* -1: never */
-    uint64_t leader_index;      /* the newest index the leader told */
-    char conflict[160];         /* "" or why this group has, or had, two leaders */
+    int64_t link_down_since_ms;              /* monotonic; 0: up, or never was */
+    int64_t last_line_age_ms;                /* -1: never */
+    uint64_t leader_index;                   /* the newest index the leader told */
+    char conflict[160];                      /* "" or why this group has, or had, two leaders */
+    struct link_bytes packed_out, packed_in; /* by all links that were and are compressed */
     uint64_t full_syncs, partial_syncs, partial_refused, archive_syncs, pulls, lines_received, lines_unknown,
         lines_malformed, lines_refused;
 };
@@ -76,6 +79,7 @@ struct replication_link {
     bool dialled;     /* by this node */
     int64_t since_ms; /* monotonic */
     size_t output_allocated_bytes, output_used_bytes;
+    struct link_bytes compressed; /* the leader's lines, 0: they are not */
 };
 /* The i-th; false: there is none. */
 bool replication_link_at(const struct replication *replication, size_t i, struct replication_link *out);
@@ -111,6 +115,7 @@ struct replication_config {
     const char *bind_hosts; /* as listener.h has them */
     uint16_t port;          /* that is listened on; self says what is announced */
     size_t max_accepted;    /* links at once: over it the oldest goes that is not the leader's */
+    bool lz4;               /* links are compressed, with nodes that do so, too */
     /* How far this node's own disk has the history; NULL: it has none. */
     uint64_t (*durable)(void *context);
     /* With a disk: puts the number of this node's term there, and then calls replication_term_kept. */

@@ -7,6 +7,7 @@
 #include "cluster/leader.h"
 #include "server/net/listener.h"
 #include "server/peers/dialler.h"
+#include "server/peers/link_compression.h"
 #include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
 
@@ -34,6 +35,9 @@ struct outbound {
     bool knows_sync;   /* it has sent SYNC once: no spec-only peer */
     struct leader_link link;
     struct task fill_task;
+    struct buf said; /* where compression is offered: what the decider has said, not yet packed; empty between
+                        turns */
+    struct link_packer packer;
     size_t scanned;   /* bytes of the input known to hold no LF */
     uint64_t adopted; /* keys it gave so far to a history that had begun without them */
     struct outbound *next;
@@ -47,6 +51,9 @@ struct inbound {
     int64_t accepted_ms;
     bool asked; /* the node that it says it is: the answer is awaited */
     size_t scanned;
+    struct link_unpacker unpacker; /* of a link that is compressed: */
+    struct buf unpacked;           /* lines that it stands for, not taken yet */
+    size_t unpacked_ahead;         /* bytes at the beginning of the input whose lines are there already */
     /* The answer to PULL: this node's state, or the tail of its history. */
     bool sending_state;
     struct task state_task;
@@ -81,6 +88,7 @@ struct replication {
     char gives_way_to[LIMIT_NODE_ID_BYTES + 1]; /* STARTING: the live leader that was met; "": none */
     int64_t link_down_since_ms;                 /* monotonic */
     int64_t unix_ms;                            /* of the last iteration */
+    struct link_bytes packed_out, packed_in;    /* of all links that were compressed and are gone */
     struct mark marks[REPLICATION_MARKS];
     size_t mark_next; /* ring */
 };

@@ -63,6 +63,7 @@ static bool describe(const struct outbound *outbound, struct replication_followe
         .state = leader_link_state(link),
         .ack_age_ms = -1,
     };
+    out->sent = outbound->packer.bytes;
     snprintf(out->node_id, sizeof(out->node_id), "%s", member->id);
     snprintf(out->host, sizeof(out->host), "%s", member->host);
     if (outbound->connected && link->last_ack_ms >= 0) {
@@ -77,11 +78,12 @@ static bool describe(const struct outbound *outbound, struct replication_followe
 }
 
 static void describe_link(struct conn *conn, const char *node_id, bool dialled, int64_t since_ms,
-                          struct replication_link *out) {
+                          const struct link_bytes *compressed, struct replication_link *out) {
     const struct buf *output = conn_out(conn);
     *out = (struct replication_link){
         .dialled = dialled,
         .since_ms = since_ms,
+        .compressed = *compressed,
         .output_allocated_bytes = output->capacity,
         .output_used_bytes = buf_used(output),
     };
@@ -92,13 +94,15 @@ bool replication_link_at(const struct replication *replication, size_t i, struct
     for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
          outbound = outbound->next) {
         if (outbound->connected && i-- == 0) {
-            describe_link(outbound->conn, outbound->member.id, true, outbound->link.opened_ms, out);
+            describe_link(outbound->conn, outbound->member.id, true, outbound->link.opened_ms,
+                          &outbound->packer.bytes, out);
             return true;
         }
     }
     for (const struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
         if (&inbound->link == replication->follower.leader_link && i-- == 0) {
-            describe_link(inbound->conn, inbound->link.peer_id, false, inbound->accepted_ms, out);
+            describe_link(inbound->conn, inbound->link.peer_id, false, inbound->accepted_ms,
+                          &inbound->unpacker.bytes, out);
             return true;
         }
     }
@@ -198,6 +202,19 @@ static void follower_status(const struct replication *replication, struct replic
     }
 }
 
+/* As they are now, with those of before. */
+static void compression_status(const struct replication *replication, struct replication_status *out) {
+    out->packed_out = replication->packed_out;
+    out->packed_in = replication->packed_in;
+    for (const struct outbound *outbound = replication->outbounds; outbound != NULL;
+         outbound = outbound->next) {
+        link_bytes_add(&out->packed_out, &outbound->packer.bytes);
+    }
+    for (const struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
+        link_bytes_add(&out->packed_in, &inbound->unpacker.bytes);
+    }
+}
+
 void replication_status(const struct replication *replication, struct replication_status *out) {
     const struct follower *follower = &replication->follower;
     const struct leader *leader = &replication->leader;
@@ -223,6 +240,7 @@ void replication_status(const struct replication *replication, struct replicatio
         .lines_refused = follower->lines_refused,
     };
     memcpy(out->conflict, replication->conflict, sizeof(out->conflict));
+    compression_status(replication, out);
     if (replication_leads(replication)) {
         leader_status(replication, out);
     } else {

@@ -4,6 +4,7 @@
     tests/bench/figures.py [--keys 1000000] [--rate 20000] [--only discovery,idle,load,sync]
     tests/bench/figures.py --only stalls [--stall-keys 10000000]
     tests/bench/figures.py --only recovery,compaction [--keys 5000000]
+    tests/bench/figures.py --only compression [--keys 200000]
 
     discovery  from the start of a process until every other node lists it, and until it is healthy
     idle       resident memory of a node without data
@@ -14,11 +15,15 @@
                million keys expire at one instant, half of the memory is taken away, and FLUSHALL (a minute or two;
                only when it is asked for)
     recovery   how long a killed node reads its journal, beside redis-server's append-only file (only when asked for)
-    compaction the iterations of the loop, and the memory, while a journal is begun anew (only when asked for)"""
+    compaction the iterations of the loop, and the memory, while a journal is begun anew (only when asked for)
+    compression a full sync and a stream of values of 1 KB, JSON and random bytes, with -link-compression off and lz4: bytes
+               sent, and the processor time of both nodes (only when asked for)"""
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import random
 import re
 import statistics
 import time
@@ -28,7 +33,9 @@ from typing import Callable
 
 import load
 from load import PacedWriter
-from servers import Cluster, Kvnode, Node, Redis, RespClient, RespError, settled_resident_bytes, wait_until
+from servers import (
+    Cluster, Kvnode, Node, Redis, RespClient, RespError, cpu_ns, settled_resident_bytes, wait_until,
+)
 
 MB = 1e6
 LIMIT_S = 120.0
@@ -235,8 +242,58 @@ def figure_compaction(keys: int, rate: int) -> None:
         print(f"            memory {100 * (most - before) / before:.1f} % over the {before / MB:.0f} MB of before", flush=True)
 
 
+def json_value(dice: random.Random, size: int = 1024) -> bytes:
+    """As a session or a profile is: the same names again and again, other words and numbers in each."""
+    fields: dict[str, object] = {}
+    while len(text := json.dumps({"user": fields}).encode()) < size:
+        number = len(fields)
+        fields[f"field_{number}"] = dice.choice(
+            (dice.randrange(10**9), f"{dice.getrandbits(64):016x}", dice.choice(WORDS), [dice.choice(WORDS) for _ in range(4)]))
+    return text[:size]
+
+
+WORDS = ("admin", "reader", "active", "Europe/Berlin", "premium", "newsletter", "2026-12-01T12:00:00Z", "https://example.org/a")
+
+
+def write_values(node: Node, values: list[bytes], keys: int) -> None:
+    with node.resp() as client:
+        for start in range(0, keys, 500):
+            client.pipeline([("SET", f"key:{i}", values[i % len(values)]) for i in range(start, min(start + 500, keys))])
+
+
+def figure_compression(keys: int) -> None:
+    """What a leader sends and what it costs: a state of these keys to a new follower, then as many writes to it."""
+    dice = random.Random(1)
+    kinds = {
+        "JSON": [json_value(dice) for _ in range(20_000)],
+        "random": [dice.randbytes(1024) for _ in range(20_000)],
+    }
+    print(f"compression: {keys:,} values of 1 KB; MB sent, and processor seconds of leader and follower")
+    for kind, values in kinds.items():
+        for flag in ("off", "lz4"):
+            cluster = Cluster(followers=0, log_level="warn", link_compression=flag)
+            try:
+                leader = cluster.start().leader()
+                write_values(leader, values, keys)
+                follower = cluster.add_node()
+
+                def measured(title: str, act: Callable[[], object]) -> None:
+                    before = leader.count("total_net_repl_output_bytes")
+                    cpu = [0 if node.process is None else cpu_ns(node.pid) for node in (leader, follower)]
+                    act()
+                    cluster.wait_replicated(timeout=LIMIT_S)
+                    sent = leader.count("total_net_repl_output_bytes") - before
+                    spent = [cpu_ns(node.pid) - was for node, was in zip((leader, follower), cpu)]
+                    print(f"             {kind:6} {flag:3} {title:6} {sent / MB:7.1f} MB  leader {spent[0] / 1e9:.2f} s  follower {spent[1] / 1e9:.2f} s", flush=True)
+
+                measured("state", lambda: follower.start().wait_healthy(LIMIT_S))
+                measured("stream", lambda: write_values(leader, values, keys))
+            finally:
+                cluster.close()
+
+
 FIGURES = ("discovery", "idle", "load", "sync")
-ON_DEMAND = ("stalls", "recovery", "compaction")
+ON_DEMAND = ("stalls", "recovery", "compaction", "compression")
 
 
 def main() -> None:
@@ -266,6 +323,8 @@ def main() -> None:
         figure_recovery(words.keys)
     if "compaction" in wanted:
         figure_compaction(words.keys, words.rate)
+    if "compression" in wanted:
+        figure_compression(words.keys)
 
 
 if __name__ == "__main__":

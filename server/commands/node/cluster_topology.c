@@ -269,7 +269,8 @@ void command_cluster_replicas(struct request *request) {
 
 static void reply_link(struct request *request, const struct replication_link *link) {
     struct resp_reply *reply = &request->reply;
-    resp_map(reply, 6);
+    bool is_compressed = link->compressed.raw > 0;
+    resp_map(reply, is_compressed ? 8 : 6);
     resp_bulk_text(reply, "direction");
     resp_bulk_text(reply, link->dialled ? "to" : "from");
     resp_bulk_text(reply, "node");
@@ -282,6 +283,12 @@ static void reply_link(struct request *request, const struct replication_link *l
     resp_integer(reply, (int64_t)link->output_allocated_bytes);
     resp_bulk_text(reply, "send-buffer-used");
     resp_integer(reply, (int64_t)link->output_used_bytes);
+    if (is_compressed) {
+        resp_bulk_text(reply, "lz4-raw-bytes");
+        resp_integer(reply, (int64_t)link->compressed.raw);
+        resp_bulk_text(reply, "lz4-bytes");
+        resp_integer(reply, (int64_t)link->compressed.packed);
+    }
 }
 
 void command_cluster_links(struct request *request) {

@@ -109,10 +109,15 @@ static void info_follower(const struct replication_follower *follower, size_t i,
                follower->redis_port, online ? "online" : "wait_bgsave",
                (unsigned long long)follower->acked_index,
                follower->ack_age_ms < 0 ? 0LL : (long long)follower->ack_age_ms / 1000);
-    buf_printf(out, "follower%zu:id=%s,host=%s,port=%u,state=%s,acked=%llu,lag_lines=%llu,lag_ms=%lld\r\n", i,
+    buf_printf(out, "follower%zu:id=%s,host=%s,port=%u,state=%s,acked=%llu,lag_lines=%llu,lag_ms=%lld", i,
                follower->node_id, follower->host, follower->port, follower->state,
                (unsigned long long)follower->acked_index, (unsigned long long)follower->lag_lines,
                (long long)follower->lag_ms);
+    if (follower->sent.raw > 0) {
+        buf_printf(out, ",lz4_raw_bytes=%llu,lz4_bytes=%llu", (unsigned long long)follower->sent.raw,
+                   (unsigned long long)follower->sent.packed);
+    }
+    buf_append_text(out, "\r\n");
 }
 
 static bool is_leader(const struct replication_status *status) {
