@@ -23,6 +23,7 @@ static struct {
     int listening; /* where the leader is asked WHO */
     int asking;    /* -1: nobody is */
     bool closed;
+    bool packs;               /* it offers compression, and its lines go so */
     struct datagram announce; /* the leader's */
     struct buf received;
 } port;
@@ -143,12 +144,29 @@ static bool say(struct buf *lines, const char *answer) {
     return heard(answer);
 }
 
+static void begin_packing(void) {
+    begin();
+    port.packs = true;
+    port.replication->config.lz4 = port.replication->follower.takes_lz4 = true;
+}
+
+/* In the words of a link that is compressed. */
+static bool say_packed(struct buf *lines, const char *answer) {
+    struct link_packer packer = {0};
+    struct buf packed;
+    buf_init(&packed, SIZE_MAX);
+    assert_true(link_pack(&packer, buf_slice(lines), &packed));
+    link_packer_deinit(&packer);
+    buf_deinit(lines);
+    return say(&packed, answer);
+}
+
 static bool greet(void) {
     struct buf lines;
     dial();
     buf_init(&lines, SIZE_MAX);
-    line_lead(&lines, "leader", 0, HISTORY_ID, INDEX, NULL, false);
-    return say(&lines, "SYNC|");
+    line_lead(&lines, "leader", 0, HISTORY_ID, INDEX, NULL, port.packs);
+    return say(&lines, port.packs ? "|lz4\n" : "SYNC|");
 }
 
 static bool give_state(void) {
@@ -156,7 +174,7 @@ static bool give_state(void) {
     buf_init(&lines, SIZE_MAX);
     state_write(&lines, HISTORY_ID, INDEX);
     line_ping(&lines, INDEX);
-    return say(&lines, "ACK|500\n");
+    return port.packs ? say_packed(&lines, "ACK|500\n") : say(&lines, "ACK|500\n");
 }
 
 static void check_keys(void) {
@@ -169,8 +187,8 @@ static void check_keys(void) {
     }
 }
 
-static void a_state_is_given(void) {
-    begin();
+static void a_state_is_given_to(void (*begin_port)(void)) {
+    begin_port();
     bool done = false;
     for (int links = 0; !done; links++) {
         done = greet() && give_state();
@@ -184,6 +202,10 @@ static void a_state_is_given(void) {
     }
     end();
 }
+
+static void a_state_is_given(void) { a_state_is_given_to(begin); }
+
+static void a_packed_state_is_given(void) { a_state_is_given_to(begin_packing); }
 
 static bool take_state(void) {
     struct buf lines;
@@ -216,6 +238,11 @@ static void test_a_state_is_given(void **state) {
     fault_each(a_state_is_given);
 }
 
+static void test_a_packed_state_is_given(void **state) {
+    (void)state;
+    fault_each(a_packed_state_is_given);
+}
+
 static void test_a_state_is_asked_for(void **state) {
     (void)state;
     fault_each(a_state_is_asked_for);
@@ -224,6 +251,7 @@ static void test_a_state_is_asked_for(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_state_is_given),
+        cmocka_unit_test(test_a_packed_state_is_given),
         cmocka_unit_test(test_a_state_is_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

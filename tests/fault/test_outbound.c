@@ -63,6 +63,38 @@ static void a_state_is_sent(void) {
     end();
 }
 
+/* What has come since SYNC, as far as it can be read; true: END has come. */
+static bool unpack_state(struct buf *lines) {
+    struct link_unpacker unpacker = {0};
+    struct slice packed = buf_slice(&f.received);
+    enum link_unpacked result = LINK_UNPACKED_PART;
+    buf_reset(lines);
+    while (result == LINK_UNPACKED_PART) {
+        size_t taken;
+        const char *reason;
+        result = link_unpack(&unpacker, packed, lines, &taken, &reason);
+        packed = slice_skip(packed, taken);
+    }
+    link_unpacker_deinit(&unpacker);
+    return result == LINK_UNPACKED && text_is_in(lines, "END|60|");
+}
+
+static void a_packed_state_is_sent(void) {
+    struct buf lines;
+    begin();
+    replication->config.lz4 = replication->leader.offers_lz4 = true;
+    serve();
+    state_store(f.keyspace);
+    buf_init(&lines, SIZE_MAX);
+    for (int turns = 0; f.fd < 0 || peer_heard(&f, "LEAD|") || !unpack_state(&lines); turns++) {
+        turn(turns);
+        answer_lead("SYNC|peer|-|0|-|lz4\n");
+    }
+    state_check_lines(&lines);
+    buf_deinit(&lines);
+    end();
+}
+
 static void give_state(void) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
@@ -93,6 +125,11 @@ static void test_a_state_is_sent(void **state) {
     fault_each(a_state_is_sent);
 }
 
+static void test_a_packed_state_is_sent(void **state) {
+    (void)state;
+    fault_each(a_packed_state_is_sent);
+}
+
 static void test_a_state_is_taken(void **state) {
     (void)state;
     fault_each(a_state_is_taken);
@@ -101,6 +138,7 @@ static void test_a_state_is_taken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_state_is_sent),
+        cmocka_unit_test(test_a_packed_state_is_sent),
         cmocka_unit_test(test_a_state_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
