@@ -7,6 +7,7 @@ from typing import Any, Optional
 from harness import SANITIZE, Cluster, ClusterTestCase, LineConnection, Node, main, wait_until
 from lz4 import Decoder, frame
 from peers import FakeFollower, fill, history_id, introduced, pipeline_all
+from test_journal import keep
 
 KEYS = 20000 if not SANITIZE else 4000
 OFFER = re.compile(rb"^LEAD\|([\w-]+)\|0\|([0-9a-f]{16})\|(\d+)\|-\|lz4$")
@@ -107,6 +108,22 @@ class BetweenNodes(ClusterTestCase):
             self.check_same(cluster)
         self.assertEqual(int(leader.info()["sync_full"]), 1)
         self.assertGreater(sent(leader)[0], 1000, "what former links have sent still counts")
+
+    def test_one_that_fell_out_of_the_backlog_is_continued_from_the_disk(self) -> None:
+        cluster = keep(self.make(), backlog="64k").start()
+        leader, follower = cluster.leader(), cluster.followers()[0]
+        fill(leader, 4000, value="x" * 1000)
+        cluster.wait_same_data()
+        full = leader.count("sync_full")
+        follower.kill()
+        fill(leader, 2000, value="y" * 1000)
+        raw, packed = sent(leader)
+        follower.start().wait_healthy()
+        self.check_same(cluster)
+        self.assertEqual((leader.count("sync_full"), leader.count("sync_partial_from_disk")), (full, 1))
+        more_raw, more_packed = sent(leader)
+        self.assertGreater(more_raw - raw, 2_000_000)
+        self.assertLess(more_packed - packed, 200_000)
 
     def test_one_without_the_flag_beside_one_with_it(self) -> None:
         for leaders, first, second in (("lz4", "lz4", None), ("lz4", None, None), (None, "lz4", None)):
