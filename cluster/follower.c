@@ -1,5 +1,7 @@
 #include "cluster/follower.h"
 
+#include "cluster/planted.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -47,9 +49,10 @@ struct position follower_state_position(const struct follower *follower) {
                                       : (struct position){.history_id = follower->overlaid_by};
 }
 
-const struct lineage *follower_state_lineage(const struct follower *follower) {
-    static const struct lineage none = {.count = 1};
-    return follower->overlaid_by == 0 ? history_lineage(follower->history) : &none;
+void follower_write_state_context(const struct follower *follower, struct buf *out) {
+    if (follower->overlaid_by == 0) {
+        history_write_context(follower->history, history_index(follower->history), out);
+    }
 }
 
 bool follower_is_clean(const struct follower *follower) {
@@ -96,6 +99,9 @@ static bool outranks(const struct position *a, const struct position *b) {
 static enum follower_verdict weigh(const struct follower_link *link, struct follower *follower, int64_t now_ms,
                                    struct buf *out) {
     char reason[160];
+    if (follower->votes) {
+        return FOLLOWER_GO_ON;
+    }
     if (follower->leading) {
         struct position here = history_position(follower->history);
         if (outranks(&link->leads_from, &here)) {
@@ -210,6 +216,7 @@ enum follower_verdict follower_link_proof(struct follower_link *link, struct fol
 
 static void begin_own_history(struct follower *follower, int64_t began_ms) {
     history_restart(follower->history, history_make_id(began_ms, follower->random), 0, NULL);
+    follower->durable_index = 0;
     follower->own_history = true;
 }
 
@@ -219,6 +226,9 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
                                      const struct line *line, int64_t now_ms, struct buf *out) {
     if (follower->leading) {
         return refuse(follower, out, "this node is the leader of its group: it takes no changes from others");
+    }
+    if (follower->votes) {
+        return refuse(follower, out, "this group elects its leader: it takes changes only from it");
     }
     if (follower_linked(follower)) {
         return refuse(follower, out, "this node follows a live leader: it takes changes only from it");
@@ -329,21 +339,41 @@ static enum follower_verdict on_batch_line(struct follower_link *link, struct fo
     return verdict;
 }
 
-/* Of no data, but it counts. */
-static enum follower_verdict on_term(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, struct slice bytes, struct buf *out) {
+static struct term term_of_line(const struct line *line) {
     struct term term = {.number = line->count};
-    const struct term *before =
-        link->phase == FOLLOWER_STREAM ? lineage_last(history_lineage(follower->history)) : &link->full_term;
     memcpy(term.node_id, line->node_id, sizeof(term.node_id));
-    if (term_compare(&term, before) <= 0) {
+    return term;
+}
+
+/* TERM, VOTERS, ACKS: of no data, but they count. Those of a state are in force from its END on. */
+static enum follower_verdict on_control(struct follower_link *link, struct follower *follower,
+                                        const struct line *line, struct slice bytes, struct buf *out) {
+    bool arrives = link->phase == FOLLOWER_FULL;
+    struct voters voters = {0};
+    struct term term = term_of_line(line);
+    const struct term *before = arrives ? &link->full_term : lineage_last(history_lineage(follower->history));
+    if (line->verb == LINE_TERM && term_compare(&term, before) <= 0) {
         return malformed(follower, out, "TERM is not later than the one before it");
     }
-    link->full_term = term;
-    if (link->phase == FOLLOWER_STREAM) {
+    if (!arrives) {
         keep_line(link, follower, bytes);
         follower_link_keep(link, follower);
-        history_note_term(follower->history, &term);
+    }
+    if (line->verb == LINE_TERM) {
+        link->full_term = term;
+        if (!arrives) {
+            history_note_term(follower->history, &link->full_term);
+        }
+    } else if (line->verb == LINE_VOTERS && voters_parse(line->text, &voters)) {
+        follower->arriving_voters = voters;
+        if (!arrives) {
+            history_note_voters(follower->history, &voters);
+        }
+    } else if (line->verb == LINE_ACKS) {
+        follower->arriving_quorum = line->yes;
+        if (!arrives) {
+            history_note_acks(follower->history, line->yes);
+        }
     }
     return FOLLOWER_GO_ON;
 }
@@ -361,8 +391,8 @@ static enum follower_verdict on_change(struct follower_link *link, struct follow
         return FOLLOWER_GO_ON;
     }
     enum follower_verdict verdict = FOLLOWER_GO_ON;
-    if (line->verb == LINE_TERM) {
-        return on_term(link, follower, line, bytes, out);
+    if (line->verb >= LINE_TERM) {
+        return on_control(link, follower, line, bytes, out);
     }
     if (line->verb == LINE_CLOCK) {
         follower->clock_ms = line->timestamp_ms;
@@ -406,6 +436,8 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     link->full_floor = line->version;
     link->full_term = line_term_of(line);
     follower->arriving.count = 0;
+    follower->arriving_voters.count = 0;
+    follower->arriving_quorum = false;
     link->leader_index = line->index;
     overlay(follower, line->history_id, &link->full_term);
     if (history_id(follower->history) == 0) {
@@ -439,7 +471,12 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
     }
     history_restart(follower->history, link->history_id, line->index, lineage);
     follower->had_by = (struct position){0};
+    follower->durable_index = 0; /* what was durable is of another line */
     history_note_clock(follower->history, follower->clock_ms);
+    if (follower->arriving_voters.count > 0) {
+        history_note_voters(follower->history, &follower->arriving_voters);
+    }
+    history_note_acks(follower->history, follower->arriving_quorum);
     follower->own_history = false;
     follower->overlaid_by = 0;
     follower->gave_way = (struct position){0};
@@ -453,6 +490,9 @@ static enum follower_verdict on_end(struct follower_link *link, struct follower 
 static void send_ack(struct follower_link *link, struct follower *follower, int64_t now_ms, struct buf *out) {
     /* While a state arrives nothing of the new history is applied yet. */
     link->acked_index = link->phase == FOLLOWER_STREAM ? history_index(follower->history) : 0;
+    if (PLANTED(PLANTED_ARRIVING_STATE_IS_A_POSITION) && link->phase == FOLLOWER_FULL) {
+        link->acked_index = link->leader_index;
+    }
     link->last_ack_ms = now_ms;
     if (follower->keeps) {
         uint64_t durable = follower->durable_index;

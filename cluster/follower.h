@@ -100,7 +100,9 @@ struct follower {
     struct group_data data;
     int64_t unix_offset_ms;  /* Unix time is the time of an event and this; kept by the driver */
     int64_t clock_ms;        /* of the history that is followed, at the line that was applied last */
-    struct lineage arriving; /* of the state that arrives: what its SINCEs have said */
+    struct lineage arriving; /* of the state that arrives: what its SINCEs, VOTERS and ACKS have said */
+    struct voters arriving_voters;
+    bool arriving_quorum;
     uint64_t overlaid_by;    /* 0, or the history whose state began and did not end: it lies over the data of
                                 position (or lines were lost): good enough to be taken, not to be continued */
     struct term overlaid_in; /* overlaid_by's term then: in that one its leader has all of this node's data */
@@ -112,9 +114,12 @@ struct follower {
     int64_t waits_since_ms;   /* for that leader */
     uint64_t lines_received, lines_unknown, lines_malformed, lines_refused, full_syncs, partial_syncs;
     char node_id[LIMIT_NODE_ID_BYTES + 1];
+    bool votes; /* its group elects its leader (election.h), who says before follower_link_proof whom to follow
+                 */
     bool takes_lz4;         /* when a leader offers it; kept by the driver, who reads the frames */
     bool keeps;             /* this node has a disk; kept by the driver, as the next one */
-    uint64_t durable_index; /* of its history: what is as safe there as it has to be */
+    uint64_t durable_index; /* of its history: what is as safe there as it has to be. 0 from a state's END on,
+                               until the driver has asked again */
     bool leading;           /* this node is a leader now, and writes the history */
     bool own_history; /* the position is in a history of this node's own: of bare lines, or of a part of a state
                          on top of nothing */
@@ -133,8 +138,8 @@ struct position follower_position(const struct follower *follower);
 /* What FULL and END say in answer to PULL. Not what SYNC said, when the data is a mixture, of which no history
  * knows: then it is index 0 of the history that lies on top. */
 struct position follower_state_position(const struct follower *follower);
-/* The terms of that position: of a mixture, none. */
-const struct lineage *follower_state_lineage(const struct follower *follower);
+/* What history_write_context says of that position; of a mixture, nothing. */
+void follower_write_state_context(const struct follower *follower, struct buf *out);
 /* Its data is what a leader's history says, no more and no less. */
 bool follower_is_clean(const struct follower *follower);
 

@@ -25,6 +25,11 @@ struct history {
     uint64_t id;
     uint64_t index;
     struct lineage lineage;
+    struct voters_since {
+        struct voters set;
+        uint64_t index;
+    } voters, voters_before;
+    bool quorum;
     size_t limit_bytes, chunk_bytes, backlog_bytes;
     bool keeping;
     int64_t clock_ms;    /* what this node's last CLOCK line said; 0: it says the next one whatever that was */
@@ -124,6 +129,8 @@ void history_restart(struct history *history, uint64_t id, uint64_t index, const
     history->id = id;
     history->index = index;
     history->in_force_ms = 0;
+    history->voters = history->voters_before = (struct voters_since){0};
+    history->quorum = false;
     lineage_begin(&history->lineage, NULL, index);
     history->lineage = lineage == NULL ? history->lineage : *lineage;
 }
@@ -345,6 +352,59 @@ void history_note_term(struct history *history, const struct term *term) {
 void history_note_clock(struct history *history, int64_t clock_ms) { history->in_force_ms = clock_ms; }
 
 int64_t history_clock_ms(const struct history *history) { return history->in_force_ms; }
+
+static void write_control(struct history *history, const struct buf *line) {
+    struct buf *out = append_begin(history, buf_used(line));
+    if (out != NULL) {
+        buf_append_slice(out, buf_slice(line));
+        buf_fail_if(out, buf_failed(line));
+    }
+    append_end(history, out, 1);
+}
+
+void history_write_voters(struct history *history, const struct voters *voters) {
+    struct buf line;
+    buf_init(&line, SIZE_MAX);
+    line_voters(&line, voters);
+    write_control(history, &line);
+    buf_deinit(&line);
+    history_note_voters(history, voters);
+}
+
+void history_write_acks(struct history *history, bool quorum) {
+    struct buf line;
+    buf_init(&line, SIZE_MAX);
+    line_acks(&line, quorum);
+    write_control(history, &line);
+    buf_deinit(&line);
+    history_note_acks(history, quorum);
+}
+
+void history_note_voters(struct history *history, const struct voters *voters) {
+    history->voters_before = history->voters;
+    history->voters = (struct voters_since){*voters, history->index};
+}
+
+void history_note_acks(struct history *history, bool quorum) { history->quorum = quorum; }
+
+const struct voters *history_voters(const struct history *history) { return &history->voters.set; }
+const struct voters *history_voters_before(const struct history *history) {
+    return &history->voters_before.set;
+}
+uint64_t history_voters_index(const struct history *history) { return history->voters.index; }
+bool history_quorum(const struct history *history) { return history->quorum; }
+
+void history_write_context(const struct history *history, uint64_t index, struct buf *out) {
+    const struct voters_since *voters =
+        history->voters.index <= index ? &history->voters : &history->voters_before;
+    lineage_write(&history->lineage, index, out);
+    if (voters->set.count > 0) {
+        line_voters(out, &voters->set);
+    }
+    if (history->quorum) {
+        line_acks(out, true);
+    }
+}
 
 void history_append_lines(struct history *history, struct slice lines, uint64_t count) {
     assert(!history->in_batch && (lines.len == 0) == (count == 0));

@@ -32,6 +32,15 @@ uint64_t
 history_first_index(const struct history *history); /* oldest line still kept; index + 1 when none is */
 struct position history_position(const struct history *history);
 const struct lineage *history_lineage(const struct history *history); /* its terms */
+/* The voters at its newest line, of count 0 if there have never been any; the line that says so; and whether a
+ * reply waits for a majority of them. */
+const struct voters *history_voters(const struct history *history);
+const struct voters *history_voters_before(const struct history *history); /* that line */
+uint64_t history_voters_index(const struct history *history);
+bool history_quorum(const struct history *history);
+/* The lines of a state that tell these and the terms, as they are at line index, which is the newest one or not
+ * much older; none of what there has never been. */
+void history_write_context(const struct history *history, uint64_t index, struct buf *out);
 size_t history_backlog_bytes(const struct history *history);
 size_t history_limit_bytes(const struct history *history);
 
@@ -55,11 +64,17 @@ void history_flush(struct history *history, uint64_t floor);
 void history_floor(struct history *history, uint64_t floor);
 /* From here on that node leads (TERM): a term above all before it. */
 void history_begin_term(struct history *history, const struct term *term);
+/* From here on these vote; in force as soon as it is here. */
+void history_write_voters(struct history *history, const struct voters *voters);
+void history_write_acks(struct history *history, bool quorum);
 /* Lines that somebody else has encoded, whole ones with their LF: kept verbatim, from the first call on. No
  * plain line of this node's own relies on a CLOCK among them. */
 void history_append_lines(struct history *history, struct slice lines, uint64_t count);
 /* The newest line was a TERM of somebody else's. */
 void history_note_term(struct history *history, const struct term *term);
+/* Or a VOTERS, or an ACKS; or a state that has just ended says so. */
+void history_note_voters(struct history *history, const struct voters *voters);
+void history_note_acks(struct history *history, bool quorum);
 /* The last CLOCK among somebody else's lines, or that of a state, said this. */
 void history_note_clock(struct history *history, int64_t clock_ms);
 /* Lines that count and cannot be kept: every reader is lost. */

@@ -128,6 +128,12 @@ void leader_recover(struct leader *leader, uint64_t term_number) {
     history_keep(leader->history); /* from the line TERM on */
 }
 
+void leader_elected(struct leader *leader, uint64_t term_number) {
+    leader->is_elected = true;
+    leader_recover(leader, term_number);
+    leader_term_kept(leader);
+}
+
 void leader_term_kept(struct leader *leader) {
     struct term term = {.number = leader->term_number};
     memcpy(term.node_id, leader->node_id, sizeof(term.node_id));
@@ -244,6 +250,9 @@ static bool must_take_from(const struct leader *leader, const struct leader_link
         return false;
     }
     enum lineage_side side = is_of_this_history(leader, link) ? side_of(leader, link) : LINEAGE_OFF;
+    if (leader->is_elected) {
+        return false;
+    }
     bool has_more = side == LINEAGE_OFF || (side == LINEAGE_AHEAD && leader->phase != LEADER_SERVING);
     return has_more && !is_known(leader, &link->position);
 }
@@ -260,7 +269,7 @@ static void begin_state(struct leader_link *link, struct leader *leader, struct 
     if (!link->spec_only) {
         line_full(out, history_id(history), history_index(history), leader->data.floor(leader->data.context),
                   lineage_last(history_lineage(history)));
-        lineage_write(history_lineage(history), history_index(history), out);
+        history_write_context(history, history_index(history), out);
     }
 }
 

@@ -112,7 +112,8 @@ struct leader {
         struct lineage lineage;
     } known[LEADER_KNOWN];
     size_t known_count;
-    bool goes_on;             /* with a history that it has on its disk: a new term begins before it serves */
+    bool is_elected; /* by voters: nothing is taken from a follower, and no other leader of the term is met */
+    bool goes_on;    /* with a history that it has on its disk: a new term begins before it serves */
     uint64_t term_number;     /* the greatest that is known; TERM: that is to be put on the disk */
     struct position whole_of; /* history 0, or whose state the store is, and nothing besides: what has been
                                  written here is not looked at */
@@ -137,6 +138,9 @@ void leader_init(struct leader *leader, const char *node_id, uint16_t group, str
 /* Before the first link: the store holds what this node had before its restart, which the history's position
  * names; the history goes on. term_number: the greatest that its disk knows. */
 void leader_recover(struct leader *leader, uint64_t term_number);
+
+/* This node has won that term, and its disk knows the number: it writes TERM, and serves at once. */
+void leader_elected(struct leader *leader, uint64_t term_number);
 
 /* TERM: leader->term_number is on the disk. */
 void leader_term_kept(struct leader *leader);

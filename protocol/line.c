@@ -30,6 +30,11 @@ enum field {
     FIELD_HISTORY_OR_NONE,
     FIELD_TERM,       /* its number */
     FIELD_SINCE_TERM, /* its text */
+    FIELD_VOTERS,
+    FIELD_ACKS,
+    FIELD_PHASE,
+    FIELD_YES,
+    FIELD_FIRM,
     FIELD_NODE_ID,
     FIELD_GROUP,
     FIELD_REASON, /* the rest, '|' and all */
@@ -41,9 +46,11 @@ enum field {
     FIELD_TERM_OR_NONE, /* its text */
     FIELD_COMPRESSION,  /* a word that is not known offers nothing */
     FIELD_DURABLE,      /* an index */
+    FIELD_ROUND,
+    FIELD_ROUND_HEARD,
 };
 
-enum { MOST_FIELDS = 6 };
+enum { MOST_FIELDS = 7 };
 
 #define NAME(literal)                                                                                          \
     { literal, sizeof(literal) - 1 }
@@ -69,10 +76,12 @@ static const struct row {
     {NAME("CLOCK"), LINE_CLOCK, false, {FIELD_TIMESTAMP}},
     {NAME("BATCH"), LINE_BATCH, false, {FIELD_LINES}},
     {NAME("TERM"), LINE_TERM, false, {FIELD_TERM, FIELD_NODE_ID}},
+    {NAME("VOTERS"), LINE_VOTERS, false, {FIELD_VOTERS}},
+    {NAME("ACKS"), LINE_ACKS, false, {FIELD_ACKS}},
     {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
     {NAME("FLOOR"), LINE_FLOOR, false, {FIELD_ANY_VERSION}},
-    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX, FIELD_DURABLE}},
-    {NAME("PING"), LINE_PING, false, {FIELD_INDEX}},
+    {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX, FIELD_DURABLE, FIELD_ROUND_HEARD}},
+    {NAME("PING"), LINE_PING, false, {FIELD_INDEX, FIELD_ROUND}},
     {NAME("LEAD"),
      LINE_LEAD,
      false,
@@ -92,6 +101,12 @@ static const struct row {
     {NAME("ENDPOINTS"), LINE_ENDPOINTS, false, {FIELD_LINE}},
     {NAME("NODE"), LINE_NODE, false, {FIELD_NODE_ID}},
     {NAME("MESSAGE"), LINE_MESSAGE, true, {FIELD_KEY_X, FIELD_VALUE_X}},
+    {NAME("VOTE"),
+     LINE_VOTE,
+     false,
+     {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_TERM, FIELD_SINCE_TERM, FIELD_INDEX, FIELD_PHASE}},
+    {NAME("VOTED"), LINE_VOTED, false, {FIELD_NODE_ID, FIELD_TERM, FIELD_PHASE, FIELD_YES, FIELD_FIRM}},
+    {NAME("TIMEOUT_NOW"), LINE_TIMEOUT_NOW, false, {FIELD_TERM}},
 };
 
 /* Decoding: each reader returns NULL, or the reason why the line is malformed. */
@@ -187,6 +202,29 @@ static const char *read_term(struct slice text, struct slice *out) {
     return term_parse(text, &term) ? NULL : "bad term";
 }
 
+static const char *read_voters(struct slice text, struct slice *out) {
+    struct voters voters;
+    *out = text;
+    return voters_parse(text, &voters) ? NULL : "bad voters";
+}
+
+static const struct slice phases[] = {NAME("pre"), NAME("real"), NAME("transfer")};
+
+static const char *read_phase(struct slice text, uint8_t *out) {
+    for (uint8_t i = 0; i < sizeof(phases) / sizeof(phases[0]); i++) {
+        if (slice_equals(text, phases[i])) {
+            *out = i;
+            return NULL;
+        }
+    }
+    return "bad phase";
+}
+
+static const char *read_either(struct slice text, struct slice holds, struct slice holds_not, bool *out) {
+    *out = slice_equals(text, holds);
+    return *out || slice_equals(text, holds_not) ? NULL : "bad word";
+}
+
 static const char *read_field(struct decoder *decoder, enum field field, struct slice text) {
     struct line *out = decoder->out;
     switch (field) {
@@ -233,6 +271,20 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
         return read_number(text, 0, out->index, "bad index", &out->count);
     case FIELD_TERM:
         return read_number(text, 1, TERM_NUMBER_MAX, "bad term", &out->count);
+    case FIELD_ROUND:
+        return read_number(text, 0, UINT64_MAX, "bad round", &out->count);
+    case FIELD_ROUND_HEARD:
+        return read_number(text, 0, UINT64_MAX, "bad round", &out->round);
+    case FIELD_VOTERS:
+        return read_voters(text, &out->text);
+    case FIELD_ACKS:
+        return read_either(text, SLICE("quorum"), SLICE("leader"), &out->yes);
+    case FIELD_PHASE:
+        return read_phase(text, &out->phase);
+    case FIELD_YES:
+        return read_either(text, SLICE("yes"), SLICE("no"), &out->yes);
+    case FIELD_FIRM:
+        return read_either(text, SLICE("forgetful"), SLICE("firm"), &out->forgetful);
     case FIELD_SINCE_TERM:
         return read_term(text, &out->text);
     case FIELD_TERM_OR_NONE: /* of a line of some history */
@@ -480,7 +532,7 @@ void line_expire(struct buf *out, struct slice key, int64_t deadline_ms) {
 }
 
 /* The others are short: they are put together on the stack and appended at once. */
-enum { SHORT_LINE_BYTES = 192 };
+enum { SHORT_LINE_BYTES = 192, LONG_LINE_BYTES = 240 };
 
 static void append_line(struct buf *out, char *text, char *end) {
     *end++ = '\n';
@@ -577,6 +629,53 @@ void line_ack(struct buf *out, uint64_t index) { append_number_line(out, SLICE("
 void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index) {
     char text[SHORT_LINE_BYTES];
     append_line(out, text, put_number(put_number(put(text, SLICE("ACK")), index), durable_index));
+}
+
+void line_ack_round(struct buf *out, uint64_t index, uint64_t durable_index, uint64_t round) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_number(put_number(put(text, SLICE("ACK")), index), durable_index);
+    append_line(out, text, round == 0 ? at : put_number(at, round));
+}
+
+void line_ping_round(struct buf *out, uint64_t index, uint64_t round) {
+    char text[SHORT_LINE_BYTES];
+    append_line(out, text, put_number(put_number(put(text, SLICE("PING")), index), round));
+}
+
+void line_voters(struct buf *out, const struct voters *voters) {
+    char text[sizeof("VOTERS|\n") + VOTERS_MAX_BYTES];
+    char *at = put(text, SLICE("VOTERS|"));
+    append_line(out, text, at + voters_write(at, voters));
+}
+
+void line_acks(struct buf *out, bool quorum) {
+    buf_append_text(out, quorum ? "ACKS|quorum\n" : "ACKS|leader\n");
+}
+
+static char *put_word(char *at, struct slice word) {
+    *at++ = '|';
+    return put(at, word);
+}
+
+void line_vote(struct buf *out, const char *node_id, uint16_t group, uint64_t number, enum line_phase phase,
+               uint64_t history_id, uint64_t last_index, const struct term *last_term) {
+    char text[LONG_LINE_BYTES];
+    char *at = put_node_id(put(text, SLICE("VOTE")), node_id);
+    at = put_number(put_history(put_number(at, group), history_id), number);
+    at = last_term->number == 0 ? put_word(at, SLICE("-")) : put_term(at, last_term);
+    append_line(out, text, put_word(put_number(at, last_index), phases[phase]));
+}
+
+void line_voted(struct buf *out, const char *node_id, uint64_t number, enum line_phase phase, bool yes,
+                bool forgetful) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_number(put_node_id(put(text, SLICE("VOTED")), node_id), number);
+    at = put_word(put_word(at, phases[phase]), yes ? SLICE("yes") : SLICE("no"));
+    append_line(out, text, put_word(at, forgetful ? SLICE("forgetful") : SLICE("firm")));
+}
+
+void line_timeout_now(struct buf *out, uint64_t number) {
+    append_number_line(out, SLICE("TIMEOUT_NOW"), number);
 }
 
 void line_pull(struct buf *out, uint64_t history_id, uint64_t index, const struct term *term) {

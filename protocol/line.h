@@ -10,6 +10,8 @@
  *   DELETE|key|version     DELETEX|key|version     EXPIREX|key|deadline
  *   FLUSH|floor            FLOOR|floor             CLOCK|ms                BATCH|n
  *   TERM|n|nodeID          from here on nodeID leads, for the nth time (term.h)
+ *   VOTERS|id,id,id        from here on they elect the leader (voters.h)
+ *   ACKS|leader or quorum  from here on a reply waits for that
  *
  * Link lines (never in the history):
  *
@@ -19,9 +21,16 @@
  *   PING|index     ACK|index[|durable]     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
  *   NODE|nodeID     MESSAGE|channel|text (percent-encoded)
  *
- * A term is n-nodeID, of the line at that index; none has no field ("-" in SINCE, and before another field).
- * SINCE comes behind FULL: that term began at that index, or before; the oldest first. lz4: what the leader
- * says behind SYNC may be, and is when both say so, a stream of LZ4 frames; any other word is of the future.
+ * Between voters (voters' terms are numbers; phase: pre, real, transfer):
+ *
+ *   VOTE|candidate|groupID|historyID|number|lastTerm|lastIndex|phase
+ *   VOTED|voter|number|phase|yes or no|firm or forgetful         TIMEOUT_NOW|number
+ *   PING|index|round       ACK|index|durable|round
+ *
+ * A term is n-nodeID, of the line at that index; none has no field ("-" in SINCE and VOTE, and before another
+ * field). SINCE comes behind FULL: that term began at that index, or before; the oldest first. lz4: what the
+ * leader says behind SYNC may be, and is when both say so, a stream of LZ4 frames; any other word is of the
+ * future.
  *
  * Percent-encoding: '%', '|', LF, CR and NUL are written as %XX, upper case; any byte may be read escaped, in
  * either case; a lone '%' is malformed. In the bytes of a PATCHX, which are often zeros, a NUL is written as
@@ -35,6 +44,7 @@
 #include "protocol/buf.h"
 #include "protocol/limits.h"
 #include "protocol/term.h"
+#include "protocol/voters.h"
 
 #include <stdint.h>
 
@@ -54,7 +64,9 @@ enum line_verb {
     LINE_CLOCK,
     LINE_BATCH,
     LINE_TERM,
-    LINE_LAST_OF_HISTORY = LINE_TERM,
+    LINE_VOTERS,
+    LINE_ACKS,
+    LINE_LAST_OF_HISTORY = LINE_ACKS,
     LINE_LEAD,
     LINE_SYNC,
     LINE_CONTINUE,
@@ -70,23 +82,33 @@ enum line_verb {
     LINE_ENDPOINTS, /* likewise */
     LINE_NODE,      /* who says so is this node */
     LINE_MESSAGE,   /* key is the channel, value the text */
+    LINE_VOTE,
+    LINE_VOTED,
+    LINE_TIMEOUT_NOW,
 };
+
+enum line_phase { LINE_PHASE_PRE, LINE_PHASE_REAL, LINE_PHASE_TRANSFER };
 
 struct line {
     enum line_verb verb;
     bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE and PATCH have no other */
+    bool yes;             /* VOTED; ACKS: quorum */
+    bool forgetful;       /* VOTED */
+    uint8_t phase;        /* VOTE, VOTED: enum line_phase */
     struct slice key;     /* REPLICATE, PATCH, DELETE, EXPIRE, MESSAGE: decoded */
     struct slice value;   /* REPLICATE, PATCH (its bytes), MESSAGE: decoded */
     uint64_t offset;      /* PATCH: of value; both together no more than LIMIT_VALUE_BYTES */
     uint64_t version;     /* REPLICATE and PATCH (at least 1), DELETE; FLUSH, FLOOR, FULL: the floor */
     int64_t timestamp_ms; /* REPLICATEX; PATCHX; CLOCK. 0 in REPLICATE: the history's clock says it */
     int64_t deadline_ms;  /* REPLICATEX, EXPIREX; 0: none */
-    uint64_t index; /* LEAD, SYNC, CONTINUE, FULL, SINCE, END, PING, ACK, PULL: in the history in the history */
+    uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, SINCE, END, PING, ACK, PULL, VOTE: in the history */
     uint64_t count; /* BATCH: lines, 1 to LIMIT_BATCH_LINES; ACK: index on the disk, 0: nothing is said of it;
-                       END: keys; TERM: its number, at least 1 */
-    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM */
-    uint16_t group;                        /* LEAD */
-    uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL; 0: nowhere ("-" in SYNC, PULL alone) */
+                       END: keys; TERM, VOTE, VOTED, TIMEOUT_NOW: its number, at least 1; PING: the round, 0:
+                       none */
+    uint64_t round; /* ACK: that was heard last, 0: none */
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM, VOTE, VOTED */
+    uint16_t group;                        /* LEAD, VOTE */
+    uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL, VOTE; 0: nowhere ("-" in SYNC, PULL alone) */
     bool lz4;            /* LEAD: it is offered; SYNC: it is taken */
     struct slice text;   /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line; LEAD, SYNC, FULL, SINCE, PULL: the
                           * term as   term_parse takes it, empty when there is none */
@@ -136,6 +158,16 @@ void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
 void line_ack(struct buf *out, uint64_t index);
 void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index); /* ACK|index|durable */
+/* round 0: as line_ack_durable. */
+void line_ack_round(struct buf *out, uint64_t index, uint64_t durable_index, uint64_t round);
+void line_ping_round(struct buf *out, uint64_t index, uint64_t round);
+void line_voters(struct buf *out, const struct voters *voters);
+void line_acks(struct buf *out, bool quorum);
+void line_vote(struct buf *out, const char *node_id, uint16_t group, uint64_t number, enum line_phase phase,
+               uint64_t history_id, uint64_t last_index, const struct term *last_term);
+void line_voted(struct buf *out, const char *node_id, uint64_t number, enum line_phase phase, bool yes,
+                bool forgetful);
+void line_timeout_now(struct buf *out, uint64_t number);
 void line_pull(struct buf *out, uint64_t history_id, uint64_t index,
                const struct term *term); /* history 0: nothing is named */
 void line_node(struct buf *out, const char *node_id);

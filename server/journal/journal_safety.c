@@ -32,23 +32,29 @@ uint64_t journal_newest(void *context) {
     return journal->top;
 }
 
+/* What is written is of the history that there is now: it may have begun anew since journal_follow_history. */
+static bool counts(const struct journal *journal) { return journal->counts && !journal->reader.lost; }
+
 uint64_t journal_written_index(const struct journal *journal) {
-    return journal->counts ? journal->written_index : 0;
+    return counts(journal) ? journal->written_index : 0;
 }
 
 uint64_t journal_synced_index(const struct journal *journal) {
-    return journal->counts ? journal->synced_index : 0;
+    return counts(journal) ? journal->synced_index : 0;
 }
 
-/* "The line TERM is synced with all before it, in every mode, before it is acknowledged." */
+/* "Both TERM and VOTERS are synced with all before them, in every mode, before they are acknowledged." */
 uint64_t journal_safe_index(const struct journal *journal) {
-    uint64_t term = lineage_next_term(history_lineage(journal->config.history), journal->synced_index);
-    bool syncs = journal->config.fsync == JOURNAL_FSYNC_ALWAYS || term <= journal->written_index;
+    const struct history *history = journal->config.history;
+    uint64_t term = lineage_next_term(history_lineage(history), journal->synced_index);
+    uint64_t voters = history_voters_index(history);
+    bool syncs = journal->config.fsync == JOURNAL_FSYNC_ALWAYS || term <= journal->written_index ||
+                 (voters > journal->synced_index && voters <= journal->written_index);
     return syncs ? journal->synced_index : journal->written_index;
 }
 
 uint64_t journal_durable_index(const struct journal *journal) {
-    return journal->counts ? journal_safe_index(journal) : 0;
+    return counts(journal) ? journal_safe_index(journal) : 0;
 }
 
 static uint64_t safe_ticket(const struct journal *journal) {

@@ -52,7 +52,7 @@ static void append_clock(struct journal *journal) {
 static void append_terms(struct journal *journal) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
-    lineage_write(history_lineage(journal->config.history), journal->reader.index, &lines);
+    history_write_context(journal->config.history, journal->reader.index, &lines);
     append_context(journal, &lines);
 }
 

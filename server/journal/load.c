@@ -32,7 +32,8 @@ static const char *apply(struct journal_load *load, struct slice bytes) {
     if (line_decode(bytes, &load->scratch, &line, &reason) != LINE_OK) {
         return reason;
     }
-    if (line.verb == LINE_CLOCK || line.verb == LINE_SINCE) {
+    if (line.verb == LINE_CLOCK || line.verb == LINE_SINCE || line.verb == LINE_VOTERS ||
+        line.verb == LINE_ACKS) {
         return NULL; /* known from the lines before this state */
     }
     if (line.verb > LINE_LAST_OF_CHANGES) {

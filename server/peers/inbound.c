@@ -87,7 +87,7 @@ static void begin_state(struct inbound *inbound) {
         line_continue(out, position.history_id, pulled->index);
     } else {
         line_full(out, position.history_id, position.index, floor, &position.term);
-        lineage_write(follower_state_lineage(&replication->follower), position.index, out);
+        follower_write_state_context(&replication->follower, out);
     }
     task_start(replication->loop, &inbound->state_task);
     log_link(inbound, LOG_INFO, "state-asked",

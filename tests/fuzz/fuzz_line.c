@@ -21,6 +21,7 @@ static void encode_term(struct buf *out, const struct line *line) {
 
 static void encode(struct buf *out, const struct line *line, struct slice original) {
     const struct term term = line_term_of(line); /* of those lines that name one */
+    struct voters voters;
     switch (line->verb) {
     case LINE_REPLICATE:
         if (line->escaped) {
@@ -72,10 +73,33 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         line_end(out, line->count, line->index);
         return;
     case LINE_PING:
-        line_ping(out, line->index);
+        if (line->count > 0) {
+            line_ping_round(out, line->index, line->count);
+        } else {
+            line_ping(out, line->index);
+        }
+        return;
+    case LINE_VOTERS:
+        require(voters_parse(line->text, &voters));
+        line_voters(out, &voters);
+        return;
+    case LINE_ACKS:
+        line_acks(out, line->yes);
+        return;
+    case LINE_VOTE:
+        line_vote(out, line->node_id, line->group, line->count, line->phase, line->history_id, line->index,
+                  &term);
+        return;
+    case LINE_VOTED:
+        line_voted(out, line->node_id, line->count, line->phase, line->yes, line->forgetful);
+        return;
+    case LINE_TIMEOUT_NOW:
+        line_timeout_now(out, line->count);
         return;
     case LINE_ACK:
-        if (line->count > 0) {
+        if (line->round > 0) {
+            line_ack_round(out, line->index, line->count, line->round);
+        } else if (line->count > 0) {
             line_ack_durable(out, line->index, line->count);
         } else {
             line_ack(out, line->index);
@@ -117,7 +141,8 @@ static void require_equal(const struct line *a, const struct line *b) {
     require(slice_equals(a->value, b->value) && sum(a->value) == sum(b->value));
     require(a->offset == b->offset);
     require(a->version == b->version && a->timestamp_ms == b->timestamp_ms && a->deadline_ms == b->deadline_ms);
-    require(a->index == b->index && a->count == b->count);
+    require(a->index == b->index && a->count == b->count && a->round == b->round);
+    require(a->yes == b->yes && a->forgetful == b->forgetful && a->phase == b->phase);
     require(strcmp(a->node_id, b->node_id) == 0);
     require(a->group == b->group && a->history_id == b->history_id);
     require(slice_equals(a->text, b->text) && sum(a->text) == sum(b->text));
@@ -131,7 +156,7 @@ static void require_domains(const struct line *line) {
     require(line->verb != LINE_PATCH || line->offset + line->value.len <= LIMIT_VALUE_BYTES);
     require(line->verb != LINE_BATCH || (line->count >= 1 && line->count <= LIMIT_BATCH_LINES));
     require(line->history_id != 0 || line->index == 0 || line->verb == LINE_END || line->verb == LINE_PING ||
-            line->verb == LINE_ACK);
+            line->verb == LINE_ACK || line->verb == LINE_SINCE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

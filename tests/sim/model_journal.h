@@ -14,6 +14,7 @@
 #ifndef KVNODE_TESTS_SIM_MODEL_JOURNAL_H
 #define KVNODE_TESTS_SIM_MODEL_JOURNAL_H
 
+#include "cluster/planted.h"
 #include "tests/sim/model_store.h"
 #include "tests/unit/random.h"
 
@@ -32,6 +33,7 @@ struct archive_reader {
 struct model_journal {
     bool used; /* the node has a disk */
     bool slow;
+    bool always; /* -fsync always: else everysec */
     struct buf bytes;
     size_t synced_bytes;
     uint64_t written_index, synced_index;
@@ -69,7 +71,7 @@ static inline void model_journal_new_state(struct model_journal *journal, struct
     uint64_t cursor = 0, count = 0;
     buf_reset(&journal->bytes);
     line_full(&journal->bytes, here.history_id, here.index, store->floor, &here.term);
-    lineage_write(history_lineage(history), here.index, &journal->bytes);
+    history_write_context(history, here.index, &journal->bytes);
     if (history_clock_ms(history) != 0) {
         line_clock(&journal->bytes, history_clock_ms(history));
     }
@@ -149,8 +151,14 @@ static inline uint64_t model_journal_durable(const struct model_journal *journal
     if (!journal->open || journal->reader.lost) {
         return 0;
     }
-    bool term = lineage_next_term(history_lineage(history), journal->synced_index) <= journal->written_index;
-    return term ? journal->synced_index : journal->written_index;
+    if (PLANTED(PLANTED_ACK_BEFORE_THE_WRITE)) {
+        return history_index(history);
+    }
+    uint64_t written = journal->written_index, synced = journal->synced_index;
+    uint64_t voters = history_voters_index(history);
+    bool syncs = lineage_next_term(history_lineage(history), synced) <= written ||
+                 (voters > synced && voters <= written);
+    return journal->always || (syncs && !PLANTED(PLANTED_TERM_NOT_SYNCED)) ? synced : written;
 }
 
 /* Where the line behind at ends, a BATCH with all its lines; at the end of all: 0. */

@@ -34,6 +34,7 @@ struct node {
     struct follower follower;
     struct model_journal journal;
     int64_t term_kept_at_ms; /* LEADER_TERM: when the disk has it; 0: it has not been asked */
+    int64_t disk_stalls_until_ms;
     int64_t asleep_until_ms; /* stopped: it neither reads nor writes */
     bool knows_sync[WORLD_NODES];
     int64_t redial_at_ms[WORLD_NODES];
@@ -52,7 +53,19 @@ struct connection {
     struct history_reader tail; /* likewise */
 };
 
+struct world;
+
+/* What a world with voters (voters_world.h) does besides; NULL: a group whose leader is named by hand. */
+struct world_hooks {
+    /* The node of the connection has answered WHO: may it be followed? False: not now, or *closes. */
+    bool (*takes_lead)(struct world *world, struct connection *connection, bool *closes);
+    bool (*may_speak)(struct world *world, struct node *node); /* SYNC and ACK may leave */
+    void (*leader_heard)(struct world *world, struct connection *connection);
+    void (*follower_heard)(struct world *world, struct connection *connection);
+};
+
 struct world {
+    const struct world_hooks *hooks;
     struct random random;
     int64_t now_ms;
     size_t limit_bytes; /* of a backlog */
@@ -256,6 +269,10 @@ static inline bool follower_asks(struct world *world, struct connection *connect
     if (is_parted(world, connection) || !is_awake(world, asked) || !chance(world, 3000)) {
         return true; /* a tick ends it, should it take too long */
     }
+    bool closes = false;
+    if (world->hooks != NULL && !world->hooks->takes_lead(world, connection, &closes)) {
+        return !closes;
+    }
     snprintf(announce.node_id, sizeof(announce.node_id), "%s", asked->id);
     if (node->leads) {
         follower_lead(&node->follower);
@@ -294,7 +311,7 @@ static inline void begin_sending_state(struct connection *connection) {
         line_continue(out, position.history_id, pulled->index);
     } else {
         line_full(out, position.history_id, position.index, node->store.floor, &position.term);
-        lineage_write(follower_state_lineage(&node->follower), position.index, out);
+        follower_write_state_context(&node->follower, out);
     }
 }
 
@@ -350,6 +367,9 @@ static inline void follower_reads(struct world *world, struct connection *connec
         buf_consume(&connection->follower_in, line.len + 1);
     }
     follower_link_keep(link, &connection->follower->follower);
+    if (world->hooks != NULL && connection->follower_open) {
+        world->hooks->follower_heard(world, connection);
+    }
 }
 
 static inline void leader_reads(struct world *world, struct connection *connection) {
@@ -426,7 +446,8 @@ static inline void connection_step(struct world *world, struct connection *conne
             carry(world, &connection->to_follower, &connection->follower_in, connection->rate);
         }
         follower_reads(world, connection);
-        if (connection->follower_open && tick &&
+        bool mute = world->hooks != NULL && !world->hooks->may_speak(world, follower);
+        if (connection->follower_open && tick && !mute &&
             follower_link_tick(&connection->follower_link, &follower->follower, clock_of(world, follower),
                                &connection->follower_out) == FOLLOWER_CLOSE) {
             close_follower(connection);
@@ -435,7 +456,7 @@ static inline void connection_step(struct world *world, struct connection *conne
         bool ended = !connection->leader_open && buf_used(&connection->to_follower) == 0;
         if (connection->follower_open && !parted && (told || ended)) {
             close_follower(connection);
-        } else if (connection->follower_open) {
+        } else if (connection->follower_open && !mute) {
             follower_writes(connection);
         }
     }
@@ -444,6 +465,9 @@ static inline void connection_step(struct world *world, struct connection *conne
             carry(world, &connection->to_leader, &connection->leader_in, connection->rate);
         }
         leader_reads(world, connection);
+        if (world->hooks != NULL && connection->leader_open) {
+            world->hooks->leader_heard(world, connection);
+        }
         if (connection->leader_open && tick &&
             leader_link_tick(&connection->leader_link, &leader->leader, clock_of(world, leader),
                              &connection->leader_out) == LEADER_CLOSE) {
@@ -495,7 +519,7 @@ static inline void node_keep_term(struct world *world, struct node *node) {
 static inline void node_disk_step(struct world *world, struct node *node) {
     struct model_journal *journal = &node->journal;
     bool whole = node->follower.overlaid_by == 0 && (!node->leads || node->leader.phase != LEADER_PULLING);
-    if (!journal->used || !is_awake(world, node)) {
+    if (!journal->used || !is_awake(world, node) || world->now_ms < node->disk_stalls_until_ms) {
         return;
     }
     if (chance(world, journal->slow ? 100 : 7000)) {

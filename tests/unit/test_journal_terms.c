@@ -64,6 +64,37 @@ static void no_power_cut_takes(uint64_t number) {
     place_remove(&place);
 }
 
+static void nor_at_or_behind_a_change_of_the_voters(void **state) {
+    (void)state;
+    struct voters voters;
+    assert_true(voters_parse(SLICE("a,b,c"), &voters));
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    disk_wait(scene->disk, DISK_FDATASYNC);
+    history_write_voters(scene->history, &voters);
+    scene_note_state();
+    uint64_t index = history_index(scene->history);
+    turns(20);
+    assert_int_equal(journal_written_index(scene->journal), index);
+    assert_in_range(journal_durable_index(scene->journal), 0, index - 1);
+    disk_wait(scene->disk, 0);
+    scene_settle(10);
+    assert_in_range(journal_durable_index(scene->journal), index, UINT64_MAX);
+    scene_end();
+}
+
+/* Who asks in the same iteration must not be told of the line that was left. */
+static void nothing_of_a_history_that_has_just_begun_is_durable(void **state) {
+    (void)state;
+    begin(JOURNAL_FSYNC_EVERYSEC);
+    uint64_t index = history_index(scene->history);
+    assert_in_range(journal_durable_index(scene->journal), index, UINT64_MAX);
+    history_restart(scene->history, history_id(scene->history), index, NULL);
+    assert_int_equal(journal_durable_index(scene->journal), 0);
+    assert_int_equal(journal_written_index(scene->journal), 0);
+    assert_int_equal(journal_synced_index(scene->journal), 0);
+    scene_end();
+}
+
 static void nothing_at_or_behind_a_term_is_told_before_it_is_synced(void **state) {
     (void)state;
     for (size_t m = 0; m < MODES; m++) {
@@ -341,6 +372,8 @@ static void terms_are_found_wherever_they_begin(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_at_or_behind_a_term_is_told_before_it_is_synced),
+        cmocka_unit_test(nor_at_or_behind_a_change_of_the_voters),
+        cmocka_unit_test(nothing_of_a_history_that_has_just_begun_is_durable),
         cmocka_unit_test(its_number_is_in_meta_before_its_owner_hears_of_it),
         cmocka_unit_test(only_the_last_number_that_was_asked_for_is_told),
         cmocka_unit_test(a_number_that_the_disk_refuses_is_tried_again_every_second),

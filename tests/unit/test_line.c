@@ -276,8 +276,8 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
         "FULL|0192f0c4a1b2c3d4|9|3|4-a",
         "SINCE|9|4-a",
         "END|4|9",
-        "PING|9",
-        "ACK|9|7",
+        "PING|9|8",
+        "ACK|9|7|8",
         "PULL|0192f0c4a1b2c3d4|9|4-a",
         "WHO",
         "MESSAGE|a%7C|b%0A",
@@ -300,6 +300,7 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
             assert_int_equal(line.index, today.index);
             assert_int_equal(line.version, today.version);
             assert_int_equal(line.count, today.count);
+            assert_int_equal(line.round, today.round);
             assert_true(slice_equals(line.key, today.key) && slice_equals(line.value, today.value));
             assert_true(slice_equals(line.text, today.text));
         }
