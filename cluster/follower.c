@@ -1,5 +1,4 @@
-#include "cluster/follower.h"
-
+#include "cluster/follower_internal.h"
 #include "cluster/planted.h"
 
 #include <assert.h>
@@ -74,144 +73,10 @@ void follower_link_deinit(struct follower_link *link, struct follower *follower)
 
 bool follower_linked(const struct follower *follower) { return follower->leader_link != NULL; }
 
-static enum follower_verdict refuse(struct follower *follower, struct buf *out, const char *reason) {
-    follower->lines_refused++;
-    line_error(out, reason);
-    return FOLLOWER_CLOSE;
-}
-
-static enum follower_verdict malformed(struct follower *follower, struct buf *out, const char *reason) {
-    follower->lines_malformed++;
-    line_error(out, reason);
-    return FOLLOWER_CLOSE;
-}
-
-/* --- Who is my leader --- */
-
-/* "Of two leaders the one with the older history", of two of one history the one with the greater term and
- * index. */
-static bool outranks(const struct position *a, const struct position *b) {
-    return a->history_id != b->history_id ? a->history_id < b->history_id
-                                          : position_compare_in_history(a, b) > 0;
-}
-
-/* Of two links of one leader the later. */
-static enum follower_verdict weigh(const struct follower_link *link, struct follower *follower, int64_t now_ms,
-                                   struct buf *out) {
-    char reason[160];
-    if (follower->votes) {
-        return FOLLOWER_GO_ON;
-    }
-    if (follower->leading) {
-        struct position here = history_position(follower->history);
-        if (outranks(&link->leads_from, &here)) {
-            return FOLLOWER_STEP_DOWN;
-        }
-        snprintf(reason, sizeof(reason), "two leaders: node %s leads group %u with the older history %016llx%s",
-                 follower->node_id, follower->group, (unsigned long long)here.history_id,
-                 link->leads_from.history_id == here.history_id ? ", in the later term" : "");
-        return refuse(follower, out, reason);
-    }
-    const struct follower_link *other = follower->leader_link;
-    if (other != NULL && strcmp(other->peer_id, link->peer_id) != 0 &&
-        !outranks(&link->leads_from, &other->leads_from) && now_ms - other->last_line_ms < LINK_TIMEOUT_MS) {
-        snprintf(reason, sizeof(reason), "two leaders: node %s follows %s", follower->node_id, other->peer_id);
-        return refuse(follower, out, reason);
-    }
-    return FOLLOWER_GO_ON;
-}
-
-static enum follower_verdict begin_proving(struct follower_link *link, const struct line *line) {
-    link->phase = FOLLOWER_PROVING;
-    link->leads = line->verb == LINE_LEAD;
-    snprintf(link->peer_id, sizeof(link->peer_id), "%s", line->node_id);
-    return FOLLOWER_PROVE;
-}
-
-static enum follower_verdict on_lead(struct follower_link *link, struct follower *follower,
-                                     const struct line *line, int64_t now_ms, struct buf *out) {
-    char reason[160];
-    if (link->phase != FOLLOWER_NEW) {
-        return malformed(follower, out, "LEAD must be the first line");
-    }
-    if (line->group != follower->group) {
-        snprintf(reason, sizeof(reason), "wrong group: node %s is in group %u", follower->node_id,
-                 follower->group);
-        return refuse(follower, out, reason);
-    }
-    if (strcmp(line->node_id, follower->node_id) == 0) {
-        return refuse(follower, out, "that is this node's own id");
-    }
-    link->history_id = line->history_id;
-    link->leads_from = (struct position){line->history_id, line_term_of(line), line->index};
-    link->leader_index = line->index;
-    link->offers_lz4 = line->lz4;
-    enum follower_verdict verdict = begin_proving(link, line);
-    return weigh(link, follower, now_ms, out) == FOLLOWER_CLOSE ? FOLLOWER_CLOSE : verdict;
-}
-
-static bool leads_in(const struct position *leads, uint64_t history_id, const struct term *term) {
-    return leads->history_id == history_id && term_compare(&leads->term, term) == 0;
-}
-
-/* Who still leads in the term from which the state came of which a part is here, or in that of what lies under
- * it, or who would go on from there. A later term of the same history may lack lines of either. */
-static bool has_all_of_a_mixture(const struct follower_link *link, const struct follower *follower) {
-    const struct position *leads = &link->leads_from;
-    struct position here = history_position(follower->history);
-    return leads_in(leads, follower->overlaid_by, &follower->overlaid_in) ||
-           leads_in(leads, here.history_id, &here.term) ||
-           leads_in(leads, follower->had_by.history_id, &follower->had_by.term);
-}
-
 /* Lines of the history are missing, or lie over it in part. */
 static void overlay(struct follower *follower, uint64_t history_id, const struct term *term) {
     follower->overlaid_by = history_id;
     follower->overlaid_in = *term;
-}
-
-/* What is proved is weighed once more: meanwhile another leader may have come. */
-static enum follower_verdict follow(struct follower_link *link, struct follower *follower, int64_t now_ms,
-                                    struct buf *out) {
-    enum follower_verdict verdict = weigh(link, follower, now_ms, out);
-    if (verdict != FOLLOWER_GO_ON) {
-        return verdict;
-    }
-    follower->leader_link = link; /* the driver closes the one it takes the place of */
-    link->phase = FOLLOWER_SYNCING;
-    bool anew = follower->overlaid_by != 0 && has_all_of_a_mixture(link, follower);
-    struct position named = anew ? (struct position){0} : follower_position(follower);
-    link->lz4 = link->offers_lz4 && follower->takes_lz4;
-    line_sync(out, follower->node_id, named.history_id, named.index, &named.term, link->lz4);
-    return FOLLOWER_GO_ON;
-}
-
-static enum follower_verdict unproved(struct follower_link *link, struct follower *follower, struct buf *out) {
-    char reason[160];
-    snprintf(reason, sizeof(reason), "node %s is not known, or has not answered WHO where it announces itself",
-             link->peer_id);
-    return refuse(follower, out, reason);
-}
-
-/* "LEAD is taken only from a node of the group that answers WHO, at the address that it announces, with the
- * same id." */
-enum follower_verdict follower_link_proof(struct follower_link *link, struct follower *follower,
-                                          const struct datagram *announce, int64_t now_ms, struct buf *out) {
-    link->last_line_ms = now_ms; /* it was not listened to */
-    if (announce == NULL || strcmp(announce->node_id, link->peer_id) != 0) {
-        return unproved(link, follower, out);
-    }
-    if (!link->leads) {
-        link->phase = FOLLOWER_NODE;
-        return FOLLOWER_GO_ON;
-    }
-    if (!announce->leader || announce->group != follower->group) {
-        char reason[160];
-        snprintf(reason, sizeof(reason), "node %s answers WHO as no leader of group %u", link->peer_id,
-                 follower->group);
-        return refuse(follower, out, reason);
-    }
-    return follow(link, follower, now_ms, out);
 }
 
 static void begin_own_history(struct follower *follower, int64_t began_ms) {
@@ -225,13 +90,14 @@ static void begin_own_history(struct follower *follower, int64_t began_ms) {
 static enum follower_verdict on_bare(struct follower_link *link, struct follower *follower,
                                      const struct line *line, int64_t now_ms, struct buf *out) {
     if (follower->leading) {
-        return refuse(follower, out, "this node is the leader of its group: it takes no changes from others");
+        return follower_refuse(follower, out,
+                               "this node is the leader of its group: it takes no changes from others");
     }
     if (follower->votes) {
-        return refuse(follower, out, "this group elects its leader: it takes changes only from it");
+        return follower_refuse(follower, out, "this group elects its leader: it takes changes only from it");
     }
     if (follower_linked(follower)) {
-        return refuse(follower, out, "this node follows a live leader: it takes changes only from it");
+        return follower_refuse(follower, out, "this node follows a live leader: it takes changes only from it");
     }
     link->phase = FOLLOWER_BARE;
     if (line->verb == LINE_CLOCK) {
@@ -239,16 +105,16 @@ static enum follower_verdict on_bare(struct follower_link *link, struct follower
         return FOLLOWER_GO_ON;
     }
     if (line->verb != LINE_REPLICATE && line->verb != LINE_DELETE) {
-        return refuse(follower, out, "not allowed without LEAD");
+        return follower_refuse(follower, out, "not allowed without LEAD");
     }
     if (line->version > BARE_VERSION_MAX) {
-        return refuse(follower, out, "a version above 9223372036854775807 is not taken without LEAD");
+        return follower_refuse(follower, out, "a version above 9223372036854775807 is not taken without LEAD");
     }
     int64_t unix_ms = now_ms + follower->unix_offset_ms;
     int64_t timestamp_ms = link->clock_ms != 0 ? link->clock_ms : unix_ms;
     enum err err = follower->data.apply_if_newer(follower->data.context, line, timestamp_ms);
     if (err == ERR_NO_MEMORY) {
-        return refuse(follower, out, err_text(err));
+        return follower_refuse(follower, out, err_text(err));
     }
     if (err == ERR_NONE) {
         /* The data is no longer what any leader's history says: it is a history of its own from here on. (Its
@@ -291,7 +157,7 @@ static void keep_line(struct follower_link *link, struct follower *follower, str
 
 static enum follower_verdict apply(struct follower *follower, const struct line *line, struct buf *out) {
     enum err err = follower->data.apply(follower->data.context, line, follower->clock_ms);
-    return err == ERR_NONE ? FOLLOWER_GO_ON : refuse(follower, out, err_text(err));
+    return err == ERR_NONE ? FOLLOWER_GO_ON : follower_refuse(follower, out, err_text(err));
 }
 
 static void add_to_batch(struct follower_link *link, struct slice bytes) {
@@ -326,7 +192,7 @@ static enum follower_verdict on_batch_line(struct follower_link *link, struct fo
                                            struct slice bytes, struct buf *scratch, struct buf *out) {
     add_to_batch(link, bytes);
     if (buf_failed(&link->batch)) {
-        return refuse(follower, out, "the BATCH is too large");
+        return follower_refuse(follower, out, "the BATCH is too large");
     }
     if (--link->batch_left > 0) {
         return FOLLOWER_GO_ON;
@@ -353,7 +219,7 @@ static enum follower_verdict on_control(struct follower_link *link, struct follo
     struct term term = term_of_line(line);
     const struct term *before = arrives ? &link->full_term : lineage_last(history_lineage(follower->history));
     if (line->verb == LINE_TERM && term_compare(&term, before) <= 0) {
-        return malformed(follower, out, "TERM is not later than the one before it");
+        return follower_malformed(follower, out, "TERM is not later than the one before it");
     }
     if (!arrives) {
         keep_line(link, follower, bytes);
@@ -411,7 +277,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
         line->history_id == history_id(follower->history) && line->index == history_index(follower->history);
     if (link->phase != FOLLOWER_SYNCING || !from_here || follower->overlaid_by != 0) {
         follower->had_by = from_here ? link->leads_from : follower->had_by;
-        return malformed(follower, out, "CONTINUE from where this node is not");
+        return follower_malformed(follower, out, "CONTINUE from where this node is not");
     }
     link->phase = FOLLOWER_STREAM;
     follower->clock_ms = history_clock_ms(follower->history);
@@ -428,7 +294,7 @@ static enum follower_verdict on_continue(struct follower_link *link, struct foll
 static enum follower_verdict on_full(struct follower_link *link, struct follower *follower,
                                      const struct line *line, int64_t now_ms, struct buf *out) {
     if (!follower->data.full_begin(follower->data.context)) {
-        return refuse(follower, out, "too many states have broken off: a moment, please");
+        return follower_refuse(follower, out, "too many states have broken off: a moment, please");
     }
     link->phase = FOLLOWER_FULL;
     follower->clock_ms = now_ms + follower->unix_offset_ms; /* until the leader says its own */
@@ -450,7 +316,7 @@ static enum follower_verdict on_since(struct follower_link *link, struct followe
                                       const struct line *line, struct buf *out) {
     struct term term = line_term_of(line);
     if (link->phase != FOLLOWER_FULL || !lineage_grow(&follower->arriving, &term, line->index)) {
-        return malformed(follower, out, "SINCE out of place");
+        return follower_malformed(follower, out, "SINCE out of place");
     }
     return FOLLOWER_GO_ON;
 }
@@ -458,11 +324,11 @@ static enum follower_verdict on_since(struct follower_link *link, struct followe
 static enum follower_verdict on_end(struct follower_link *link, struct follower *follower,
                                     const struct line *line, struct buf *out) {
     if (link->phase != FOLLOWER_FULL) {
-        return malformed(follower, out, "END without FULL");
+        return follower_malformed(follower, out, "END without FULL");
     }
     struct lineage *lineage = &follower->arriving;
     if (lineage->count > 0 && lineage->terms[lineage->count - 1].from > line->index) {
-        return malformed(follower, out, "SINCE is behind END");
+        return follower_malformed(follower, out, "SINCE is behind END");
     }
     follower->data.full_end(follower->data.context, link->full_floor, link->joins);
     if (lineage->count == 0 || term_compare(lineage_last(lineage), &link->full_term) != 0) {
@@ -509,7 +375,7 @@ static enum follower_verdict on_ping(struct follower_link *link, struct follower
     if (link->phase == FOLLOWER_STREAM && line->index != history_index(follower->history)) {
         /* Lines were lost or counted differently: a FULL mends it. */
         overlay(follower, history_id(follower->history), lineage_last(history_lineage(follower->history)));
-        return malformed(follower, out, "PING names another index than this node has counted");
+        return follower_malformed(follower, out, "PING names another index than this node has counted");
     }
     send_ack(link, follower, now_ms, out);
     return FOLLOWER_GO_ON;
@@ -520,10 +386,10 @@ static enum follower_verdict on_pull(struct follower_link *link, struct follower
     const struct history *history = follower->history;
     struct term term = line_term_of(line);
     if (link->phase != FOLLOWER_SYNCING) {
-        return malformed(follower, out, "PULL after FULL");
+        return follower_malformed(follower, out, "PULL after FULL");
     }
     bool is_beginning =
-        line->history_id == history_id(history) && follower->overlaid_by == 0 &&
+        line->history_id != 0 && line->history_id == history_id(history) && follower->overlaid_by == 0 &&
         lineage_side(history_lineage(history), history_index(history), &term, line->index) == LINEAGE_ON;
     link->pulled = (struct follower_pulled){
         .tail = is_beginning && line->index + 1 >= history_first_index(history),
@@ -553,7 +419,7 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
     case LINE_PULL:
         return on_pull(link, follower, line, out);
     default:
-        return malformed(follower, out, "a leader does not say that");
+        return follower_malformed(follower, out, "a leader does not say that");
     }
 }
 
@@ -561,7 +427,7 @@ static enum follower_verdict on_leader_line(struct follower_link *link, struct f
 
 /* "An unknown verb is ignored and counted, but not as the first line of a connection" */
 static enum follower_verdict no_peer_begins_with_that(struct follower *follower, struct buf *out) {
-    return malformed(follower, out, "no peer begins with that");
+    return follower_malformed(follower, out, "no peer begins with that");
 }
 
 /* "A line of an unknown verb inside a history counts, too": else no history could get a new kind of line. */
@@ -594,13 +460,14 @@ static enum follower_verdict on_line(struct follower_link *link, struct follower
     case LINE_ERROR:
         return FOLLOWER_CLOSE;
     case LINE_LEAD:
-        return on_lead(link, follower, line, now_ms, out);
+        return follower_on_lead(link, follower, line, now_ms, out);
     case LINE_NODE:
-        return link->phase == FOLLOWER_NEW ? begin_proving(link, line)
-                                           : malformed(follower, out, "NODE must be the first line");
+        return link->phase == FOLLOWER_NEW ? follower_begin_proving(link, line)
+                                           : follower_malformed(follower, out, "NODE must be the first line");
     case LINE_MESSAGE:
-        return link->phase == FOLLOWER_NODE ? FOLLOWER_MESSAGE
-                                            : refuse(follower, out, "MESSAGE is taken after NODE only");
+        return link->phase == FOLLOWER_NODE
+                   ? FOLLOWER_MESSAGE
+                   : follower_refuse(follower, out, "MESSAGE is taken after NODE only");
     default:
         break;
     }
@@ -609,7 +476,7 @@ static enum follower_verdict on_line(struct follower_link *link, struct follower
     }
     return line->verb <= LINE_LAST_OF_HISTORY && link->phase <= FOLLOWER_BARE
                ? on_bare(link, follower, line, now_ms, out)
-               : malformed(follower, out, "LEAD or REPLICATE is expected first");
+               : follower_malformed(follower, out, "LEAD or REPLICATE is expected first");
 }
 
 static enum follower_verdict take_line(struct follower_link *link, struct follower *follower,
@@ -623,20 +490,21 @@ static enum follower_verdict take_line(struct follower_link *link, struct follow
     }
     enum line_result result = line_decode(bytes, scratch, line, &reason);
     if (result == LINE_MALFORMED) {
-        return malformed(follower, out, reason);
+        return follower_malformed(follower, out, reason);
     }
     if (result == LINE_UNKNOWN && first) {
         return no_peer_begins_with_that(follower, out);
     }
     if (link->phase >= FOLLOWER_SYNCING && follower->leader_link != link) {
-        return refuse(follower, out, "another link has taken this one's place");
+        return follower_refuse(follower, out, "another link has taken this one's place");
     }
     if (result == LINE_UNKNOWN) {
         return on_unknown(link, follower, bytes, scratch, out);
     }
     if (link->batch_left > 0) {
-        return line->verb <= LINE_LAST_OF_CHANGES ? on_batch_line(link, follower, bytes, scratch, out)
-                                                  : malformed(follower, out, "a BATCH holds changes only");
+        return line->verb <= LINE_LAST_OF_CHANGES
+                   ? on_batch_line(link, follower, bytes, scratch, out)
+                   : follower_malformed(follower, out, "a BATCH holds changes only");
     }
     return on_line(link, follower, line, bytes, now_ms, out);
 }
@@ -661,13 +529,13 @@ enum follower_verdict follower_link_part(struct follower_link *link, struct foll
     }
     bool refuses_changes = follower->leading || follower_linked(follower);
     if (part.len > STRANGERS_LINE_BYTES && link->phase <= FOLLOWER_BARE && refuses_changes) {
-        return refuse(follower, out, "a line so long is taken of the group's leader only");
+        return follower_refuse(follower, out, "a line so long is taken of the group's leader only");
     }
     return FOLLOWER_GO_ON;
 }
 
 enum follower_verdict follower_link_unreadable(struct follower *follower, const char *reason, struct buf *out) {
-    return malformed(follower, out, reason);
+    return follower_malformed(follower, out, reason);
 }
 
 void follower_link_heard(struct follower_link *link, int64_t at_ms) {
@@ -678,7 +546,7 @@ enum follower_verdict follower_link_tick(struct follower_link *link, struct foll
                                          struct buf *out) {
     int64_t silent_ms = now_ms - link->last_line_ms;
     if (link->phase == FOLLOWER_PROVING && silent_ms >= FOLLOWER_PROOF_WITHIN_MS) {
-        return unproved(link, follower, out);
+        return follower_unproved(link, follower, out);
     }
     if (link->phase < FOLLOWER_SYNCING) {
         return FOLLOWER_GO_ON; /* a peer that knows only the specification may be silent for ever */

@@ -1,20 +1,14 @@
 #include "cluster/leader.h"
 
-#include "cluster/follower.h"
+#include "cluster/leader_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static void begin_listening(struct leader *leader, int64_t now_ms) {
-    leader->phase = LEADER_LISTENING;
-    leader->serve_at_ms = now_ms + LEADER_LISTEN_MS;
-    leader->wait_until_ms = now_ms + LEADER_WAIT_MOST_MS;
-}
-
 void leader_init(struct leader *leader, const char *node_id, uint16_t group, struct history *history,
                  const struct group_data *data, int64_t now_ms) {
     *leader = (struct leader){.group = group, .history = history, .data = *data};
-    begin_listening(leader, now_ms);
+    leader_begin_listening(leader, now_ms);
     snprintf(leader->node_id, sizeof(leader->node_id), "%s", node_id);
 }
 
@@ -39,181 +33,11 @@ void leader_link_open(struct leader_link *link, struct leader *leader, const cha
     line_lead(out, leader->node_id, leader->group, here.history_id, here.index, &here.term, leader->offers_lz4);
 }
 
-/* --- What this leader's data is made of --- */
-
-static bool has_all_of(const struct leader_known *known, uint64_t history_id, const struct term *term,
-                       uint64_t index) {
-    if (known->history_id != history_id) {
-        return false;
-    }
-    return lineage_side(&known->lineage, known->index, term, index) == LINEAGE_ON;
-}
-
-static bool is_known(const struct leader *leader, const struct position *position) {
-    for (size_t i = 0; i < leader->known_count; i++) {
-        if (has_all_of(&leader->known[i], position->history_id, &position->term, position->index)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* All up to line index of a history with these terms is here. What was known of the beginning of it is no news.
- */
-static void remember(struct leader *leader, uint64_t history_id, uint64_t index,
-                     const struct lineage *lineage) {
-    const struct leader_known news = {history_id, index, *lineage};
-    size_t kept = 0;
-    for (size_t i = 0; i < leader->known_count; i++) {
-        const struct leader_known *known = &leader->known[i];
-        if (has_all_of(known, history_id, lineage_last(lineage), index)) {
-            return;
-        }
-        if (!has_all_of(&news, known->history_id, lineage_last(&known->lineage), known->index)) {
-            leader->known[kept++] = *known;
-        }
-    }
-    leader->known_count = kept;
-    if (leader->known_count == LEADER_KNOWN) {
-        memmove(leader->known, leader->known + 1, sizeof(leader->known) - sizeof(leader->known[0]));
-        leader->known_count--;
-    }
-    leader->known[leader->known_count++] = news;
-}
-
-static void remember_position(struct leader *leader, const struct position *position) {
-    struct lineage lineage;
-    lineage_begin(&lineage, &position->term, position->index);
-    remember(leader, position->history_id, position->index, &lineage);
-}
-
-/* The history that this leader has led, and leaves: nobody has more of it. But of one that it was to go on with
- * somebody may. */
-static void remember_before(struct leader *leader) {
-    remember(leader, leader->before.history_id, leader->goes_on ? leader->before.index : UINT64_MAX,
-             &leader->lineage_before);
-}
-
-static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
-
-/* Its id is younger than any that is known, whatever the clock says. */
-static void begin_history(struct leader *leader, uint64_t youngest, int64_t now_ms) {
-    int64_t youngest_ms = (int64_t)(larger(history_id(leader->history), youngest) >> 16);
-    int64_t unix_ms = now_ms + leader->unix_offset_ms;
-    uint64_t id = history_make_id(unix_ms > youngest_ms ? unix_ms : youngest_ms + 1, leader->random);
-    history_restart(leader->history, id, 0, NULL);
-    leader->goes_on = false;
-}
-
-/* "A leader that continues a history first writes the history line TERM|n|nodeID, n one more than any it knows,
- * fsynced in meta before the line is written". Where somebody has used up the numbers, it is another history.
- */
-static void begin_serving(struct leader *leader, int64_t now_ms) {
-    struct history *history = leader->history;
-    uint64_t number = larger(leader->term_number, lineage_last(history_lineage(history))->number);
-    leader->phase = LEADER_SERVING;
-    if (leader->goes_on && number >= TERM_NUMBER_MAX) {
-        remember(leader, history_id(history), history_index(history), history_lineage(history));
-        begin_history(leader, 0, now_ms);
-    }
-    if (leader->goes_on) {
-        leader->term_number = number + 1;
-        leader->phase = LEADER_TERM;
-    }
-}
-
-void leader_recover(struct leader *leader, uint64_t term_number) {
-    leader->goes_on = true;
-    leader->term_number = term_number;
-    history_keep(leader->history); /* from the line TERM on */
-}
-
-void leader_elected(struct leader *leader, uint64_t term_number) {
-    leader->is_elected = true;
-    leader_recover(leader, term_number);
-    leader_term_kept(leader);
-}
-
-void leader_term_kept(struct leader *leader) {
-    struct term term = {.number = leader->term_number};
-    memcpy(term.node_id, leader->node_id, sizeof(term.node_id));
-    history_begin_term(leader->history, &term);
-    leader->phase = LEADER_SERVING;
-}
-
-void leader_resume(struct leader *leader, const struct position *led, bool touched, int64_t now_ms) {
-    leader->whole_of = (struct position){0};
-    if (touched) {
-        struct history *history = leader->history;
-        bool is_led = history_id(history) == led->history_id;
-        struct lineage lineage;
-        remember(leader, history_id(history), is_led ? UINT64_MAX : history_index(history),
-                 history_lineage(history));
-        lineage_begin(&lineage, &led->term, led->index);
-        remember(leader, led->history_id, UINT64_MAX, &lineage);
-        begin_history(leader, led->history_id, now_ms);
-    }
-    if (leader->phase != LEADER_SERVING) { /* nor had it when it stepped down */
-        begin_serving(leader, now_ms);
-    }
-}
-
-/* --- Whose state broke off --- */
-
-static bool has_failed(const struct leader *leader, const struct leader_link *link) {
-    for (size_t i = 0; i < leader->failed_count; i++) {
-        if (strcmp(leader->failed[i], link->node_id) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void remember_failure(struct leader *leader, const struct leader_link *link) {
-    if (has_failed(leader, link)) {
-        return;
-    }
-    if (leader->failed_count == LEADER_FAILED) {
-        memmove(leader->failed, leader->failed + 1, sizeof(leader->failed) - sizeof(leader->failed[0]));
-        leader->failed_count--;
-    }
-    memcpy(leader->failed[leader->failed_count++], link->node_id, sizeof(link->node_id));
-}
-
-static bool has_data(const struct leader *leader) { return leader->goes_on || leader->known_count > 0; }
-
-/* Part of a state is here, over what was here before. */
-static bool state_is_under_way(const struct leader *leader) { return leader->taken.phase == FOLLOWER_FULL; }
-
-/* The link that gave its state is gone before END. A leader that has data goes on with it: under a new history,
- * if part of the state is among it now. One that has none listens for the next candidate. */
-static void take_broke_off(struct leader *leader, const struct leader_link *link, int64_t now_ms) {
-    leader->taking = NULL;
-    remember_failure(leader, link);
-    if (link->take_adopts) {
-        return;
-    }
-    bool mixed = state_is_under_way(leader);
-    follower_link_deinit(&leader->taken, &leader->taker);
-    if (has_data(leader)) {
-        if (mixed) {
-            remember_before(leader);
-            begin_history(leader, 0, now_ms);
-        }
-        begin_serving(leader, now_ms);
-        return;
-    }
-    if (mixed) {
-        leader->data.empty(leader->data.context);
-    }
-    begin_listening(leader, now_ms);
-}
-
 /* --- Opening and closing a link --- */
 
 void leader_link_close(struct leader_link *link, struct leader *leader, int64_t now_ms) {
     if (leader->taking == link) {
-        take_broke_off(leader, link, now_ms);
+        leader_take_broke_off(leader, link, now_ms);
     }
     if (link->phase == LEADER_LINK_HELLO && link->refusal[0] != '\0') {
         leader->refused_until_ms = now_ms + LEADER_REFUSED_WAIT_MS;
@@ -233,29 +57,6 @@ void leader_link_close(struct leader_link *link, struct leader *leader, int64_t 
 }
 
 /* --- Where a follower's position puts it --- */
-
-static enum lineage_side side_of(const struct leader *leader, const struct leader_link *link) {
-    return lineage_side(history_lineage(leader->history), history_index(leader->history), &link->position.term,
-                        link->position.index);
-}
-
-static bool is_of_this_history(const struct leader *leader, const struct leader_link *link) {
-    return link->position.history_id == history_id(leader->history);
-}
-
-/* It holds data that neither this history nor what this leader took before has. (Who is ahead in the term of a
- * leader that serves has miscounted.) */
-static bool must_take_from(const struct leader *leader, const struct leader_link *link) {
-    if (link->position.history_id == 0) {
-        return false;
-    }
-    enum lineage_side side = is_of_this_history(leader, link) ? side_of(leader, link) : LINEAGE_OFF;
-    if (leader->is_elected) {
-        return false;
-    }
-    bool has_more = side == LINEAGE_OFF || (side == LINEAGE_AHEAD && leader->phase != LEADER_SERVING);
-    return has_more && !is_known(leader, &link->position);
-}
 
 /* At the reader's place the stream goes on; the next plain line says its time, whatever this reader has heard.
  */
@@ -309,63 +110,19 @@ static void seek(struct leader_link *link, struct leader *leader, struct buf *ou
     }
 }
 
-/* "Within its listening second a follower with the same history and a greater (term, index) is pulled from
- * first." */
-static bool goes_further(const struct leader *leader, const struct leader_link *link) {
-    struct position here = history_position(leader->history);
-    return leader->phase == LEADER_LISTENING && is_of_this_history(leader, link) &&
-           position_compare_in_history(&link->position, &here) > 0;
-}
-
-/* Wholly only what goes on from the state that is here, or when there is none: else what it lacks would be
- * dropped, though nobody may have it but this leader. And not from one whose state broke off before: it would
- * keep this leader from serving over and over.
- */
-static bool may_take_wholly(const struct leader *leader, const struct leader_link *link) {
-    if (leader->goes_on) {
-        return goes_further(leader, link) && !has_failed(leader, link);
-    }
-    if (history_index(leader->history) > 0) {
-        return false;
-    }
-    return leader->known_count == 0 ||
-           (leader->whole_of.history_id == link->position.history_id && !has_failed(leader, link));
-}
-
-static void begin_taking(struct leader_link *link, struct leader *leader, int64_t now_ms) {
-    link->phase = LEADER_LINK_TAKING;
-    link->take_asked = link->take_began = false;
-    link->take_adopts = !may_take_wholly(leader, link);
-    link->taken = 0;
-    leader->taking = link;
-    leader->arriving.count = 0;
-    leader->pulls++;
-    if (link->take_adopts) {
-        return;
-    }
-    leader->phase = LEADER_PULLING;
-    leader->before = history_position(leader->history);
-    leader->lineage_before = *history_lineage(leader->history);
-    follower_init(&leader->taker, leader->node_id, leader->group, leader->history, &leader->data);
-    leader->taker.leader_link = &leader->taken;
-    follower_link_init(&leader->taken, now_ms);
-    leader->taken.phase = FOLLOWER_SYNCING;
-    leader->taken.began = true;
-}
-
 /* A link in HELD goes where the leader's phase and its own position let it. */
 static void place(struct leader_link *link, struct leader *leader, int64_t now_ms, struct buf *out) {
     if (leader->phase != LEADER_SERVING || link->too_early) {
         return;
     }
-    if (must_take_from(leader, link)) {
+    if (leader_must_take_from(leader, link)) {
         if (leader->taking == NULL) {
-            begin_taking(link, leader, now_ms);
+            leader_begin_taking(link, leader, now_ms);
         }
         return;
     }
-    if (!link->spec_only && is_of_this_history(leader, link)) {
-        bool is_on = side_of(leader, link) == LINEAGE_ON;
+    if (!link->spec_only && leader_link_is_of_this_history(leader, link)) {
+        bool is_on = leader_link_side(leader, link) == LINEAGE_ON;
         if (is_on && history_open(leader->history, &link->reader, link->position.index)) {
             begin_lines(link, leader, LEADER_LINK_STREAM, out);
             return;
@@ -376,144 +133,6 @@ static void place(struct leader_link *link, struct leader *leader, int64_t now_m
         leader->partial_refused++;
     }
     begin_state(link, leader, out);
-}
-
-/* --- Taking what a follower has --- */
-
-/* The history goes on with what was taken, if all that this leader had is at the beginning of that. Else a new
- * one begins, with what was taken or with both. */
-static void take_whole_ended(struct leader_link *link, struct leader *leader, int64_t now_ms) {
-    struct history *history = leader->history;
-    bool goes_on = leader->goes_on && !leader->taken.joins && history_id(history) == leader->before.history_id;
-    follower_link_deinit(&leader->taken, &leader->taker);
-    if (!goes_on) {
-        remember_before(leader);
-        remember(leader, history_id(history), history_index(history), history_lineage(history));
-        remember_position(leader, &link->position); /* a mixture's FULL names another */
-        begin_history(leader, larger(leader->before.history_id, link->position.history_id), now_ms);
-    }
-    begin_serving(leader, now_ms);
-}
-
-static void take_ended(struct leader_link *link, struct leader *leader, int64_t now_ms, struct buf *out) {
-    leader->taking = NULL;
-    leader->failed_count = 0;
-    if (!link->take_adopts) {
-        take_whole_ended(link, leader, now_ms);
-    }
-    link->phase = LEADER_LINK_HELD;
-    place(link, leader, now_ms, out);
-}
-
-static enum leader_verdict not_a_state(struct leader *leader, struct buf *out) {
-    leader->lines_malformed++;
-    line_error(out, "a state is expected: FULL, REPLICATEX, END");
-    return LEADER_CLOSE;
-}
-
-/* A key that there is no memory for must not count as taken: the FULL that follows would take it from the one
- * that has it. */
-static enum leader_verdict adopt(struct leader_link *link, struct leader *leader, const struct line *line) {
-    enum err err = leader->data.adopt(leader->data.context, line);
-    leader->adopted += err == ERR_NONE;
-    link->taken++;
-    return err == ERR_NO_MEMORY ? LEADER_CLOSE : LEADER_GO_ON;
-}
-
-/* A follower on whose data lies part of another history's state names that in FULL: its place in the history of
- * SYNC does not tell what it holds. */
-static void adopt_begins(struct leader_link *link, const struct line *line) {
-    link->take_began = true;
-    link->take_history_id = line->history_id;
-    link->take_floor = line->version;
-}
-
-static void adopt_ends(struct leader_link *link, struct leader *leader, const struct line *line, int64_t now_ms,
-                       struct buf *out) {
-    struct lineage *lineage = &leader->arriving;
-    if (lineage->count == 0) {
-        lineage_begin(lineage, NULL, line->index);
-    }
-    leader->data.adopt_floor(leader->data.context, link->take_floor);
-    remember(leader, link->take_history_id, line->index, lineage);
-    remember_position(leader, &link->position);
-    take_ended(link, leader, now_ms, out);
-}
-
-static enum leader_verdict on_adopt_line(struct leader_link *link, struct leader *leader,
-                                         const struct line *line, int64_t now_ms, struct buf *out) {
-    struct term term = line_term_of(line);
-    if (line->verb == LINE_FULL && !link->take_began) {
-        adopt_begins(link, line);
-        return LEADER_GO_ON;
-    }
-    if (!link->take_began) {
-        return not_a_state(leader, out);
-    }
-    switch (line->verb) {
-    case LINE_SINCE:
-        return lineage_grow(&leader->arriving, &term, line->index) ? LEADER_GO_ON : not_a_state(leader, out);
-    case LINE_REPLICATE:
-        return adopt(link, leader, line);
-    case LINE_END:
-        adopt_ends(link, leader, line, now_ms, out);
-        return LEADER_GO_ON;
-    default:
-        return not_a_state(leader, out);
-    }
-}
-
-/* END of a tail is this side's: a follower's link knows none. */
-static enum leader_verdict on_tail_end(struct leader_link *link, struct leader *leader, const struct line *line,
-                                       int64_t now_ms, struct buf *out) {
-    if (line->index != history_index(leader->history) || leader->taken.batch_left > 0) {
-        return not_a_state(leader, out);
-    }
-    take_ended(link, leader, now_ms, out);
-    return LEADER_GO_ON;
-}
-
-/* What this leader had, or has taken before, is not at the beginning of the state that ends: it stays beside
- * that. */
-static bool has_parted(const struct leader *leader, const struct line *end) {
-    const struct lineage *lineage = &leader->taker.arriving;
-    const struct position *before = leader->goes_on ? &leader->before : &leader->whole_of;
-    if (before->history_id == 0) {
-        return false; /* it had nothing */
-    }
-    return leader->taken.history_id != before->history_id ||
-           (lineage->count == 0
-                ? term_compare(&before->term, &leader->taken.full_term) != 0
-                : lineage_side(lineage, end->index, &before->term, before->index) != LINEAGE_ON);
-}
-
-/* FULL ... END, or CONTINUE ... END: this node does with it what a follower does. */
-static enum leader_verdict on_whole_line(struct leader_link *link, struct leader *leader,
-                                         const struct line *line, struct slice bytes, int64_t now_ms,
-                                         struct buf *scratch, struct buf *out) {
-    struct follower_link *taken = &leader->taken;
-    struct line again;
-    bool state = line->verb == LINE_FULL, begins = state || (line->verb == LINE_CONTINUE && leader->goes_on);
-    bool ends = line->verb == LINE_END;
-    if (begins == link->take_began) {
-        return not_a_state(leader, out);
-    }
-    if (ends && taken->phase == FOLLOWER_STREAM) {
-        return on_tail_end(link, leader, line, now_ms, out);
-    }
-    link->take_began = true;
-    taken->joins = ends && has_parted(leader, line);
-    leader->taker.unix_offset_ms = leader->unix_offset_ms;
-    if (follower_link_line(taken, &leader->taker, bytes, now_ms, scratch, &again, out) != FOLLOWER_GO_ON) {
-        return LEADER_CLOSE;
-    }
-    follower_link_keep(taken, &leader->taker);
-    if (ends) { /* a mixture names another history than SYNC did */
-        bool alone = !taken->joins && taken->history_id == link->position.history_id;
-        leader->whole_of = alone ? history_position(leader->history) : (struct position){0};
-        take_ended(link, leader, now_ms, out);
-    }
-    return LEADER_GO_ON;
 }
 
 /* --- Lines and time --- */
@@ -531,7 +150,7 @@ static enum leader_verdict on_sync(struct leader_link *link, struct leader *lead
     link->lz4 = leader->offers_lz4 && line->lz4;
     link->position = (struct position){line->history_id, line_term_of(line), line->index};
     link->too_early = link->early && link->position.history_id == 0;
-    if (is_of_this_history(leader, link)) {
+    if (leader_link_is_of_this_history(leader, link)) {
         leader->term_number = larger(leader->term_number, link->position.term.number);
     }
     link->phase = LEADER_LINK_HELD;
@@ -548,13 +167,14 @@ static void on_ack(struct leader_link *link, struct leader *leader, const struct
     }
 }
 
-/* TAKING: only what is taken is a sign of life; ACK is no progress. */
 static enum leader_verdict on_take_line(struct leader_link *link, struct leader *leader,
                                         const struct line *line, struct slice bytes, int64_t now_ms,
                                         struct buf *scratch, struct buf *out) {
-    link->last_line_ms = now_ms;
-    return link->take_adopts ? on_adopt_line(link, leader, line, now_ms, out)
-                             : on_whole_line(link, leader, line, bytes, now_ms, scratch, out);
+    enum leader_verdict verdict = leader_take_line(link, leader, line, bytes, now_ms, scratch, out);
+    if (link->phase == LEADER_LINK_HELD) {
+        place(link, leader, now_ms, out);
+    }
+    return verdict;
 }
 
 static enum leader_verdict on_line(struct leader_link *link, struct leader *leader, const struct line *line,
@@ -612,7 +232,7 @@ enum leader_verdict leader_link_line(struct leader_link *link, struct leader *le
 }
 
 static bool is_better(const struct leader *leader, const struct leader_link *a, const struct leader_link *b) {
-    bool a_failed = has_failed(leader, a), b_failed = has_failed(leader, b);
+    bool a_failed = leader_link_has_failed(leader, a), b_failed = leader_link_has_failed(leader, b);
     return a_failed != b_failed ? b_failed : position_compare(&a->position, &b->position) > 0;
 }
 
@@ -636,18 +256,18 @@ void leader_tick(struct leader *leader, int64_t now_ms) {
     }
     struct leader_link *best = NULL;
     for (struct leader_link *link = leader->links; link != NULL; link = link->next) {
-        if (link->phase == LEADER_LINK_HELD && must_take_from(leader, link) && may_take_wholly(leader, link) &&
-            (best == NULL || is_better(leader, link, best))) {
+        if (link->phase == LEADER_LINK_HELD && leader_must_take_from(leader, link) &&
+            leader_may_take_wholly(leader, link) && (best == NULL || is_better(leader, link, best))) {
             best = link;
         }
     }
     if (best != NULL) {
-        if (has_failed(leader, best)) {
+        if (leader_link_has_failed(leader, best)) {
             leader->failed_count = 0; /* all have: once more round */
         }
-        begin_taking(best, leader, now_ms);
+        leader_begin_taking(best, leader, now_ms);
     } else if (!may_wait || !somebody_is_silent(leader)) {
-        begin_serving(leader, now_ms);
+        leader_begin_serving(leader, now_ms);
     }
 }
 

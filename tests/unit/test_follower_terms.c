@@ -192,6 +192,13 @@ static void test_a_leader_that_has_the_beginning_gets_the_tail(void **state) {
     assert_false(first.pulled.tail);
 }
 
+static void test_who_has_nothing_has_no_tail(void **state) {
+    (void)state;
+    say("LEAD|boss|0|" A_TEXT "|0\n");
+    assert_int_equal(say_on(&first, "PULL\n"), FOLLOWER_SEND_STATE);
+    assert_false(first.pulled.tail);
+}
+
 static void test_or_the_state_where_the_backlog_has_moved_on(void **state) {
     (void)state;
     struct lineage lineage;
@@ -267,6 +274,7 @@ int main(void) {
         TRANSCRIPT(test_of_two_leaders_of_one_history_the_later_term_leads),
         TRANSCRIPT(test_a_follower_leaves_its_leader_for_one_of_a_later_term),
         TRANSCRIPT(test_a_leader_that_has_the_beginning_gets_the_tail),
+        TRANSCRIPT(test_who_has_nothing_has_no_tail),
         TRANSCRIPT(test_or_the_state_where_the_backlog_has_moved_on),
         TRANSCRIPT(test_who_leads_on_in_a_later_term_may_lack_what_was_sent_before),
         TRANSCRIPT(test_nor_need_it_have_what_lies_under_a_part_of_a_state),
