@@ -54,7 +54,11 @@ bool voters_add(struct voters *voters, const char *node_id) {
     if (voters->count == VOTERS_MOST || voters_find(voters, node_id) >= 0) {
         return false;
     }
-    strcpy(voters->ids[voters->count++], node_id);
+    size_t bytes = strlen(node_id) + 1;
+    if (bytes > sizeof(voters->ids[0])) {
+        return false;
+    }
+    memcpy(voters->ids[voters->count++], node_id, bytes);
     return true;
 }
 

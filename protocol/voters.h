@@ -19,7 +19,7 @@ size_t voters_write(char *to, const struct voters *voters);
 
 /* Its place among them; -1: it is none of them. */
 int voters_find(const struct voters *voters, const char *node_id);
-/* False: there are too many already, or it is one. */
+/* False: there are too many already, it is one, or its id is too long. */
 bool voters_add(struct voters *voters, const char *node_id);
 bool voters_remove(struct voters *voters, const char *node_id); /* false: it is none */
 

@@ -17,8 +17,8 @@ static void test_a_term_counts_and_its_line_is_kept(void **state) {
     struct buf lines;
     buf_init(&lines, SIZE_MAX);
     struct history_reader reader = {0};
-    struct slice kept;
-    uint64_t last;
+    struct slice kept = SLICE("");
+    uint64_t last = 0;
     assert_true(history_open(history, &reader, 0) && history_read(history, &reader, &kept, &last));
     assert_true(slice_equals(kept, SLICE("CLOCK|600\nREPLICATE|k|v|1\nTERM|2|boss\nREPLICATE|k|w|2\n")));
     history_close(history, &reader);
