@@ -108,7 +108,8 @@ static void invoke(struct node *node) {
     }
     char name[KEY_BYTES], value[24];
     struct op *op = &life.ops[life.op_count++];
-    *op = (struct op){.reads = chance(world, 4000),
+    bool reads = chance(world, 4000);
+    *op = (struct op){.reads = reads,
                       .key = (unsigned)random_below(&world->random, KEYS),
                       .invoked_ms = world->now_ms,
                       .node = number_of(world, node),
@@ -228,6 +229,13 @@ static void hand_over(struct voters_world *group, struct node *leader) {
     }
 }
 
+/* Never two random numbers in one expression: compilers differ in which they take first. */
+static void die(struct voters_world *group, struct node *node, size_t most_ms) {
+    int64_t ms = (int64_t)random_below(&group->world.random, most_ms);
+    bool power = chance(&group->world, 5000);
+    die_for(group, node, power, ms);
+}
+
 /* Every 100 ms. */
 static void misfortune(struct voters_world *group) {
     struct world *world = &group->world;
@@ -239,7 +247,7 @@ static void misfortune(struct voters_world *group) {
         cut(world, connection);
     }
     if (chance(world, 250)) {
-        die_for(group, node, chance(world, 5000), (int64_t)random_below(random, 4000));
+        die(group, node, 4000);
     } else if (chance(world, 200)) {
         node->asleep_until_ms = world->now_ms + 100 + (int64_t)random_below(random, 3000);
     }
@@ -264,7 +272,7 @@ static void misfortune(struct voters_world *group) {
     }
     if (chance(world, 60)) { /* all at once */
         for (size_t i = 0; i < WORLD_NODES; i++) {
-            die_for(group, &world->nodes[i], chance(world, 5000), (int64_t)random_below(random, 1000));
+            die(group, &world->nodes[i], 1000);
         }
     }
     for (size_t i = 0; i < WORLD_NODES; i++) {
