@@ -346,8 +346,9 @@ static void stranger_writes(struct life *life) {
 static bool is_kept(const struct node *node, bool power) {
     const struct model_journal *journal = &node->journal;
     uint64_t kept = power ? journal->synced_index : journal->written_index;
-    return journal->open && !journal->reader.lost && node->follower.overlaid_by == 0 &&
-           !model_incomplete(&node->store) && kept == history_index(node->history);
+    return journal->open && buf_used(&journal->bytes) > 0 && !journal->reader.lost &&
+           node->follower.overlaid_by == 0 && !model_incomplete(&node->store) &&
+           kept == history_index(node->history);
 }
 
 static void check_kept(struct life *life, struct node *node, const bool *had) {
