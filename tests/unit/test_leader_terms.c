@@ -254,6 +254,27 @@ static void test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missin
     hang_up(0);
 }
 
+/* Who elects and what a reply waits for belong to the history that is adopted from, not to this leader's. */
+static void test_the_voters_of_what_it_adopts_from_are_not_its_own(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    wait(LEADER_LISTEN_MS);
+    term_kept(2);
+    dial(0);
+    buf_reset(&outs[0]);
+    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n");
+    wait(50);
+    said(0, "PULL\n");
+    answers(0, "FULL|" H_TEXT "|9|0|2-f0\nSINCE|3|1-boss\nSINCE|6|2-f0\nVOTERS|f0,f1,f2\nACKS|quorum\n"
+               "REPLICATEX|only|y|1|700|0\nEND|1|9\n");
+    assert_true(holds("only", "y", 1));
+    assert_int_equal(leader.adopted, 1);
+    assert_int_equal(links[0].phase, LEADER_LINK_STATE);
+    assert_int_equal(history_voters(history)->count, 0);
+    assert_false(history_quorum(history));
+    hang_up(0);
+}
+
 /* f0 has a part of another history's state on top of H: of H it does not say the terms, nor where they began.
  */
 static void test_of_a_history_whose_terms_are_not_known_an_older_one_is_news(void **state) {
@@ -405,6 +426,7 @@ int main(void) {
         TRANSCRIPT(test_where_the_numbers_are_used_up_another_history_begins),
         TRANSCRIPT(test_nor_does_a_follower_that_is_behind_use_them_up),
         TRANSCRIPT(test_a_history_that_begins_has_no_term),
+        TRANSCRIPT(test_the_voters_of_what_it_adopts_from_are_not_its_own),
         TRANSCRIPT(test_of_a_history_whose_terms_are_not_known_an_older_one_is_news),
         TRANSCRIPT(test_who_leads_again_knows_the_terms_of_what_it_led),
         TRANSCRIPT(test_it_takes_the_tail_of_one_that_is_ahead),
