@@ -68,12 +68,22 @@ static bool others_are_at_work(void) {
     return at_work;
 }
 
+static void wait_ms(void) { nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL); }
+
 /* The thread that touches was woken before the allocation was over; a busy machine may let it wait for long. */
 static bool becomes_resident(void *page) {
     for (int ms = 0; ms < PATIENCE_MS && !is_resident(page) && others_are_at_work(); ms++) {
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        wait_ms();
     }
     return is_resident(page);
+}
+
+/* It may wait for long once more after it has touched, before it says that the page can be given back. */
+static void wait_until_others_rest(void) {
+    for (int ms = 0; ms < PATIENCE_MS && others_are_at_work(); ms++) {
+        wait_ms();
+    }
+    assert_false(others_are_at_work());
 }
 
 static bool kernel_touches_on_advice(void) {
@@ -131,6 +141,7 @@ static void the_next_page_is_touched_ahead_and_given_back(void **state) {
     } else {
         assert_in_range(ahead, half, BLOCKS);
     }
+    wait_until_others_rest();
     /* A run may end behind the last block: then there is nothing ahead, and nothing to give back. */
     for (int looks = 0; looks < 5; looks++) {
         huge_pages_give_back();
