@@ -138,6 +138,10 @@ static void vote_for(struct election *election, const char *node_id) {
 
 /* --- Asking --- */
 
+static bool is_asking(const struct election *election) {
+    return election->phase == ELECTION_ASKING || election->phase == ELECTION_STANDING;
+}
+
 /* That is asked about now. */
 static uint64_t asked_number(const struct election *election) {
     return election->kept.number + (election->phase == ELECTION_ASKING);
@@ -163,8 +167,7 @@ static void send_votes(struct election *election) {
 
 void election_linked(struct election *election, const char *node_id) {
     int at = voters_find(&election->asked, node_id);
-    bool asks = election->phase == ELECTION_ASKING || election->phase == ELECTION_STANDING;
-    if (asks && at >= 0 && !election->votes[at].yes) {
+    if (is_asking(election) && at >= 0 && !election->votes[at].yes) {
         send_vote(election, node_id);
     }
 }
@@ -180,9 +183,7 @@ static void begin_round(struct election *election, enum election_phase phase, en
 
 static void stand(struct election *election, enum line_phase asks, int64_t now_ms) {
     begin_round(election, ELECTION_STANDING, asks, now_ms);
-    election->elections++;
     election->kept.number++;
-    election->kept.voted_for[0] = '\0';
     election->leader[0] = '\0';
     push(&election->at_once, ELECTION_LEAVE);
     vote_for(election, election->node_id);
@@ -268,13 +269,16 @@ void election_kept(struct election *election, int64_t now_ms) {
 
 /* --- Being asked --- */
 
+/* This node's, or any for one that has nothing, and has never acknowledged anything. */
+static bool is_own_history(const struct election *election, uint64_t id) {
+    return history_id(election->history) == 0 || history_id(election->history) == id;
+}
+
+/* Of its own history. */
 static bool is_up_to_date(const struct election *election, const struct line *vote) {
     struct position here = history_position(election->history);
     struct position there = {vote->history_id, line_term_of(vote), vote->index};
-    if (here.history_id == 0) {
-        return true; /* it has nothing, and has never acknowledged anything */
-    }
-    return there.history_id == here.history_id && position_compare_in_history(&there, &here) >= 0;
+    return here.history_id == 0 || position_compare_in_history(&there, &here) >= 0;
 }
 
 /* "Nobody says yes within the timeout after it last heard a leader (phase transfer excepted)." */
@@ -296,19 +300,16 @@ static void send_voted(struct election *election, const char *to, uint64_t numbe
 
 static void answer(struct election *election, const struct line *vote, bool yes) {
     send_voted(election, vote->node_id, yes ? vote->count : election->kept.number, vote->phase, yes);
-    election->votes_given += yes && vote->phase != LINE_PHASE_PRE;
 }
 
 static void on_vote(struct election *election, const struct line *vote, int64_t now_ms) {
-    uint64_t own_history = history_id(election->history);
-    bool pre = vote->phase == LINE_PHASE_PRE,
-         same_history = own_history == 0 || vote->history_id == own_history;
+    bool is_ours = vote->group == election->group && is_own_history(election, vote->history_id);
     bool hears = hears_a_leader(election, now_ms) && vote->phase != LINE_PHASE_TRANSFER;
-    if (vote->group != election->group || !same_history || hears || vote->count < election->kept.number) {
+    if (!is_ours || hears || vote->count < election->kept.number) {
         answer(election, vote, false);
         return;
     }
-    if (pre) {
+    if (vote->phase == LINE_PHASE_PRE) {
         answer(election, vote, vote->count > election->kept.number && is_up_to_date(election, vote));
         return;
     }
@@ -334,10 +335,10 @@ static void on_voted(struct election *election, const struct line *voted, int64_
         }
         return;
     }
-    bool asks = election->phase == ELECTION_ASKING || election->phase == ELECTION_STANDING;
     bool late = PLANTED(PLANTED_LATE_PRE_VOTE_COUNTS) && election->phase == ELECTION_STANDING &&
                 voted->phase == LINE_PHASE_PRE && voted->count == election->kept.number;
-    if (asks && ((voted->phase == election->asks && voted->count == asked_number(election)) || late)) {
+    if (is_asking(election) &&
+        ((voted->phase == election->asks && voted->count == asked_number(election)) || late)) {
         count_vote(election, voted->node_id, !voted->forgetful, now_ms);
     }
 }
@@ -366,8 +367,8 @@ void election_line(struct election *election, const char *from, const struct lin
 
 bool election_take_lead(struct election *election, const char *node_id, const struct position *position,
                         int64_t now_ms) {
-    uint64_t number = position->term.number, own_history = history_id(election->history);
-    bool of_this_history = own_history == 0 || own_history == position->history_id;
+    uint64_t number = position->term.number;
+    bool of_this_history = is_own_history(election, position->history_id);
     if (of_this_history && number < election->kept.number) { /* it leads no more: it has to know */
         send_voted(election, node_id, election->kept.number, LINE_PHASE_REAL, false);
     }

@@ -84,7 +84,6 @@ struct election {
     uint64_t firm_at;             /* forgetful: what a LEAD has named; UINT64_MAX: none has yet */
     struct election_queue at_once, in_order;
     bool waits; /* in_order: for the disk */
-    uint64_t elections, votes_given;
 };
 
 void election_init(struct election *election, const char *node_id, uint16_t group, int64_t timeout_ms,

@@ -205,42 +205,45 @@ static enum follower_verdict on_batch_line(struct follower_link *link, struct fo
     return verdict;
 }
 
-static struct term term_of_line(const struct line *line) {
-    struct term term = {.number = line->count};
-    memcpy(term.node_id, line->node_id, sizeof(term.node_id));
-    return term;
+/* Of a state: in force from its END on. */
+static void note_arriving(struct follower_link *link, struct follower *follower, const struct line *line,
+                          const struct term *term) {
+    if (line->verb == LINE_TERM) {
+        link->full_term = *term;
+    } else if (line->verb == LINE_VOTERS) {
+        voters_parse(line->text, &follower->arriving_voters);
+    } else {
+        follower->arriving_quorum = line->yes;
+    }
 }
 
-/* TERM, VOTERS, ACKS: of no data, but they count. Those of a state are in force from its END on. */
+static void note_in_force(struct history *history, const struct line *line, const struct term *term) {
+    struct voters voters;
+    if (line->verb == LINE_TERM) {
+        history_note_term(history, term);
+    } else if (line->verb == LINE_ACKS) {
+        history_note_acks(history, line->yes);
+    } else if (voters_parse(line->text, &voters)) {
+        history_note_voters(history, &voters);
+    }
+}
+
+/* TERM, VOTERS, ACKS: of no data, but they count. */
 static enum follower_verdict on_control(struct follower_link *link, struct follower *follower,
                                         const struct line *line, struct slice bytes, struct buf *out) {
     bool arrives = link->phase == FOLLOWER_FULL;
-    struct voters voters = {0};
-    struct term term = term_of_line(line);
+    const struct term term = line_term_of(line);
     const struct term *before = arrives ? &link->full_term : lineage_last(history_lineage(follower->history));
     if (line->verb == LINE_TERM && term_compare(&term, before) <= 0) {
         return follower_malformed(follower, out, "TERM is not later than the one before it");
     }
-    if (!arrives) {
-        keep_line(link, follower, bytes);
-        follower_link_keep(link, follower);
+    if (arrives) {
+        note_arriving(link, follower, line, &term);
+        return FOLLOWER_GO_ON;
     }
-    if (line->verb == LINE_TERM) {
-        link->full_term = term;
-        if (!arrives) {
-            history_note_term(follower->history, &link->full_term);
-        }
-    } else if (line->verb == LINE_VOTERS && voters_parse(line->text, &voters)) {
-        follower->arriving_voters = voters;
-        if (!arrives) {
-            history_note_voters(follower->history, &voters);
-        }
-    } else if (line->verb == LINE_ACKS) {
-        follower->arriving_quorum = line->yes;
-        if (!arrives) {
-            history_note_acks(follower->history, line->yes);
-        }
-    }
+    keep_line(link, follower, bytes);
+    follower_link_keep(link, follower);
+    note_in_force(follower->history, line, &term);
     return FOLLOWER_GO_ON;
 }
 

@@ -131,8 +131,11 @@ void history_restart(struct history *history, uint64_t id, uint64_t index, const
     history->in_force_ms = 0;
     history->voters = history->voters_before = (struct voters_since){0};
     history->quorum = false;
-    lineage_begin(&history->lineage, NULL, index);
-    history->lineage = lineage == NULL ? history->lineage : *lineage;
+    if (lineage != NULL) {
+        history->lineage = *lineage;
+    } else {
+        lineage_begin(&history->lineage, NULL, index);
+    }
 }
 
 void history_keep(struct history *history) { history->keeping = true; }
@@ -335,9 +338,15 @@ void history_floor(struct history *history, uint64_t floor) {
     line_end_of(history, out);
 }
 
+/* TERM, VOTERS, ACKS: never in a batch. */
+static struct buf *control_begin(struct history *history) {
+    assert(!history->in_batch);
+    return append_begin(history, VOTERS_MAX_BYTES + LINE_OVERHEAD_BYTES);
+}
+
 void history_begin_term(struct history *history, const struct term *term) {
-    assert(!history->in_batch && term_compare(term, lineage_last(&history->lineage)) > 0);
-    struct buf *out = append_begin(history, LINE_OVERHEAD_BYTES);
+    assert(term_compare(term, lineage_last(&history->lineage)) > 0);
+    struct buf *out = control_begin(history);
     if (out != NULL) {
         line_term(out, term);
     }
@@ -353,30 +362,21 @@ void history_note_clock(struct history *history, int64_t clock_ms) { history->in
 
 int64_t history_clock_ms(const struct history *history) { return history->in_force_ms; }
 
-static void write_control(struct history *history, const struct buf *line) {
-    struct buf *out = append_begin(history, buf_used(line));
+void history_write_voters(struct history *history, const struct voters *voters) {
+    struct buf *out = control_begin(history);
     if (out != NULL) {
-        buf_append_slice(out, buf_slice(line));
-        buf_fail_if(out, buf_failed(line));
+        line_voters(out, voters);
     }
     append_end(history, out, 1);
-}
-
-void history_write_voters(struct history *history, const struct voters *voters) {
-    struct buf line;
-    buf_init(&line, SIZE_MAX);
-    line_voters(&line, voters);
-    write_control(history, &line);
-    buf_deinit(&line);
     history_note_voters(history, voters);
 }
 
 void history_write_acks(struct history *history, bool quorum) {
-    struct buf line;
-    buf_init(&line, SIZE_MAX);
-    line_acks(&line, quorum);
-    write_control(history, &line);
-    buf_deinit(&line);
+    struct buf *out = control_begin(history);
+    if (out != NULL) {
+        line_acks(out, quorum);
+    }
+    append_end(history, out, 1);
     history_note_acks(history, quorum);
 }
 

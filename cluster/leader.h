@@ -87,7 +87,7 @@ struct leader_link {
     bool asked; /* for an ACK of all there is now: PING as soon as the history is sent */
     bool take_asked, take_began,
         take_adopts; /* TAKING: PULL was sent; FULL or CONTINUE has come; only missing keys are taken */
-    uint64_t take_history_id, take_floor, taken;                /* TAKING */
+    uint64_t take_history_id, take_floor;                       /* TAKING */
     int64_t opened_ms, last_line_ms, last_sent_ms, last_ack_ms; /* last_ack_ms -1: none yet */
     char refusal[160];                                          /* what its ERROR line said */
     struct leader_link *next, *prev;

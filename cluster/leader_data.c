@@ -112,11 +112,9 @@ void leader_resume(struct leader *leader, const struct position *led, bool touch
     if (touched) {
         struct history *history = leader->history;
         bool is_led = history_id(history) == led->history_id;
-        struct lineage lineage;
         leader_remember(leader, history_id(history), is_led ? UINT64_MAX : history_index(history),
                         history_lineage(history));
-        lineage_begin(&lineage, &led->term, led->index);
-        leader_remember(leader, led->history_id, UINT64_MAX, &lineage);
+        leader_remember_position(leader, &(struct position){led->history_id, led->term, UINT64_MAX});
         leader_begin_history(leader, led->history_id, now_ms);
     }
     if (leader->phase != LEADER_SERVING) { /* nor had it when it stepped down */

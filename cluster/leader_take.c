@@ -74,7 +74,6 @@ void leader_begin_taking(struct leader_link *link, struct leader *leader, int64_
     link->phase = LEADER_LINK_TAKING;
     link->take_asked = link->take_began = false;
     link->take_adopts = !leader_may_take_wholly(leader, link);
-    link->taken = 0;
     leader->taking = link;
     leader->arriving.count = 0;
     leader->pulls++;
@@ -125,10 +124,9 @@ static enum leader_verdict not_a_state(struct leader *leader, struct buf *out) {
 
 /* A key that there is no memory for must not count as taken: the FULL that follows would take it from the one
  * that has it. */
-static enum leader_verdict adopt(struct leader_link *link, struct leader *leader, const struct line *line) {
+static enum leader_verdict adopt(struct leader *leader, const struct line *line) {
     enum err err = leader->data.adopt(leader->data.context, line);
     leader->adopted += err == ERR_NONE;
-    link->taken++;
     return err == ERR_NO_MEMORY ? LEADER_CLOSE : LEADER_GO_ON;
 }
 
@@ -169,7 +167,7 @@ static enum leader_verdict on_adopt_line(struct leader_link *link, struct leader
     case LINE_SINCE:
         return lineage_grow(&leader->arriving, &term, line->index) ? LEADER_GO_ON : not_a_state(leader, out);
     case LINE_REPLICATE:
-        return adopt(link, leader, line);
+        return adopt(leader, line);
     case LINE_END:
         adopt_ends(link, leader, line, now_ms);
         return LEADER_GO_ON;

@@ -391,7 +391,12 @@ enum line_result line_decode(struct slice bytes, struct buf *scratch, struct lin
 
 struct term line_term_of(const struct line *line) {
     struct term term = {0};
-    term_parse(line->text, &term);
+    if (line->verb == LINE_TERM) {
+        term.number = line->count;
+        memcpy(term.node_id, line->node_id, sizeof(term.node_id));
+    } else {
+        term_parse(line->text, &term);
+    }
     return term;
 }
 

@@ -125,7 +125,7 @@ enum line_result line_decode(struct slice bytes, struct buf *scratch, struct lin
 /* False: what has arrived of a line is not, and will never be, one with a verb that is known. */
 bool line_may_be_known(struct slice part);
 
-/* The term that text names; of number 0 when it names none. */
+/* The term that the line names, or, TERM, begins; of number 0 when it names none. */
 struct term line_term_of(const struct line *line);
 
 /* Appending encoders; each writes one whole line with its LF. line_replicate takes the plain form when

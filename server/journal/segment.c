@@ -149,9 +149,7 @@ static void take_header(struct journal_segment *segment, const struct line *line
     segment->history_id = line->history_id;
     segment->index = segment->last_index = line->index;
     segment->floor = line->version;
-    if (line->text.len > 0 && term_parse(line->text, &segment->term)) {
-        segment->last_term = segment->term;
-    }
+    segment->term = segment->last_term = line_term_of(line);
 }
 
 static enum journal_kind take_history_line(struct journal_segment *segment,
@@ -159,8 +157,7 @@ static enum journal_kind take_history_line(struct journal_segment *segment,
     struct line line;
     segment->last_index = record->index;
     if (begins_with(record->line, SLICE("TERM|")) && decode(record->line, LINE_TERM, &line)) {
-        segment->last_term.number = line.count;
-        memcpy(segment->last_term.node_id, line.node_id, sizeof(line.node_id));
+        segment->last_term = line_term_of(&line);
     }
     return JOURNAL_HISTORY;
 }

@@ -217,12 +217,6 @@ static void add_mark(struct replication *replication) {
     }
 }
 
-/* What the flags let the deciders say. */
-static void tell_flags(struct replication *replication) {
-    replication->leader.offers_lz4 = replication->follower.takes_lz4 = replication->config.lz4;
-    replication->follower.keeps = replication->config.durable != NULL;
-}
-
 /* What Unix time is for the deciders, to whom time is monotonic. When it was set back, the next plain line says
  * the time anew: a history's clock never goes back by itself. */
 static void follow_clock(struct replication *replication) {
@@ -306,6 +300,17 @@ static bool listen_for_peers(struct replication *replication, const char **reaso
     return replication->listener != NULL;
 }
 
+/* It listens from now on, if this node leads. */
+static void begin_leader(struct replication *replication) {
+    const struct replication_config *config = &replication->config;
+    const struct group_data data = replicated_store(config->keyspace);
+    leader_init(&replication->leader, replication->follower.node_id, replication->follower.group,
+                config->history, &data, loop_monotonic_ms(replication->loop));
+    replication->leader.archive = config->archive;
+    replication->leader.offers_lz4 = config->lz4;
+    follow_clock(replication);
+}
+
 struct replication *replication_create(const struct replication_config *config, const char **reason) {
     const struct member *self = membership_self(config->membership);
     struct replication *replication = calloc(1, sizeof(*replication));
@@ -324,14 +329,12 @@ struct replication *replication_create(const struct replication_config *config, 
     }
     struct group_data data = replicated_store(config->keyspace);
     follower_init(&replication->follower, self->id, self->group, config->history, &data);
-    leader_init(&replication->leader, self->id, self->group, config->history, &data,
-                loop_monotonic_ms(replication->loop));
-    replication->leader.archive = config->archive;
-    follow_clock(replication);
+    replication->follower.takes_lz4 = config->lz4;
+    replication->follower.keeps = config->durable != NULL;
+    begin_leader(replication);
     if (self->leader) {
         follower_lead(&replication->follower);
     }
-    tell_flags(replication);
     replication->started = !config->waits;
     replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
     loop_add_hook(replication->loop, LOOP_HISTORY, &replication->flush_hook);
@@ -342,14 +345,8 @@ struct replication *replication_create(const struct replication_config *config, 
 }
 
 void replication_start(struct replication *replication, bool has_data, uint64_t term_number) {
-    int64_t now_ms = loop_monotonic_ms(replication->loop);
-    const struct group_data data = replication->leader.data;
     replication->started = true;
-    leader_init(&replication->leader, replication->follower.node_id, replication->follower.group,
-                replication->config.history, &data, now_ms);
-    replication->leader.archive = replication->config.archive;
-    tell_flags(replication);
-    follow_clock(replication);
+    begin_leader(replication);
     if (replication_leads(replication)) {
         if (has_data) {
             leader_recover(&replication->leader, term_number);

@@ -13,12 +13,6 @@ static void require(bool holds) {
     }
 }
 
-static void encode_term(struct buf *out, const struct line *line) {
-    struct term term = {.number = line->count};
-    memcpy(term.node_id, line->node_id, sizeof(term.node_id));
-    line_term(out, &term);
-}
-
 static void encode(struct buf *out, const struct line *line, struct slice original) {
     const struct term term = line_term_of(line); /* of those lines that name one */
     struct voters voters;
@@ -52,7 +46,7 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         line_batch(out, line->count);
         return;
     case LINE_TERM:
-        encode_term(out, line);
+        line_term(out, &term);
         return;
     case LINE_LEAD:
         line_lead(out, line->node_id, line->group, line->history_id, line->index, &term, line->lz4);

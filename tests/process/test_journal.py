@@ -32,6 +32,16 @@ def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("journal-*.log"))
 
 
+def fill_disk(cluster: Cluster, node: Node) -> None:
+    """The newest segment takes 100 bytes more, and then none."""
+    size = segments(directory_of(cluster, node))[-1].stat().st_size
+    resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+
+
+def free_disk(node: Node) -> None:
+    resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
 def now_ms(node: Node) -> int:
     seconds, us = node.execute("TIME")
     return int(seconds) * 1000 + int(us) // 1000
@@ -150,8 +160,7 @@ class Alone(ClusterTestCase):
         cluster, node = self.make_node()
         node.start().wait_healthy()
         node.set("before", "1")
-        size = segments(directory_of(cluster, node))[-1].stat().st_size
-        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        fill_disk(cluster, node)
         with node.resp() as client:
             with self.assertRaises((OSError, EOFError)):
                 client.execute("SET", "lost", "x" * 1000)  # the outcome is unknown
@@ -164,7 +173,7 @@ class Alone(ClusterTestCase):
         self.assertEqual(node.get("before"), "1")
         self.assertEqual(node.info()["aof_last_write_status"], "err")
 
-        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        free_disk(node)
         node.wait_healthy()
         self.assertEqual(node.set("after", "1")["version"], 1)
         before = node.digest()
@@ -365,15 +374,14 @@ class Reload(ClusterTestCase):
         cluster = keep(self.make_cluster(groups=1, followers=0))
         node = cluster.leader().start().wait_healthy()
         node.set("before", "1")
-        size = segments(directory_of(cluster, node))[-1].stat().st_size
-        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        fill_disk(cluster, node)
         with node.resp() as client:
             with self.assertRaises((OSError, EOFError)):
                 client.execute("SET", "lost", "x" * 1000)
         with self.assertRaisesRegex(RespError, "^MISCONF the journal cannot be written"):
             node.execute("DEBUG", "RELOAD")
         self.assertEqual(node.get("before"), "1")
-        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        free_disk(node)
         node.wait_healthy()
         self.assertEqual(node.execute("DEBUG", "RELOAD"), "OK")
         self.assertEqual(node.get("before"), "1")
@@ -383,13 +391,12 @@ class Reload(ClusterTestCase):
         cluster = keep(self.make_cluster(groups=1, followers=0))
         node = cluster.leader().start().wait_healthy()
         node.set("before", "1")
-        size = segments(directory_of(cluster, node))[-1].stat().st_size
-        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (size + 100, resource.RLIM_INFINITY))
+        fill_disk(cluster, node)
         with node.resp() as client:
             with self.assertRaises((OSError, EOFError)):
                 client.pipeline([("SET", "lost", "x" * 1000), ("DEBUG", "RELOAD")])
         self.assertEqual(node.get("before"), "1")
-        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        free_disk(node)
         node.wait_healthy()
         self.assertEqual(node.execute("DEBUG", "RELOAD"), "OK")
 

@@ -173,19 +173,14 @@ static void in_phase(enum journal_phase phase, size_t event) {
     scene_turn();
 }
 
-static void in_each_phase_it_may_happen(void **state) {
-    (void)state;
+/* Each event in each phase, and what comes then. */
+static void in_each_phase(void (*comes_then)(void)) {
     for (size_t m = 0; m < MODES; m++) {
         for (size_t p = 0; p < PHASES; p++) {
             for (size_t e = 0; e < sizeof(events) / sizeof(events[0]); e++) {
                 begin(modes[m]);
                 in_phase(phases[p], e);
-                scene_send("WWR");
-                scene_turn();
-                disk_wait(scene->disk, 0);
-                scene_pass_ms(2500);
-                scene_goes_on();
-                scene_finishes();
+                comes_then();
                 scene_crash_everywhere(1);
                 scene_end();
             }
@@ -194,21 +189,28 @@ static void in_each_phase_it_may_happen(void **state) {
     which[0] = '\0';
 }
 
+static void it_goes_on(void) {
+    scene_send("WWR");
+    scene_turn();
+    disk_wait(scene->disk, 0);
+    scene_pass_ms(2500);
+    scene_goes_on();
+    scene_finishes();
+}
+
+static void in_each_phase_it_may_happen(void **state) {
+    (void)state;
+    in_each_phase(it_goes_on);
+}
+
+static void it_finishes(void) {
+    disk_wait(scene->disk, 0);
+    scene_finishes();
+}
+
 static void it_finishes_in_each_phase(void **state) {
     (void)state;
-    for (size_t m = 0; m < MODES; m++) {
-        for (size_t p = 0; p < PHASES; p++) {
-            for (size_t e = 0; e < sizeof(events) / sizeof(events[0]); e++) {
-                begin(modes[m]);
-                in_phase(phases[p], e);
-                disk_wait(scene->disk, 0);
-                scene_finishes();
-                scene_crash_everywhere(1);
-                scene_end();
-            }
-        }
-    }
-    which[0] = '\0';
+    in_each_phase(it_finishes);
 }
 
 /* All of it, in any order. */
@@ -264,28 +266,21 @@ static void whatever_comes(void **state) {
 
 /* --- One at a time --- */
 
+static void it_reloads_again_and_again(void) {
+    a_reload();
+    scene_send("WWR");
+    scene_settle(2);
+    a_reload();
+    scene->disk->fails = 0;
+    scene_pass_ms(2500);
+    a_reload();
+    scene_goes_on();
+    scene_finishes();
+}
+
 static void a_reload_finds_what_another_event_has_left(void **state) {
     (void)state;
-    for (size_t m = 0; m < MODES; m++) {
-        for (size_t p = 0; p < PHASES; p++) {
-            for (size_t e = 0; e < sizeof(events) / sizeof(events[0]); e++) {
-                begin(modes[m]);
-                in_phase(phases[p], e);
-                a_reload();
-                scene_send("WWR");
-                scene_settle(2);
-                a_reload();
-                scene->disk->fails = 0;
-                scene_pass_ms(2500);
-                a_reload();
-                scene_goes_on();
-                scene_finishes();
-                scene_crash_everywhere(1);
-                scene_end();
-            }
-        }
-    }
-    which[0] = '\0';
+    in_each_phase(it_reloads_again_and_again);
 }
 
 /* What is left in the store by then is no state of it. */

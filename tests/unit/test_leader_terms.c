@@ -30,6 +30,22 @@ static void term_kept(uint64_t number) {
     assert_int_equal(leader.phase, LEADER_SERVING);
 }
 
+/* A recovered leader serves in term 2. */
+static void serves_on(void) {
+    recovered(&(struct term){1, "boss"});
+    wait(LEADER_LISTEN_MS);
+    term_kept(2);
+}
+
+/* f0 comes then, of another leader's term 2 of H, and is asked for what it has. */
+static void another_term_comes_late(void) {
+    dial(0);
+    buf_reset(&outs[0]);
+    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n");
+    wait(50);
+    said(0, "PULL\n");
+}
+
 static void test_it_begins_a_term_and_continues_those_that_are_on_its_line(void **state) {
     (void)state;
     recovered(NULL);
@@ -227,14 +243,8 @@ static void test_a_state_that_breaks_off_leaves_a_history_of_its_own(void **stat
 
 static void test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missing(void **state) {
     (void)state;
-    recovered(&(struct term){1, "boss"});
-    wait(LEADER_LISTEN_MS);
-    term_kept(2);
-    dial(0);
-    buf_reset(&outs[0]);
-    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n");
-    wait(50);
-    said(0, "PULL\n");
+    serves_on();
+    another_term_comes_late();
     answers(0, "FULL|" H_TEXT "|9|0|2-f0\nSINCE|3|1-boss\nSINCE|6|2-f0\nREPLICATEX|k|x|9|700|0\nREPLICATEX|"
                "only|y|1|700|0\nEND|2|9\n");
     assert_true(holds("k", "v", 10) && holds("only", "y", 1));
@@ -257,14 +267,8 @@ static void test_a_follower_of_a_later_term_that_comes_late_gives_what_is_missin
 /* Who elects and what a reply waits for belong to the history that is adopted from, not to this leader's. */
 static void test_the_voters_of_what_it_adopts_from_are_not_its_own(void **state) {
     (void)state;
-    recovered(&(struct term){1, "boss"});
-    wait(LEADER_LISTEN_MS);
-    term_kept(2);
-    dial(0);
-    buf_reset(&outs[0]);
-    answers(0, "SYNC|f0|" H_TEXT "|9|2-f0\n");
-    wait(50);
-    said(0, "PULL\n");
+    serves_on();
+    another_term_comes_late();
     answers(0, "FULL|" H_TEXT "|9|0|2-f0\nSINCE|3|1-boss\nSINCE|6|2-f0\nVOTERS|f0,f1,f2\nACKS|quorum\n"
                "REPLICATEX|only|y|1|700|0\nEND|1|9\n");
     assert_true(holds("only", "y", 1));
@@ -298,9 +302,7 @@ static void test_of_a_history_whose_terms_are_not_known_an_older_one_is_news(voi
 /* That it gave way, and leads on from a part of another's state, takes its own terms from nobody. */
 static void test_who_leads_again_knows_the_terms_of_what_it_led(void **state) {
     (void)state;
-    recovered(&(struct term){1, "boss"});
-    wait(LEADER_LISTEN_MS);
-    term_kept(2);
+    serves_on();
     struct position led = history_position(history);
     leader_resume(&leader, &led, true, now_ms);
     assert_true(history_id(history) > H);

@@ -40,11 +40,9 @@ static enum err apply_lines(struct keyspace *keyspace, struct slice lines) {
     while (lines.len > 0 && err == ERR_NONE) {
         struct line line;
         const char *reason;
-        size_t len = (size_t)((const char *)memchr(lines.ptr, '\n', lines.len) - lines.ptr);
-        err = line_decode(slice_first(lines, len), &scratch, &line, &reason) == LINE_OK
+        err = line_decode(slice_take_until(&lines, '\n'), &scratch, &line, &reason) == LINE_OK
                   ? keyspace_apply(keyspace, &line, line.timestamp_ms)
                   : ERR_NO_MEMORY; /* a line of its own is good, but it is decoded into the scratch */
-        lines = slice_skip(lines, len + 1);
     }
     buf_deinit(&scratch);
     return err;
