@@ -99,6 +99,18 @@ uint64_t replication_index(const struct replication *replication);
  */
 bool replication_index_of(const struct replication *replication, const struct member *member, uint64_t *out);
 
+/* What replies of a leader that was elected may wait for, besides its own disk. Neither falls while it leads.
+ */
+struct replication_quorum {
+    uint64_t committed_index; /* a majority of the voters has all up to this line on its disks */
+    uint64_t round;           /* of the newest pings that a majority has echoed */
+};
+/* False: this node does not lead a group that votes. */
+bool replication_quorum(const struct replication *replication, struct replication_quorum *out);
+/* The number of a round whose pings leave behind this call: once it is confirmed, this node led still when all
+ * that had run before ran. Only where replication_quorum is true. */
+uint64_t replication_ask_round(struct replication *replication);
+
 /* May this node answer from its data? ERR_NONE; or ERR_LOADING while it is REPLICATION_STARTING, and for a
  * follower that has never had its group's state. */
 enum err replication_ready(const struct replication *replication);
