@@ -309,7 +309,7 @@ static enum follower_verdict on_full(struct follower_link *link, struct follower
     follower->arriving_quorum = false;
     link->leader_index = line->index;
     overlay(follower, line->history_id, &link->full_term);
-    if (history_id(follower->history) == 0) {
+    if (history_id(follower->history) == 0 && !follower->votes) { /* a voter reads its disk again */
         begin_own_history(follower, OLDEST_HISTORY_MS);
     }
     return FOLLOWER_GO_ON;
@@ -369,6 +369,12 @@ static void send_ack(struct follower_link *link, struct follower *follower, int6
         line_ack_durable(out, link->acked_index, link->acked_durable);
     } else {
         line_ack(out, link->acked_index);
+    }
+}
+
+void follower_link_ack(struct follower_link *link, struct follower *follower, int64_t now_ms, struct buf *out) {
+    if (link->phase == FOLLOWER_STREAM && link->batch_left == 0) {
+        send_ack(link, follower, now_ms, out);
     }
 }
 
@@ -454,6 +460,10 @@ static bool is_http(struct slice line) {
                         slice_first(version, version.len - 1));
 }
 
+static bool is_of_voters(const struct line *line) {
+    return line->verb == LINE_PING || line->verb == LINE_ACK || line->verb >= LINE_FIRST_OF_VOTERS;
+}
+
 static enum follower_verdict on_line(struct follower_link *link, struct follower *follower,
                                      const struct line *line, struct slice bytes, int64_t now_ms,
                                      struct buf *out) {
@@ -476,6 +486,9 @@ static enum follower_verdict on_line(struct follower_link *link, struct follower
     }
     if (link->phase >= FOLLOWER_SYNCING) {
         return on_leader_line(link, follower, line, bytes, now_ms, out);
+    }
+    if (link->phase == FOLLOWER_NODE && is_of_voters(line)) {
+        return FOLLOWER_VOTING;
     }
     return line->verb <= LINE_LAST_OF_HISTORY && link->phase <= FOLLOWER_BARE
                ? on_bare(link, follower, line, now_ms, out)

@@ -58,6 +58,9 @@ enum follower_verdict {
                           */
     FOLLOWER_PROVE,      /* ask the node link->peer_id WHO, at the address that it announces or will announce,
                             and say follower_link_proof; read no more of the link before */
+    FOLLOWER_ELECT,      /* this group votes: may link->leads_from be followed? (election_take_lead) If so set
+                            link->is_elected, and say follower_link_proof again; else refuse the link */
+    FOLLOWER_VOTING,     /* what a voter says to another one: the line */
     FOLLOWER_STEP_DOWN,  /* this node leads, but who said LEAD has an older history: stop leading, with
                             follower_follow, and say follower_link_proof again */
 };
@@ -73,6 +76,7 @@ struct follower_link {
     enum follower_phase phase;
     bool began;                            /* its first line has come */
     bool leads;                            /* it has said LEAD, not NODE */
+    bool is_elected;                       /* set by the owner: see FOLLOWER_ELECT */
     char peer_id[LIMIT_NODE_ID_BYTES + 1]; /* from LEAD or NODE on */
     struct position leads_from;            /* that LEAD named */
     bool offers_lz4;                       /* so did LEAD */
@@ -165,6 +169,9 @@ enum follower_verdict follower_link_proof(struct follower_link *link, struct fol
  * long, when another link has taken this one's place, or when the proof has not come in time. */
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out);
+
+/* ACK at once: what is durable here has grown, and who leads counts it (commit.h). Nothing but in the stream. */
+void follower_link_ack(struct follower_link *link, struct follower *follower, int64_t now_ms, struct buf *out);
 
 /* Part of a line that is still on its way has arrived: who sends it lives. CLOSE: it is the first one, and will
  * not be a peer's; or it is long already, and would be refused when it is whole. */

@@ -87,6 +87,9 @@ static enum follower_verdict follow(struct follower_link *link, struct follower 
     if (verdict != FOLLOWER_GO_ON) {
         return verdict;
     }
+    if (follower->votes && !link->is_elected) {
+        return FOLLOWER_ELECT;
+    }
     follower->leader_link = link; /* the driver closes the one it takes the place of */
     link->phase = FOLLOWER_SYNCING;
     bool anew = follower->overlaid_by != 0 && has_all_of_a_mixture(link, follower);

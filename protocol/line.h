@@ -83,6 +83,7 @@ enum line_verb {
     LINE_NODE,      /* who says so is this node */
     LINE_MESSAGE,   /* key is the channel, value the text */
     LINE_VOTE,
+    LINE_FIRST_OF_VOTERS = LINE_VOTE, /* what they alone say */
     LINE_VOTED,
     LINE_TIMEOUT_NOW,
 };

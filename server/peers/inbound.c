@@ -165,8 +165,11 @@ static bool obey(struct inbound *inbound, enum follower_verdict verdict, const s
     }
     case FOLLOWER_GO_ON:
         return true;
+    case FOLLOWER_VOTING: /* no group votes yet */
+        return true;
     case FOLLOWER_CLOSE:
-    case FOLLOWER_STEP_DOWN: /* an answer to a proof only */
+    case FOLLOWER_STEP_DOWN: /* answers to a proof only */
+    case FOLLOWER_ELECT:
         break;
     }
     return false;

@@ -202,7 +202,8 @@ static inline bool group_takes_lead(struct world *world, struct connection *conn
         *closes = !election_take_lead(election, connection->leader->id, from, clock_of(world, node));
         run_actions(group, node);
     }
-    return !*closes && election_is_settled(election);
+    connection->follower_link.is_elected = !*closes && election_is_settled(election);
+    return connection->follower_link.is_elected;
 }
 
 static inline bool group_may_speak(struct world *world, struct node *node) {
