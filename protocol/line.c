@@ -28,9 +28,12 @@ enum field {
     FIELD_LINES,
     FIELD_HISTORY,
     FIELD_HISTORY_OR_NONE,
+    FIELD_FORMING_OR_NONE,
     FIELD_TERM,       /* its number */
     FIELD_SINCE_TERM, /* its text */
     FIELD_VOTERS,
+    FIELD_WANTED,       /* a number of voters */
+    FIELD_THESE_VOTERS, /* so many */
     FIELD_ACKS,
     FIELD_PHASE,
     FIELD_YES,
@@ -48,6 +51,7 @@ enum field {
     FIELD_DURABLE,      /* an index */
     FIELD_ROUND,
     FIELD_ROUND_HEARD,
+    FIELD_REASON_X, /* of a no */
 };
 
 enum { MOST_FIELDS = 7 };
@@ -107,6 +111,13 @@ static const struct row {
      {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_TERM, FIELD_SINCE_TERM, FIELD_INDEX, FIELD_PHASE}},
     {NAME("VOTED"), LINE_VOTED, false, {FIELD_NODE_ID, FIELD_TERM, FIELD_PHASE, FIELD_YES, FIELD_FIRM}},
     {NAME("TIMEOUT_NOW"), LINE_TIMEOUT_NOW, false, {FIELD_TERM}},
+    {NAME("VOTER"),
+     LINE_VOTER,
+     false,
+     {FIELD_NODE_ID, FIELD_GROUP, FIELD_WANTED, FIELD_HISTORY_OR_NONE, FIELD_FORMING_OR_NONE}},
+    {NAME("FORM"), LINE_FORM, false, {FIELD_GROUP, FIELD_WANTED, FIELD_THESE_VOTERS, FIELD_HISTORY}},
+    {NAME("FORMED"), LINE_FORMED, false, {FIELD_NODE_ID, FIELD_HISTORY, FIELD_YES, FIELD_REASON_X}},
+    {NAME("UNFORM"), LINE_UNFORM, false, {FIELD_HISTORY}},
 };
 
 /* Decoding: each reader returns NULL, or the reason why the line is malformed. */
@@ -193,6 +204,10 @@ static const char *read_history(struct slice text, uint64_t *out) {
     return id == 0 ? "bad history id" : NULL; /* 0 is how struct line says "nowhere" */
 }
 
+static const char *read_history_or_none(struct slice text, uint64_t *out) {
+    return slice_equals(text, SLICE("-")) ? NULL : read_history(text, out);
+}
+
 static const char *read_term(struct slice text, struct slice *out) {
     struct term term;
     if (slice_equals(text, SLICE("-"))) {
@@ -206,6 +221,12 @@ static const char *read_voters(struct slice text, struct slice *out) {
     struct voters voters;
     *out = text;
     return voters_parse(text, &voters) ? NULL : "bad voters";
+}
+
+static const char *read_these_voters(struct slice text, uint64_t count, struct slice *out) {
+    struct voters voters;
+    *out = text;
+    return voters_parse(text, &voters) && voters.count == count ? NULL : "bad voters";
 }
 
 static const struct slice phases[] = {NAME("pre"), NAME("real"), NAME("transfer")};
@@ -266,7 +287,9 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_PULLED_HISTORY:
         return read_history(text, &out->history_id);
     case FIELD_HISTORY_OR_NONE:
-        return slice_equals(text, SLICE("-")) ? NULL : read_history(text, &out->history_id);
+        return read_history_or_none(text, &out->history_id);
+    case FIELD_FORMING_OR_NONE:
+        return read_history_or_none(text, &out->forming_id);
     case FIELD_DURABLE:
         return read_number(text, 0, out->index, "bad index", &out->count);
     case FIELD_TERM:
@@ -277,6 +300,10 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
         return read_number(text, 0, UINT64_MAX, "bad round", &out->round);
     case FIELD_VOTERS:
         return read_voters(text, &out->text);
+    case FIELD_WANTED:
+        return read_number(text, 0, VOTERS_MOST, "bad number of voters", &out->count);
+    case FIELD_THESE_VOTERS:
+        return read_these_voters(text, out->count, &out->text);
     case FIELD_ACKS:
         return read_either(text, SLICE("quorum"), SLICE("leader"), &out->yes);
     case FIELD_PHASE:
@@ -296,6 +323,10 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
     case FIELD_REASON:
         out->text = text;
         return NULL;
+    case FIELD_REASON_X:
+        return out->yes ? NULL
+                        : read_escaped(decoder, text, PERCENT_PLAIN, LINE_REASON_BYTES, "reason too long",
+                                       &out->text);
     case FIELD_LINE:
         out->text = decoder->line;
         return NULL;
@@ -681,6 +712,39 @@ void line_voted(struct buf *out, const char *node_id, uint64_t number, enum line
 
 void line_timeout_now(struct buf *out, uint64_t number) {
     append_number_line(out, SLICE("TIMEOUT_NOW"), number);
+}
+
+static char *put_history_or_none(char *at, uint64_t history_id) {
+    return history_id == 0 ? put_word(at, SLICE("-")) : put_history(at, history_id);
+}
+
+void line_voter(struct buf *out, const char *node_id, uint16_t group, size_t wanted, uint64_t history_id,
+                uint64_t forming_id) {
+    char text[SHORT_LINE_BYTES];
+    assert(wanted <= VOTERS_MOST);
+    char *at = put_number(put_node_id(put(text, SLICE("VOTER")), node_id), group);
+    at = put_history_or_none(put_number(at, wanted), history_id);
+    append_line(out, text, put_history_or_none(at, forming_id));
+}
+
+void line_form(struct buf *out, uint16_t group, const struct voters *voters, uint64_t history_id) {
+    char text[SHORT_LINE_BYTES + VOTERS_MAX_BYTES];
+    char *at = put_number(put_number(put(text, SLICE("FORM")), group), voters->count);
+    *at++ = '|';
+    append_line(out, text, put_history(at + voters_write(at, voters), history_id));
+}
+
+void line_formed(struct buf *out, const char *node_id, uint64_t history_id, bool yes, struct slice reason) {
+    char text[SHORT_LINE_BYTES + 3 * LINE_REASON_BYTES];
+    char *at = put_history(put_node_id(put(text, SLICE("FORMED")), node_id), history_id);
+    at = put(at, yes ? SLICE("|yes") : SLICE("|no|"));
+    assert(reason.len <= (yes ? 0 : LINE_REASON_BYTES));
+    append_line(out, text, percent_encode(at, reason));
+}
+
+void line_unform(struct buf *out, uint64_t history_id) {
+    char text[SHORT_LINE_BYTES];
+    append_line(out, text, put_history(put(text, SLICE("UNFORM")), history_id));
 }
 
 void line_pull(struct buf *out, uint64_t history_id, uint64_t index, const struct term *term) {

@@ -27,6 +27,13 @@
  *   VOTED|voter|number|phase|yes or no|firm or forgetful         TIMEOUT_NOW|number
  *   PING|index|round       ACK|index|durable|round
  *
+ * Between nodes that want voters (cluster/forming.h; N: how many, 0: it wants none):
+ *
+ *   VOTER|nodeID|groupID|N|historyID|formingID     its history, and the one that it has agreed to; "-": none
+ *   FORM|groupID|N|id,id,id|historyID              let these N begin that history
+ *   FORMED|nodeID|historyID|yes                    FORMED|nodeID|historyID|no|reason (percent-encoded)
+ *   UNFORM|historyID                               it is withdrawn
+ *
  * A term is n-nodeID, of the line at that index; none has no field ("-" in SINCE and VOTE, and before another
  * field). SINCE comes behind FULL: that term began at that index, or before; the oldest first. lz4: what the
  * leader says behind SYNC may be, and is when both say so, a stream of LZ4 frames; any other word is of the
@@ -48,7 +55,7 @@
 
 #include <stdint.h>
 
-enum { HISTORY_ID_DIGITS = 16 };
+enum { HISTORY_ID_DIGITS = 16, LINE_REASON_BYTES = 200 /* of FORMED */ };
 
 /* Timestamps and deadlines are below this: the store keeps them in 48 bits. */
 #define LINE_TIME_LIMIT_MS ((int64_t)1 << 48)
@@ -86,6 +93,10 @@ enum line_verb {
     LINE_FIRST_OF_VOTERS = LINE_VOTE, /* what they alone say */
     LINE_VOTED,
     LINE_TIMEOUT_NOW,
+    LINE_VOTER,
+    LINE_FORM,
+    LINE_FORMED,
+    LINE_UNFORM,
 };
 
 enum line_phase { LINE_PHASE_PRE, LINE_PHASE_REAL, LINE_PHASE_TRANSFER };
@@ -93,7 +104,7 @@ enum line_phase { LINE_PHASE_PRE, LINE_PHASE_REAL, LINE_PHASE_TRANSFER };
 struct line {
     enum line_verb verb;
     bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE and PATCH have no other */
-    bool yes;             /* VOTED; ACKS: quorum */
+    bool yes;             /* VOTED, FORMED; ACKS: quorum */
     bool forgetful;       /* VOTED */
     uint8_t phase;        /* VOTE, VOTED: enum line_phase */
     struct slice key;     /* REPLICATE, PATCH, DELETE, EXPIRE, MESSAGE: decoded */
@@ -105,14 +116,17 @@ struct line {
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, SINCE, END, PING, ACK, PULL, VOTE: in the history */
     uint64_t count; /* BATCH: lines, 1 to LIMIT_BATCH_LINES; ACK: index on the disk, 0: nothing is said of it;
                        END: keys; TERM, VOTE, VOTED, TIMEOUT_NOW: its number, at least 1; PING: the round, 0:
-                       none */
+                       none; VOTER, FORM: voters, VOTERS_MOST at most */
     uint64_t round; /* ACK: that was heard last, 0: none */
-    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM, VOTE, VOTED */
-    uint16_t group;                        /* LEAD, VOTE */
-    uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL, VOTE; 0: nowhere ("-" in SYNC, PULL alone) */
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM, VOTE, VOTED, VOTER, FORMED */
+    uint16_t group;                        /* LEAD, VOTE, VOTER, FORM */
+    uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL, VOTE, VOTER, FORM, FORMED, UNFORM; 0: nowhere ("-"
+                            in SYNC and VOTER, PULL alone) */
+    uint64_t forming_id; /* VOTER; 0: none */
     bool lz4;            /* LEAD: it is offered; SYNC: it is taken */
-    struct slice text;   /* ERROR: the reason; ANNOUNCE, ENDPOINTS: the line; LEAD, SYNC, FULL, SINCE, PULL: the
-                          * term as   term_parse takes it, empty when there is none */
+    struct slice text; /* ERROR, FORMED: the reason; VOTERS, FORM: what voters_parse takes; ANNOUNCE, ENDPOINTS:
+                        * the line; LEAD, SYNC, FULL, SINCE, PULL: the term as term_parse takes it, empty when
+                        * there is none */
 };
 
 enum line_result { LINE_OK, LINE_UNKNOWN, LINE_MALFORMED };
@@ -169,6 +183,12 @@ void line_vote(struct buf *out, const char *node_id, uint16_t group, uint64_t nu
 void line_voted(struct buf *out, const char *node_id, uint64_t number, enum line_phase phase, bool yes,
                 bool forgetful);
 void line_timeout_now(struct buf *out, uint64_t number);
+void line_voter(struct buf *out, const char *node_id, uint16_t group, size_t wanted, uint64_t history_id,
+                uint64_t forming_id);
+void line_form(struct buf *out, uint16_t group, const struct voters *voters, uint64_t history_id);
+void line_formed(struct buf *out, const char *node_id, uint64_t history_id, bool yes,
+                 struct slice reason); /* of no: at most LINE_REASON_BYTES */
+void line_unform(struct buf *out, uint64_t history_id);
 void line_pull(struct buf *out, uint64_t history_id, uint64_t index,
                const struct term *term); /* history 0: nothing is named */
 void line_node(struct buf *out, const char *node_id);

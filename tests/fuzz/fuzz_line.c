@@ -90,6 +90,19 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
     case LINE_TIMEOUT_NOW:
         line_timeout_now(out, line->count);
         return;
+    case LINE_VOTER:
+        line_voter(out, line->node_id, line->group, (size_t)line->count, line->history_id, line->forming_id);
+        return;
+    case LINE_FORM:
+        require(voters_parse(line->text, &voters));
+        line_form(out, line->group, &voters, line->history_id);
+        return;
+    case LINE_FORMED:
+        line_formed(out, line->node_id, line->history_id, line->yes, line->text);
+        return;
+    case LINE_UNFORM:
+        line_unform(out, line->history_id);
+        return;
     case LINE_ACK:
         if (line->round > 0) {
             line_ack_round(out, line->index, line->count, line->round);
@@ -138,7 +151,7 @@ static void require_equal(const struct line *a, const struct line *b) {
     require(a->index == b->index && a->count == b->count && a->round == b->round);
     require(a->yes == b->yes && a->forgetful == b->forgetful && a->phase == b->phase);
     require(strcmp(a->node_id, b->node_id) == 0);
-    require(a->group == b->group && a->history_id == b->history_id);
+    require(a->group == b->group && a->history_id == b->history_id && a->forming_id == b->forming_id);
     require(slice_equals(a->text, b->text) && sum(a->text) == sum(b->text));
 }
 
@@ -149,6 +162,8 @@ static void require_domains(const struct line *line) {
     require((line->verb != LINE_REPLICATE && line->verb != LINE_PATCH) || line->version >= 1);
     require(line->verb != LINE_PATCH || line->offset + line->value.len <= LIMIT_VALUE_BYTES);
     require(line->verb != LINE_BATCH || (line->count >= 1 && line->count <= LIMIT_BATCH_LINES));
+    require(line->verb != LINE_FORMED || line->text.len <= LINE_REASON_BYTES);
+    require((line->verb != LINE_VOTER && line->verb != LINE_FORM) || line->count <= VOTERS_MOST);
     require(line->history_id != 0 || line->index == 0 || line->verb == LINE_END || line->verb == LINE_PING ||
             line->verb == LINE_ACK || line->verb == LINE_SINCE);
 }
