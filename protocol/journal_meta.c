@@ -21,19 +21,43 @@ static void write_crc_line(char to[CRC_LINE_BYTES + 1], const char *slot) {
 
 static const char *or_dash(const char *text) { return text[0] == '\0' ? "-" : text; }
 
+static size_t write_formed(char *to, size_t room, const struct journal_kept *kept) {
+    char ids[VOTERS_MAX_BYTES];
+    if (kept->formed_id == 0) {
+        return 0;
+    }
+    int n = snprintf(to, room, "formed %016llx %.*s %s %s\n", (unsigned long long)kept->formed_id,
+                     (int)voters_write(ids, &kept->formed), ids, kept->proposer ? "proposer" : "acceptor",
+                     kept->complete ? "complete" : "open");
+    return (size_t)n;
+}
+
+static size_t write_peers(char *to, size_t room, const struct journal_peers *peers) {
+    size_t n = 0;
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct journal_peer *peer = &peers->all[i];
+        assert(datagram_valid_node_id(slice_from_text(peer->node_id)) &&
+               datagram_valid_host(slice_from_text(peer->host)));
+        n += (size_t)snprintf(to + n, room - n, "peer %s %s %u\n", peer->node_id, peer->host, peer->port);
+    }
+    return n;
+}
+
 void journal_meta_write(char slot[JOURNAL_META_SLOT_BYTES], const struct journal_meta *meta) {
     assert(datagram_valid_node_id(slice_from_text(meta->node_id)));
     char crc_line[CRC_LINE_BYTES + 1];
     memset(slot, '\n', TEXT_BYTES);
-    int n =
-        snprintf(slot, TEXT_BYTES,
-                 MAGIC "%d\ncounter %llu\nnode %s\ngroup %u\nterm %llu\nvoted_for %s\nforgetful %s\nclean %s\n"
-                       "weakest_fsync %s\nboot_id %s\ndirectory_inode %llu\nmeta_inode %llu\n",
-                 JOURNAL_META_FORMAT, (unsigned long long)meta->counter, meta->node_id, meta->group,
-                 (unsigned long long)meta->term, or_dash(meta->voted_for), meta->forgetful ? "yes" : "no",
-                 meta->clean ? "yes" : "no", fsync_names[meta->weakest_fsync], or_dash(meta->boot_id),
-                 (unsigned long long)meta->directory_inode, (unsigned long long)meta->meta_inode);
-    assert(n > 0 && n < TEXT_BYTES);
+    size_t n = (size_t)snprintf(
+        slot, TEXT_BYTES,
+        MAGIC "%d\ncounter %llu\nnode %s\ngroup %u\nterm %llu\nvoted_for %s\nforgetful %s\nclean %s\n"
+              "weakest_fsync %s\nboot_id %s\ndirectory_inode %llu\nmeta_inode %llu\n",
+        JOURNAL_META_FORMAT, (unsigned long long)meta->counter, meta->node_id, meta->group,
+        (unsigned long long)meta->kept.term, or_dash(meta->kept.voted_for), meta->kept.forgetful ? "yes" : "no",
+        meta->clean ? "yes" : "no", fsync_names[meta->weakest_fsync], or_dash(meta->boot_id),
+        (unsigned long long)meta->directory_inode, (unsigned long long)meta->meta_inode);
+    n += write_formed(slot + n, TEXT_BYTES - n, &meta->kept);
+    n += write_peers(slot + n, TEXT_BYTES - n, &meta->peers);
+    assert(n < TEXT_BYTES);
     slot[n] = '\n'; /* where snprintf put its NUL */
     write_crc_line(crc_line, slot);
     memcpy(slot + TEXT_BYTES, crc_line, CRC_LINE_BYTES);
@@ -58,9 +82,13 @@ static bool read_boot_id(struct slice value, char *to) {
     return (value.len == JOURNAL_BOOT_ID_BYTES || slice_equals(value, SLICE("-"))) && read_id(value, to, true);
 }
 
+static bool read_either(struct slice value, struct slice yes, struct slice no, bool *out) {
+    *out = slice_equals(value, yes);
+    return *out || slice_equals(value, no);
+}
+
 static bool read_truth(struct slice value, bool *out) {
-    *out = slice_equals(value, SLICE("yes"));
-    return *out || slice_equals(value, SLICE("no"));
+    return read_either(value, SLICE("yes"), SLICE("no"), out);
 }
 
 static bool read_group(struct slice value, uint16_t *out) {
@@ -82,13 +110,36 @@ static bool read_fsync(struct slice value, enum journal_fsync *out) {
     return false;
 }
 
+static bool read_formed(struct slice value, struct journal_kept *out) {
+    struct slice id = slice_take_until(&value, ' '), ids = slice_take_until(&value, ' ');
+    struct slice part = slice_take_until(&value, ' ');
+    return num_parse_hex(id, &out->formed_id) && out->formed_id != 0 && voters_parse(ids, &out->formed) &&
+           read_either(part, SLICE("proposer"), SLICE("acceptor"), &out->proposer) &&
+           read_either(value, SLICE("complete"), SLICE("open"), &out->complete);
+}
+
+static bool read_peer(struct slice value, struct journal_peers *out) {
+    struct slice id = slice_take_until(&value, ' '), host = slice_take_until(&value, ' ');
+    uint64_t port = 0;
+    if (out->count == VOTERS_MOST || !datagram_valid_host(host) || !num_parse_u64(value, &port) || port == 0 ||
+        port > UINT16_MAX) {
+        return false;
+    }
+    struct journal_peer *peer = &out->all[out->count++];
+    memcpy(peer->host, host.ptr, host.len); /* what it held is all NUL */
+    peer->port = (uint16_t)port;
+    return read_id(id, peer->node_id, false);
+}
+
 static bool read_pair(struct slice key, struct slice value, struct journal_meta *out) {
     return slice_equals(key, SLICE("counter"))           ? num_parse_u64(value, &out->counter)
            : slice_equals(key, SLICE("node"))            ? read_id(value, out->node_id, false)
            : slice_equals(key, SLICE("group"))           ? read_group(value, &out->group)
-           : slice_equals(key, SLICE("term"))            ? num_parse_u64(value, &out->term)
-           : slice_equals(key, SLICE("voted_for"))       ? read_id(value, out->voted_for, true)
-           : slice_equals(key, SLICE("forgetful"))       ? read_truth(value, &out->forgetful)
+           : slice_equals(key, SLICE("term"))            ? num_parse_u64(value, &out->kept.term)
+           : slice_equals(key, SLICE("voted_for"))       ? read_id(value, out->kept.voted_for, true)
+           : slice_equals(key, SLICE("forgetful"))       ? read_truth(value, &out->kept.forgetful)
+           : slice_equals(key, SLICE("formed"))          ? read_formed(value, &out->kept)
+           : slice_equals(key, SLICE("peer"))            ? read_peer(value, &out->peers)
            : slice_equals(key, SLICE("clean"))           ? read_truth(value, &out->clean)
            : slice_equals(key, SLICE("weakest_fsync"))   ? read_fsync(value, &out->weakest_fsync)
            : slice_equals(key, SLICE("boot_id"))         ? read_boot_id(value, out->boot_id)
@@ -146,5 +197,5 @@ enum journal_meta_result journal_meta_read(struct slice file, struct journal_met
 
 bool journal_meta_may_have_forgotten(const struct journal_meta *meta, const char *boot_id) {
     bool same_boot = boot_id != NULL && meta->boot_id[0] != '\0' && strcmp(meta->boot_id, boot_id) == 0;
-    return meta->forgetful || (!meta->clean && !same_boot && meta->weakest_fsync != JOURNAL_FSYNC_ALWAYS);
+    return meta->kept.forgetful || (!meta->clean && !same_boot && meta->weakest_fsync != JOURNAL_FSYNC_ALWAYS);
 }

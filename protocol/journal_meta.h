@@ -8,6 +8,8 @@
  *     counter 17
  *     node kv-0192f0c4
  *     ...                         key, blank, value; an unknown key is ignored
+ *     formed 0192f0c4a7b30001 a,b,c acceptor open
+ *     peer b 192.0.2.7 4001       as many as there are
  *                                 empty lines up to
  *     crc 9ae0daaf                CRC-32C of all before this line, which is the slot's last 13 bytes in any
  * format
@@ -17,6 +19,7 @@
 
 #include "protocol/limits.h"
 #include "protocol/slice.h"
+#include "protocol/voters.h"
 
 #include <stdint.h>
 
@@ -27,16 +30,38 @@ enum {
     JOURNAL_BOOT_ID_BYTES = 36,
 };
 
+/* What a voter must not forget besides its data. Embedded by value. */
+struct journal_kept {
+    uint64_t term;                           /* the greatest that is known; 0: none */
+    char voted_for[LIMIT_NODE_ID_BYTES + 1]; /* in that term; "": nobody */
+    bool forgetful;                          /* it may have forgotten what it acknowledged */
+    /* The set of voters that it has agreed to, as the one that proposed it or not; and that all have. */
+    uint64_t formed_id;   /* of the history that they begin; 0: it has agreed to none */
+    struct voters formed; /* then at least one */
+    bool proposer, complete;
+};
+
+/* Where another voter was last. */
+struct journal_peer {
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    char host[LIMIT_HOST_BYTES + 1];
+    uint16_t port;
+};
+
+struct journal_peers {
+    size_t count;
+    struct journal_peer all[VOTERS_MOST];
+};
+
 enum journal_fsync { JOURNAL_FSYNC_NO, JOURNAL_FSYNC_EVERYSEC, JOURNAL_FSYNC_ALWAYS }; /* the weakest first */
 
 struct journal_meta {
     uint64_t counter; /* of the slot that it was read from; the next one is written with one more */
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     uint16_t group;
-    uint64_t term;                           /* the greatest that is known; 0: none */
-    char voted_for[LIMIT_NODE_ID_BYTES + 1]; /* in that term; "": nobody */
-    bool forgetful;                          /* it may have forgotten what it acknowledged */
-    bool clean;                              /* its last run ended with everything synced */
+    struct journal_kept kept;
+    struct journal_peers peers;
+    bool clean;                       /* its last run ended with everything synced */
     enum journal_fsync weakest_fsync; /* since the last sync; JOURNAL_FSYNC_ALWAYS: nothing is unsynced */
     char boot_id[JOURNAL_BOOT_ID_BYTES + 1]; /* of the system that wrote it; "": not known */
     uint64_t directory_inode, meta_inode;    /* others than the files have: this is a copy */
@@ -45,7 +70,8 @@ struct journal_meta {
 /* The file's offset of the slot with this counter. */
 uint64_t journal_meta_offset(uint64_t counter);
 
-/* Writes one whole slot. Its ids are valid ones. */
+/* Writes one whole slot. Its ids are valid ones, and so are the hosts and ports of its peers. All of it fits,
+ * however long they are. */
 void journal_meta_write(char slot[JOURNAL_META_SLOT_BYTES], const struct journal_meta *meta);
 
 enum journal_meta_result { JOURNAL_META_OK, JOURNAL_META_NEWER, JOURNAL_META_BAD };

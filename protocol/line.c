@@ -187,21 +187,9 @@ static const char *read_node_id(struct slice text, char *to) {
     return NULL;
 }
 
+/* 0 is how struct line says "nowhere". */
 static const char *read_history(struct slice text, uint64_t *out) {
-    uint64_t id = 0;
-    if (text.len != HISTORY_ID_DIGITS) {
-        return "bad history id";
-    }
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned decimal = (unsigned char)text.ptr[i] - (unsigned)'0';
-        unsigned letter = (unsigned char)text.ptr[i] - (unsigned)'a';
-        if (decimal > 9 && letter > 5) {
-            return "bad history id";
-        }
-        id = id << 4 | (decimal <= 9 ? decimal : letter + 10);
-    }
-    *out = id;
-    return id == 0 ? "bad history id" : NULL; /* 0 is how struct line says "nowhere" */
+    return num_parse_hex(text, out) && *out != 0 ? NULL : "bad history id";
 }
 
 static const char *read_history_or_none(struct slice text, uint64_t *out) {

@@ -50,12 +50,13 @@
 
 #include "protocol/buf.h"
 #include "protocol/limits.h"
+#include "protocol/num.h"
 #include "protocol/term.h"
 #include "protocol/voters.h"
 
 #include <stdint.h>
 
-enum { HISTORY_ID_DIGITS = 16, LINE_REASON_BYTES = 200 /* of FORMED */ };
+enum { HISTORY_ID_DIGITS = NUM_HEX_DIGITS, LINE_REASON_BYTES = 200 /* of FORMED */ };
 
 /* Timestamps and deadlines are below this: the store keeps them in 48 bits. */
 #define LINE_TIME_LIMIT_MS ((int64_t)1 << 48)

@@ -44,6 +44,23 @@ bool num_parse_i64(struct slice text, int64_t *out) {
     return true;
 }
 
+bool num_parse_hex(struct slice text, uint64_t *out) {
+    uint64_t number = 0;
+    if (text.len != NUM_HEX_DIGITS) {
+        return false;
+    }
+    for (size_t i = 0; i < NUM_HEX_DIGITS; i++) {
+        unsigned decimal = (unsigned char)text.ptr[i] - (unsigned)'0';
+        unsigned letter = (unsigned char)text.ptr[i] - (unsigned)'a';
+        if (decimal > 9 && letter > 5) {
+            return false;
+        }
+        number = number << 4 | (decimal <= 9 ? decimal : letter + 10);
+    }
+    *out = number;
+    return true;
+}
+
 static const char digit_pairs[] =
     "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
     "40414243444546474849505152535455565758596061626364656667686970717273747576777879"

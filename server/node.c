@@ -232,6 +232,11 @@ static void keep_term(void *context, uint64_t number) {
     persistence_keep_term(&node->persistence, number);
 }
 
+static void on_kept(void *context) {
+    struct node *node = context;
+    replication_term_kept(node->replication);
+}
+
 /* With -data what is there now is the disk's; who leads is a question from now on. */
 static void on_loaded(void *context, struct journal *journal, const struct journal_loaded *loaded) {
     struct node *node = context;
@@ -448,6 +453,7 @@ static bool start_persistence(struct node *node, char *message, size_t n) {
         .log = &node->log,
         .context = node,
         .on_loaded = on_loaded,
+        .on_kept = on_kept,
         .on_fatal = on_fatal,
     };
     return persistence_start(&node->persistence, &config, message, n);

@@ -7,6 +7,7 @@
 #include "server/stats.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* --- What the journal has to say --- */
 
@@ -30,9 +31,9 @@ static void on_fatal(void *context, const char *message) {
     persistence->config.on_fatal(persistence->config.context, message);
 }
 
-static void on_term_kept(void *context) {
+static void on_kept(void *context) {
     struct persistence *persistence = context;
-    replication_term_kept(persistence->config.replication);
+    persistence->config.on_kept(persistence->config.context);
 }
 
 static bool is_whole(void *context) {
@@ -83,7 +84,7 @@ static void on_loaded(void *context, const struct journal_loaded *loaded, const 
         .on_pressure = on_pressure,
         .on_trouble = on_trouble,
         .on_fatal = on_fatal,
-        .on_term_kept = on_term_kept,
+        .on_kept = on_kept,
     };
     persistence->journal = journal_create(&journal, &loaded->tail, &reason);
     if (persistence->journal == NULL) {
@@ -128,6 +129,39 @@ struct archive persistence_archive(struct persistence *persistence) {
         .advance = journal_archive_advance,
         .close = journal_archive_close,
     };
+}
+
+/* Until there is a journal, what meta says and what a crash has made of it. */
+void persistence_kept(const struct persistence *persistence, struct journal_kept *out) {
+    char boot_id[JOURNAL_BOOT_ID_BYTES + 1];
+    *out = (struct journal_kept){0};
+    if (persistence->journal != NULL) {
+        journal_kept(persistence->journal, out);
+    } else if (persistence->directory != NULL) {
+        const struct journal_meta *meta = journal_directory_meta(persistence->directory);
+        *out = meta->kept;
+        out->forgetful = journal_meta_may_have_forgotten(meta, journal_boot_id(boot_id) ? boot_id : NULL);
+    }
+}
+
+size_t persistence_peers(const struct persistence *persistence, struct journal_peer peers[VOTERS_MOST]) {
+    if (persistence->journal != NULL) {
+        return journal_peers(persistence->journal, peers);
+    }
+    if (persistence->directory == NULL) {
+        return 0;
+    }
+    const struct journal_peers *kept = &journal_directory_meta(persistence->directory)->peers;
+    memcpy(peers, kept->all, kept->count * sizeof(peers[0]));
+    return kept->count;
+}
+
+void persistence_keep(struct persistence *persistence, const struct journal_kept *kept) {
+    journal_keep(persistence->journal, kept);
+}
+
+void persistence_keep_peers(struct persistence *persistence, const struct journal_peer *peers, size_t n) {
+    journal_keep_peers(persistence->journal, peers, n);
 }
 
 void persistence_keep_term(struct persistence *persistence, uint64_t number) {

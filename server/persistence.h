@@ -34,6 +34,8 @@ struct persistence_config {
     void *context;
     /* The store is what the disk had, and journal keeps what comes; once, from the loop. Not without -data. */
     void (*on_loaded)(void *context, struct journal *journal, const struct journal_loaded *loaded);
+    /* The newest that was given to persistence_keep, or persistence_keep_term, is on the disk. */
+    void (*on_kept)(void *context);
     void (*on_fatal)(void *context, const char *message); /* one line */
 };
 
@@ -56,8 +58,14 @@ static inline bool persistence_keeps(const struct persistence *persistence) {
 uint64_t persistence_durable_index(const struct persistence *persistence);
 /* The lines that are on the disk; none until there is a journal. */
 struct archive persistence_archive(struct persistence *persistence);
-/* As replication.h has it; not before the data is loaded. */
+
+/* What a voter must not forget, as meta has it or as it was given last; and where the others were. */
+void persistence_kept(const struct persistence *persistence, struct journal_kept *out);
+size_t persistence_peers(const struct persistence *persistence, struct journal_peer peers[VOTERS_MOST]);
+/* As journal.h has it; not before the data is loaded. */
+void persistence_keep(struct persistence *persistence, const struct journal_kept *kept);
 void persistence_keep_term(struct persistence *persistence, uint64_t number);
+void persistence_keep_peers(struct persistence *persistence, const struct journal_peer *peers, size_t n);
 
 bool persistence_finish(struct persistence *persistence); /* false: not all of the data is on the disk */
 void persistence_stop(struct persistence *persistence);

@@ -281,7 +281,8 @@ static bool adopt(const struct opening *opening, uint64_t directory_inode, uint6
     if (!make_id(opening, &meta)) {
         return false;
     }
-    meta.voted_for[0] = '\0';
+    meta.kept.voted_for[0] = '\0';
+    meta.kept.formed_id = 0; /* it was none of them */
     struct journal_meta before = directory->meta;
     directory->meta.directory_inode = directory_inode;
     directory->meta.meta_inode = meta_inode;

@@ -2,7 +2,8 @@
  *
  * One process at a time (flock on DIR/lock, until it is closed). Which segment holds what is recovery.h's
  * matter. Of one directory no two calls at a time: whoever has the files on another thread calls it there. But
- * journal_directory_open_segment may be called on any thread at any time.
+ * journal_directory_open_segment may be called on any thread at any time, and journal_directory_write_meta
+ * beside journal_directory_remove_below.
  * Where nothing else is said a function returns false (or -1) with errno, and may be called again.
  */
 #ifndef KVNODE_SERVER_JOURNAL_DIRECTORY_H

@@ -36,7 +36,7 @@ static bool may_switch(const struct journal *journal) {
 }
 
 static void run_timer(struct journal *journal) {
-    bool due = journal->trouble != NULL || journal->wanted || journal->wished_term != 0 ||
+    bool due = journal->trouble != NULL || journal->wanted || journal_is_meta_due(journal) ||
                (journal->config.fsync != JOURNAL_FSYNC_NO && journal->offset != journal->synced_offset);
     if (due && !ev_is_active(&journal->timer)) {
         ev_timer_again(loop_ev(journal->loop), &journal->timer);
@@ -75,11 +75,11 @@ static void pump(void *context) {
         return;
     }
     journal_follow_history(journal);
+    journal_write_meta_if_due(journal); /* before a sync that is due takes the thread, and the next one */
     bool waits = journal->trouble != NULL && loop_monotonic_ms(journal->loop) < journal->retry_ms;
     if (!worker_busy(journal->worker) && !waits) {
         work(journal);
     }
-    journal_write_meta_if_wished(journal);
     note_pressure(journal);
     run_timer(journal);
 }
@@ -153,9 +153,8 @@ struct journal *journal_create(const struct journal_config *config, const struct
         return NULL;
     }
     const struct journal_meta *meta = journal_directory_meta(config->directory);
-    bool lied = meta->forgetful && !meta->clean;
-    journal->wished_fsync = config->fsync;
-    if (!journal_write_meta(journal, config->fsync, false, false)) {
+    bool lied = meta->kept.forgetful && !meta->clean;
+    if (!journal_mark(journal)) {
         *reason = "the journal's meta cannot be written";
         destroy_parts(journal);
         return NULL;
@@ -213,10 +212,10 @@ bool journal_finish(struct journal *journal) {
     write_the_rest(journal);
     worker_wait(journal->janitor);
     bool written = has_written_all(journal);
-    bool is_safe = written && disk->fdatasync(disk->context, journal->fd) == 0 &&
-                   journal_write_meta(journal, journal->config.fsync, false, true);
+    bool is_safe =
+        written && disk->fdatasync(disk->context, journal->fd) == 0 && journal_write_meta(journal, true);
     if (journal->failed) { /* once more: that is a promise to the next start */
-        journal_write_meta(journal, journal->config.fsync, true, false);
+        journal_write_meta(journal, false);
     }
     if (!is_safe) {
         log_write(journal->config.log, LOG_ERROR, "journal-not-finished", "text=%s",
@@ -270,12 +269,6 @@ void journal_set_fsync(struct journal *journal, enum journal_fsync fsync) {
             journal_close_fence(journal);
         }
     }
-}
-
-void journal_keep_term(struct journal *journal, uint64_t number) {
-    journal->wished_term = number;
-    journal->wish_retry_ms = 0;
-    ev_timer_again(loop_ev(journal->loop), &journal->timer); /* an iteration is due at once, or soon */
 }
 
 void journal_set_compact_ratio(struct journal *journal, double ratio) { journal->config.compact_ratio = ratio; }

@@ -64,7 +64,7 @@ struct journal_config {
     /* The disk takes nothing, or something again. error: a static text; NULL: all is well. */
     void (*on_trouble)(void *context, const char *error);
     void (*on_fatal)(void *context, const char *message); /* one line */
-    void (*on_term_kept)(void *context);
+    void (*on_kept)(void *context);                       /* journal_keep */
 };
 
 /* The end of the segment that recovery has read, as it is on disk: it is gone on with. number 0: none. */
@@ -87,9 +87,20 @@ void journal_destroy(struct journal **journal); /* NULL-safe; the net and its co
 
 /* A stronger one holds from now on; a weaker one when meta says so, soon. */
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync);
-/* The number of this node's term goes to meta, at once or as soon as the disk takes it; then on_term_kept is
- * called. */
-void journal_keep_term(struct journal *journal, uint64_t number);
+
+/* What a voter must not forget: as meta has it (what a crash may have made it forget included), or as it was
+ * given last. */
+void journal_kept(const struct journal *journal, struct journal_kept *out);
+/* It goes to meta, at once or as soon as the disk takes it; then on_kept is called: once, for the newest that
+ * was given. A term that is smaller than the one before, and the vote in it, is none. Nothing but this takes
+ * forgetful away. */
+void journal_keep(struct journal *journal, const struct journal_kept *kept);
+void journal_keep_term(struct journal *journal, uint64_t number); /* nobody is voted for in it, if it is new */
+
+size_t journal_peers(const struct journal *journal, struct journal_peer peers[VOTERS_MOST]);
+/* VOTERS_MOST at most. With what is written to meta next: at once, if nothing is under way. No callback. */
+void journal_keep_peers(struct journal *journal, const struct journal_peer *peers, size_t n);
+
 void journal_set_compact_ratio(struct journal *journal, double ratio);
 /* All that has been written so far is synced soon, whatever -fsync. */
 void journal_ask_sync(struct journal *journal);

@@ -1,5 +1,5 @@
 /* journal_internal.h: the inside of a journal, for journal_reload.c, journal.c, journal_segment.c,
- * journal_archive.c and journal_safety.c only: each needs those behind it. */
+ * journal_archive.c, journal_safety.c and journal_kept.c only: each needs those behind it. */
 #ifndef KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
 #define KVNODE_SERVER_JOURNAL_JOURNAL_INTERNAL_H
 
@@ -18,11 +18,17 @@ struct journal_job {
     bool continues;  /* it goes on with the old one: else it is incoming.log */
     bool accepts;    /* incoming.log is whole when it is synced, and becomes that segment */
     uint64_t offset, index, epoch;
-    enum journal_fsync fsync; /* that meta is to say, as the next one */
-    uint64_t term;
-    uint64_t us;   /* that the sync took */
-    int error;     /* errno of the sync; 0 */
-    int new_error; /* of making the new segment, or of writing meta */
+    enum journal_fsync fsync; /* that meta is to say */
+    uint64_t us;              /* that the sync took */
+    int error;                /* errno of the sync; 0 */
+    int new_error;            /* of making the new segment, or of writing meta */
+};
+
+/* Counted through, each of them: how far the disk has it. */
+struct journal_keeping {
+    struct journal_kept kept;
+    struct journal_peers peers;
+    uint64_t kept_count, peers_count;
 };
 
 struct journal {
@@ -67,10 +73,14 @@ struct journal {
     uint64_t written_index, synced_index; /* in history_id */
     bool counts;                          /* what is written is what a recovery would find */
 
-    bool marked;                     /* meta says that it is in use */
+    /* journal_kept.c */
+    struct journal_keeping given;     /* the newest */
+    struct journal_keeping job_gives; /* the thread's copy of it, while it writes */
+    uint64_t kept_written, peers_written;
+    bool marked; /* meta says that it is in use */
+
     bool failed;                     /* nothing is written, synced or answered any more */
     enum journal_fsync wished_fsync; /* weaker than config.fsync: as soon as meta says so */
-    uint64_t wished_term;            /* 0: none */
     int64_t wish_retry_ms;
     bool high; /* on_pressure */
     const char *trouble;
@@ -89,6 +99,15 @@ bool journal_state_step(void *journal);
 /* The rest of the state and its END, at once. */
 void journal_finish_state(struct journal *journal);
 
+/* --- journal_kept.c */
+/* Meta says that it is in use, before anything is written. False: errno. */
+bool journal_mark(struct journal *journal);
+/* What a later start has to know of this one, with the newest that was given; nobody is at work on meta. False:
+ * errno. */
+bool journal_write_meta(struct journal *journal, bool clean);
+bool journal_is_meta_due(const struct journal *journal);
+void journal_write_meta_if_due(struct journal *journal); /* gives it to the thread */
+
 /* --- journal_archive.c */
 /* A new segment goes on behind line index with the one before it, which was end_bytes long; or it does not. */
 void journal_archive_begin(struct journal *journal, uint64_t number, uint64_t index, bool continues,
@@ -106,11 +125,8 @@ void journal_fail(struct journal *journal, const char *what, int error);
 /* Nothing is written, synced or answered any more, and the next start knows that this one may have forgotten
  * something. trouble: a static text; message: one line for on_fatal. */
 void journal_give_up(struct journal *journal, const char *trouble, const char *message);
-/* What a later start has to know of this one. False: errno. */
-bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean);
 /* The fence is closed again at what is safe: after trouble, or because more is asked for than before. */
 void journal_close_fence(struct journal *journal);
-void journal_write_meta_if_wished(struct journal *journal); /* gives it to the thread */
 /* Of the last line that a recovery would find, as -fsync and what it is ask for, as long as the segment counts.
  */
 uint64_t journal_safe_index(const struct journal *journal);

@@ -105,29 +105,12 @@ void journal_out_of_trouble(struct journal *journal) {
     journal->config.on_trouble(journal->config.context, NULL);
 }
 
-/* What a later start has to know of this one. */
-bool journal_write_meta(struct journal *journal, enum journal_fsync fsync, bool forgetful, bool clean) {
-    struct journal_meta meta = *journal_directory_meta(journal->config.directory);
-    char boot_id[JOURNAL_BOOT_ID_BYTES + 1] = "";
-    bool knows = journal_boot_id(boot_id);
-    meta.forgetful |=
-        forgetful || (!journal->marked && journal_meta_may_have_forgotten(&meta, knows ? boot_id : NULL));
-    meta.clean = clean;
-    meta.term = journal->wished_term > meta.term ? journal->wished_term : meta.term;
-    meta.weakest_fsync = clean                                           ? JOURNAL_FSYNC_ALWAYS
-                         : journal->marked && meta.weakest_fsync < fsync ? meta.weakest_fsync
-                                                                         : fsync;
-    snprintf(meta.boot_id, sizeof(meta.boot_id), "%s", boot_id);
-    bool written = journal_directory_write_meta(journal->config.directory, &meta);
-    journal->marked |= written;
-    return written;
-}
-
 void journal_give_up(struct journal *journal, const char *trouble, const char *message) {
     journal->failed = true;
     journal->trouble = trouble;
     worker_wait(journal->janitor);
-    journal_write_meta(journal, journal->config.fsync, true, false);
+    journal->given.kept.forgetful = true;
+    journal_write_meta(journal, false);
     fence_close(&journal->fence, journal->safe);
     fence_break(&journal->fence, CLOSE_NOT_KEPT);
     journal->config.on_fatal(journal->config.context, message);
@@ -139,37 +122,4 @@ void journal_fail(struct journal *journal, const char *what, int error) {
     snprintf(message, sizeof(message), "the journal's %s failed (%s): the disk may have lost what it was given",
              what, strerror(error));
     journal_give_up(journal, "the disk has lost what it was given", message);
-}
-
-/* --- What meta is to say: a weaker -fsync, a term --- */
-
-static void work_meta(void *context) {
-    struct journal *journal = context;
-    struct journal_job *job = &journal->job;
-    job->new_error = journal_write_meta(journal, job->fsync, false, false) ? 0 : errno;
-}
-
-static void meta_written(void *context) {
-    struct journal *journal = context;
-    const struct journal_job *job = &journal->job;
-    if (job->new_error != 0) {
-        journal->wish_retry_ms = loop_monotonic_ms(journal->loop) + JOURNAL_RETRY_MS;
-        log_write(journal->config.log, LOG_WARN, "journal-meta", "text=\"meta cannot be written\" error=%s",
-                  log_quote(strerror(job->new_error)));
-        return;
-    }
-    journal->config.fsync = job->fsync < journal->config.fsync ? job->fsync : journal->config.fsync;
-    if (journal->wished_term != 0 && job->term == journal->wished_term) {
-        journal->wished_term = 0;
-        journal->config.on_term_kept(journal->config.context);
-    }
-}
-
-void journal_write_meta_if_wished(struct journal *journal) {
-    bool wished = journal->wished_fsync < journal->config.fsync || journal->wished_term != 0;
-    if (wished && !worker_busy(journal->worker) && !worker_busy(journal->janitor) &&
-        loop_monotonic_ms(journal->loop) >= journal->wish_retry_ms) {
-        journal->job = (struct journal_job){.fsync = journal->wished_fsync, .term = journal->wished_term};
-        worker_run(journal->worker, work_meta, meta_written, journal);
-    }
 }

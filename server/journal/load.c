@@ -86,7 +86,7 @@ static struct journal_loaded describe(const struct journal_load *load) {
     const struct journal_meta *meta = journal_directory_meta(load->config.directory);
     return (struct journal_loaded){
         .has_data = found->history_id != 0,
-        .term_number = found->term.number > meta->term ? found->term.number : meta->term,
+        .term_number = found->term.number > meta->kept.term ? found->term.number : meta->kept.term,
         .tail =
             {
                 .number = found->last_segment,

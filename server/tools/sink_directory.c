@@ -72,7 +72,7 @@ static bool finish(struct sink *sink) {
         return false;
     }
     struct journal_meta meta = *journal_directory_meta(to->directory);
-    meta.forgetful = to->forgetful;
+    meta.kept.forgetful = to->forgetful;
     if (to->forgetful && !journal_directory_write_meta(to->directory, &meta)) {
         return fail(to, "its file meta cannot be written");
     }

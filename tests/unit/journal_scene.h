@@ -55,7 +55,7 @@ struct scene {
     size_t told_count, synced_count;
 
     bool is_whole, high, refuses;
-    size_t troubles, fatals, terms_kept;
+    size_t troubles, fatals, kept;
 };
 
 static struct scene *scene;
@@ -312,9 +312,9 @@ static void scene_on_fatal(void *context, const char *message) {
     scene->fatals++;
 }
 
-static void scene_on_term_kept(void *context) {
+static void scene_on_kept(void *context) {
     (void)context;
-    scene->terms_kept++;
+    scene->kept++;
 }
 
 static const struct log scene_log = {.level = LOG_ERROR + 1, .fd = 2};
@@ -333,7 +333,7 @@ static void scene_start_journal(const struct journal_tail *tail) {
         .on_pressure = scene_on_pressure,
         .on_trouble = scene_on_trouble,
         .on_fatal = scene_on_fatal,
-        .on_term_kept = scene_on_term_kept,
+        .on_kept = scene_on_kept,
     };
     scene->journal = journal_create(&config, tail, &reason);
     assert_non_null(scene->journal);

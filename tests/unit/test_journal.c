@@ -84,13 +84,13 @@ static bool a_call_fails(enum journal_fsync fsync, unsigned calls, size_t nth, s
     scene->disk->fails = 0;
     if (scene->fatals > 0) {
         assert_int_equal(scene->disk->failed, DISK_FDATASYNC);
-        assert_int_equal(times == 1, journal_directory_meta(scene->directory)->forgetful);
+        assert_int_equal(times == 1, journal_directory_meta(scene->directory)->kept.forgetful);
         size_t told = scene->told_count, ops = scene->disk->op_count;
         scene_send("WR");
         scene_pass_ms(3000);
         assert_int_equal(scene->told_count, told);
         assert_false(journal_finish(scene->journal));
-        assert_true(journal_directory_meta(scene->directory)->forgetful);
+        assert_true(journal_directory_meta(scene->directory)->kept.forgetful);
         assert_false(journal_directory_meta(scene->directory)->clean);
         assert_int_equal(scene->disk->op_count, ops);
     } else {
@@ -303,7 +303,7 @@ static void a_reload_that_does_not_have_it_all_stops_the_node(void **state) {
             }
             assert_false(journal_reload(scene->journal));
             assert_int_equal(scene->fatals, 1);
-            assert_true(journal_directory_meta(scene->directory)->forgetful);
+            assert_true(journal_directory_meta(scene->directory)->kept.forgetful);
             scene_send("WR");
             scene_pass_ms(3000);
             assert_false(journal_finish(scene->journal));

@@ -185,8 +185,10 @@ static void test_a_copy_becomes_another_node_when_told_to(void **state) {
     place_make(&other);
     struct journal_directory *directory = opened(&place, (struct journal_wish){.id = "a"});
     struct journal_meta meta = *journal_directory_meta(directory);
-    meta.term = 5;
-    snprintf(meta.voted_for, sizeof(meta.voted_for), "b");
+    meta.kept.term = 5;
+    snprintf(meta.kept.voted_for, sizeof(meta.kept.voted_for), "b");
+    meta.kept.formed_id = 7;
+    assert_true(voters_parse(SLICE("a,b,c"), &meta.kept.formed));
     assert_true(journal_directory_write_meta(directory, &meta));
     journal_directory_close(&directory);
     assert_int_equal(mkdir(other.path, 0700), 0);
@@ -199,14 +201,16 @@ static void test_a_copy_becomes_another_node_when_told_to(void **state) {
     journal_directory_close(&directory);
     directory = opened(&other, (struct journal_wish){.id = "c", .adopt = true});
     assert_int_equal(strncmp(journal_directory_meta(directory)->node_id, "c-", 2), 0);
-    assert_string_equal(journal_directory_meta(directory)->voted_for, "");
-    assert_int_equal(journal_directory_meta(directory)->term, 5);
+    assert_string_equal(journal_directory_meta(directory)->kept.voted_for, "");
+    assert_int_equal(journal_directory_meta(directory)->kept.term, 5);
+    assert_int_equal(journal_directory_meta(directory)->kept.formed_id, 0);
     journal_directory_close(&directory);
     directory = opened(&other, (struct journal_wish){.id = "c"}); /* once is enough */
     journal_directory_close(&directory);
     directory = opened(&place, (struct journal_wish){.id = "a", .adopt = true}); /* what is none stays */
     assert_string_equal(journal_directory_meta(directory)->node_id, meta.node_id);
-    assert_string_equal(journal_directory_meta(directory)->voted_for, "b");
+    assert_string_equal(journal_directory_meta(directory)->kept.voted_for, "b");
+    assert_int_equal(journal_directory_meta(directory)->kept.formed_id, 7);
     journal_directory_close(&directory);
     place_remove(&place);
     place_remove(&other);
@@ -281,13 +285,13 @@ static void test_boot_id(void **state) {
 /* Terms 1 to 3, each until it is written. */
 static void write_terms(struct journal_directory *directory, int error) {
     struct journal_meta meta = *journal_directory_meta(directory);
-    for (meta.term = 1; meta.term <= 3; meta.term++) {
+    for (meta.kept.term = 1; meta.kept.term <= 3; meta.kept.term++) {
         if (!journal_directory_write_meta(directory, &meta)) {
             assert_int_equal(errno, error);
-            assert_int_equal(journal_directory_meta(directory)->term, meta.term - 1);
+            assert_int_equal(journal_directory_meta(directory)->kept.term, meta.kept.term - 1);
             assert_true(journal_directory_write_meta(directory, &meta));
         }
-        assert_int_equal(journal_directory_meta(directory)->term, meta.term);
+        assert_int_equal(journal_directory_meta(directory)->kept.term, meta.kept.term);
     }
 }
 
@@ -309,7 +313,7 @@ static bool start_with_a_failure(size_t fail_at, int error) {
     }
     journal_directory_close(&directory);
     directory = opened(&place, wish);
-    assert_int_equal(journal_directory_meta(directory)->term, written ? 3 : 0);
+    assert_int_equal(journal_directory_meta(directory)->kept.term, written ? 3 : 0);
     journal_directory_close(&directory);
     place_remove(&place);
     return failing.calls < fail_at;

@@ -137,7 +137,7 @@ static uint64_t number_in_meta(void) {
     assert_int_equal(pread(fd, bytes, sizeof(bytes), 0), (ssize_t)sizeof(bytes));
     close(fd);
     assert_int_equal(journal_meta_read(slice_of(bytes, sizeof(bytes)), &meta), JOURNAL_META_OK);
-    return meta.term;
+    return meta.kept.term;
 }
 
 static void its_number_is_in_meta_before_its_owner_hears_of_it(void **state) {
@@ -145,14 +145,14 @@ static void its_number_is_in_meta_before_its_owner_hears_of_it(void **state) {
     for (size_t m = 0; m < MODES; m++) {
         begin(modes[m]);
         for (uint64_t number = 5; number < 8; number++) {
-            size_t kept = scene->terms_kept;
+            size_t kept = scene->kept;
             uint64_t written = journal_written_index(scene->journal);
             journal_keep_term(scene->journal, number);
-            for (int i = 0; scene->terms_kept == kept && i < 2000; i++) {
+            for (int i = 0; scene->kept == kept && i < 2000; i++) {
                 assert_int_equal(journal_written_index(scene->journal), written);
                 scene_turn();
             }
-            assert_int_equal(scene->terms_kept, kept + 1);
+            assert_int_equal(scene->kept, kept + 1);
             assert_int_equal(number_in_meta(), number);
             begin_term(number);
             scene_settle(10);
@@ -168,12 +168,12 @@ static void only_the_last_number_that_was_asked_for_is_told(void **state) {
     (void)state;
     begin(JOURNAL_FSYNC_EVERYSEC);
     journal_keep_term(scene->journal, 5);
-    journal_write_meta_if_wished(scene->journal);
+    journal_write_meta_if_due(scene->journal);
     journal_keep_term(scene->journal, 6);
     worker_wait(scene->journal->worker);
-    assert_int_equal(scene->terms_kept, 0);
+    assert_int_equal(scene->kept, 0);
     scene_settle(10);
-    assert_int_equal(scene->terms_kept, 1);
+    assert_int_equal(scene->kept, 1);
     assert_int_equal(number_in_meta(), 6);
     scene_end();
 }
@@ -191,13 +191,13 @@ static void a_number_that_the_disk_refuses_is_tried_again_every_second(void **st
             assert_int_equal(scene->disk->calls, tries);
             scene_pass_ms(800);
             assert_int_equal(scene->disk->calls, tries);
-            assert_int_equal(scene->terms_kept, 0);
+            assert_int_equal(scene->kept, 0);
             for (int ms = 800; ms < 1200 && scene->disk->calls == tries; ms += 20) {
                 played_clock_pass_ms(20);
                 scene_settle(3);
             }
         }
-        assert_int_equal(scene->terms_kept, 1);
+        assert_int_equal(scene->kept, 1);
         assert_int_equal(number_in_meta(), 5);
         assert_int_equal(scene->fatals + scene->troubles, 0);
         scene->disk->fails = 0;

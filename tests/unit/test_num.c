@@ -76,6 +76,33 @@ static void test_refuses_what_no_writer_writes(void **state) {
     assert_false(num_parse_i64(SLICE("9223372036854775808"), &with_sign));
 }
 
+static void test_hex_digits(void **state) {
+    (void)state;
+    uint64_t number = 5;
+    static const char *const neither[] = {
+        "",
+        "0123456789abcde",
+        "0123456789abcdef0",
+        "0123456789ABCDEF",
+        "0123456789abcdeg",
+        "0x23456789abcdef",
+        "+123456789abcdef",
+        " 123456789abcdef",
+        "012345678:abcdef",
+        "0123456789`bcdef",
+    };
+    for (size_t i = 0; i < sizeof(neither) / sizeof(neither[0]); i++) {
+        assert_false(num_parse_hex(slice_from_text(neither[i]), &number));
+        assert_int_equal(number, 5);
+    }
+    assert_true(num_parse_hex(SLICE("0123456789abcdef"), &number));
+    assert_int_equal(number, UINT64_C(0x0123456789abcdef));
+    assert_true(num_parse_hex(SLICE("ffffffffffffffff"), &number));
+    assert_int_equal(number, UINT64_MAX);
+    assert_true(num_parse_hex(SLICE("0000000000000000"), &number));
+    assert_int_equal(number, 0);
+}
+
 static void test_writes_as_printf(void **state) {
     (void)state;
     struct random random = random_start(__func__);
@@ -118,6 +145,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_the_whole_range),
         cmocka_unit_test(test_refuses_what_no_writer_writes),
+        cmocka_unit_test(test_hex_digits),
         cmocka_unit_test(test_writes_as_printf),
         cmocka_unit_test(test_powers_of_ten_and_their_neighbours),
     };
