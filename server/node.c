@@ -5,6 +5,7 @@
 
 #include "cluster/history.h"
 #include "cluster/routing.h"
+#include "server/acks.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
@@ -52,6 +53,7 @@ struct node {
     struct loop *loop;
     struct net *net;
     struct history *history;
+    struct acks acks;
     struct persistence persistence;
     struct keyspace *keyspace;
     struct membership *membership;
@@ -237,6 +239,23 @@ static void on_kept(void *context) {
     replication_term_kept(node->replication);
 }
 
+/* Asked for the last words of clients, too, when replication has gone. */
+static bool quorum(void *context, uint64_t *committed_index, uint64_t *round) {
+    const struct node *node = context;
+    struct replication_quorum quorum;
+    if (node->replication == NULL || !replication_quorum(node->replication, &quorum)) {
+        return false;
+    }
+    *committed_index = quorum.committed_index;
+    *round = quorum.round;
+    return true;
+}
+
+static uint64_t ask_round(void *context) {
+    const struct node *node = context;
+    return replication_ask_round(node->replication);
+}
+
 /* With -data what is there now is the disk's; who leads is a question from now on. */
 static void on_loaded(void *context, struct journal *journal, const struct journal_loaded *loaded) {
     struct node *node = context;
@@ -334,6 +353,15 @@ static bool create_core(struct node *node, const char **reason) {
     if (node->membership == NULL) {
         return false;
     }
+    const struct acks_config acks = {
+        .net = node->net,
+        .history = node->history,
+        .keeps = persistence_keeps(&node->persistence),
+        .context = node,
+        .quorum = quorum,
+        .ask_round = ask_round,
+    };
+    acks_init(&node->acks, &acks);
     routing_init(&node->routing, node->membership);
     watch_signals(node);
     return true;
@@ -442,7 +470,8 @@ static bool create_servers(struct node *node, const char **reason) {
 
 static bool start_persistence(struct node *node, char *message, size_t n) {
     const struct persistence_config config = {
-        .net = node->net,
+        .loop = node->loop,
+        .acks = &node->acks,
         .history = node->history,
         .keyspace = node->keyspace,
         .replication = node->replication,
@@ -528,6 +557,7 @@ void node_destroy(struct node **node) {
     persistence_stop(&gone->persistence);
     net_destroy(&gone->net);
     persistence_close(&gone->persistence);
+    acks_deinit(&gone->acks);
     discovery_destroy(&gone->discovery);
     rest_server_destroy(&gone->rest);
     resp_server_destroy(&gone->resp);

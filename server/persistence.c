@@ -1,6 +1,7 @@
 #include "server/persistence.h"
 
 #include "cluster/routing.h"
+#include "server/acks.h"
 #include "server/commands/client/pause.h"
 #include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
@@ -72,7 +73,8 @@ static void on_loaded(void *context, const struct journal_loaded *loaded, const 
         return;
     }
     const struct journal_config journal = {
-        .net = config->net,
+        .loop = config->loop,
+        .fence = &config->acks->fence,
         .history = config->history,
         .data = replicated_store(config->keyspace),
         .directory = persistence->directory,
@@ -91,6 +93,7 @@ static void on_loaded(void *context, const struct journal_loaded *loaded, const 
         config->on_fatal(config->context, reason);
         return;
     }
+    acks_set_journal(config->acks, persistence->journal);
     config->on_loaded(config->context, persistence->journal, loaded);
 }
 
@@ -98,7 +101,7 @@ bool persistence_start(struct persistence *persistence, const struct persistence
                        size_t n) {
     persistence->config = *config;
     const struct journal_load_config load = {
-        .loop = net_loop(config->net),
+        .loop = config->loop,
         .history = config->history,
         .data = replicated_store(config->keyspace),
         .directory = persistence->directory,

@@ -11,18 +11,19 @@
 #include "server/journal/load.h"
 #include "server/settings.h"
 
+struct acks;
 struct clients;
 struct history;
 struct keyspace;
 struct log;
-struct net;
 struct replication;
 struct routing;
 struct server_stats;
 
 /* All of it outlives the persistence. */
 struct persistence_config {
-    struct net *net;
+    struct loop *loop;
+    struct acks *acks; /* that has the journal's fence */
     struct history *history;
     struct keyspace *keyspace;
     struct replication *replication;

@@ -19,7 +19,7 @@ FLOORS = (
     ("net",),
     ("store",),
     ("journal",),
-    ("settings",),
+    ("settings", "acks"),
     ("options", "password"),
     ("peers",),
     ("context",),

@@ -141,7 +141,7 @@ struct journal *journal_create(const struct journal_config *config, const struct
         return NULL;
     }
     journal->config = *config;
-    journal->loop = net_loop(config->net);
+    journal->loop = config->loop;
     journal->stats.last_compaction_unix_ms = loop_now_ms(journal->loop);
     journal->stats.last_compaction_ms = -1;
     buf_init(&journal->out, SIZE_MAX / 2);
@@ -160,10 +160,8 @@ struct journal *journal_create(const struct journal_config *config, const struct
         return NULL;
     }
     journal->reader.pinned = true;
-    fence_init(&journal->fence, journal_newest, journal);
     take_tail(journal, tail, lied);
-    fence_close(&journal->fence, journal->safe);
-    net_set_fence(config->net, &journal->fence);
+    fence_close(config->fence, journal->safe);
     journal->state_task = (struct task){.step = journal_state_step, .context = journal};
     ev_init(&journal->timer, on_timer);
     ev_idle_init(&journal->soon, on_soon);
@@ -294,5 +292,5 @@ void journal_status(const struct journal *journal, struct journal_status *out) {
     out->written_index = journal_written_index(journal);
     out->synced_index = journal_synced_index(journal);
     out->trouble = journal->trouble;
-    out->held_clients = journal->fence.held_count;
+    out->held_clients = journal->config.fence->held_count;
 }

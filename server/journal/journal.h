@@ -5,9 +5,9 @@
  *                                                '-------> fence: what clients may hear of
  *
  * Once an iteration (LOOP_HISTORY) all that was written to the history since goes to the segment in one write;
- * then (LOOP_COMMIT) the fence is raised to what is as safe as -fsync asks. What may wait for a disk is done by
- * a thread of its own; while it works the file is its alone, the history keeps what comes, and replies are
- * held.
+ * then (LOOP_COMMIT) the fence is raised to what is kept as safely as -fsync asks. What may wait for a disk is
+ * done by a thread of its own; while it works the file is its alone, the history keeps what comes, and replies
+ * are held.
  *
  * A segment begins with a state of the store, written in slices between the lines of the history, and ends that
  * with END. One begins at the start of a node with nothing, when the history is another one than the segment's,
@@ -34,7 +34,6 @@
 #include "server/journal/line_map.h"
 #include "server/log.h"
 #include "server/net/fence.h"
-#include "server/net/loop.h"
 
 enum {
     JOURNAL_SYNC_EVERY_MS = 1000,
@@ -49,7 +48,8 @@ enum {
 struct journal;
 
 struct journal_config {
-    struct net *net;
+    struct loop *loop;
+    struct fence *fence; /* closed at what is kept, and raised with it */
     struct history *history;
     struct group_data data;
     struct journal_directory *directory; /* outlives the journal */
@@ -76,14 +76,14 @@ struct journal_tail {
     struct journal_line_map map;
 };
 
-/* The directory is marked as in use. From here on clients' output waits for the disk. NULL: *reason is one
- * line. */
+/* The directory is marked as in use. From here on what passes the fence waits for the disk. NULL: *reason is
+ * one line. */
 struct journal *journal_create(const struct journal_config *config, const struct journal_tail *tail,
                                const char **reason);
 /* Writes and syncs what is left, and marks the directory as whole. False: not all of it is on the disk (said in
  * the log). */
 bool journal_finish(struct journal *journal);
-void journal_destroy(struct journal **journal); /* NULL-safe; the net and its conns are gone */
+void journal_destroy(struct journal **journal); /* NULL-safe; the conns behind its fence are gone */
 
 /* A stronger one holds from now on; a weaker one when meta says so, soon. */
 void journal_set_fsync(struct journal *journal, enum journal_fsync fsync);
@@ -146,6 +146,11 @@ bool journal_reload(struct journal *journal);
 uint64_t journal_written_index(const struct journal *journal);
 uint64_t journal_durable_index(const struct journal *journal);
 uint64_t journal_synced_index(const struct journal *journal);
+
+/* A line's number for the fence: it only grows, whatever history begins and wherever one goes on from. Of the
+ * newest line in the history that there is now; and of another one in it. */
+uint64_t journal_newest_ticket(struct journal *journal);
+uint64_t journal_ticket(struct journal *journal, uint64_t index);
 
 /* --- The lines that are in the segments, for cluster/archive.h; this is the context of open.
  *

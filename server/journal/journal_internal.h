@@ -39,7 +39,6 @@ struct journal {
     struct task state_task;
     ev_timer timer; /* while a sync or a try is due */
     ev_idle soon;   /* while a sync waits for more to come: see gathers */
-    struct fence fence;
     struct history_reader reader;
     struct journal_job job;
     uint64_t remove_below; /* the janitor's */
@@ -116,8 +115,7 @@ void journal_archive_drop_below(struct journal *journal, uint64_t number); /* th
 void journal_archive_destroy(struct journal *journal);
 
 /* --- journal_safety.c */
-uint64_t journal_newest(void *journal); /* of the fence */
-void journal_commit(void *journal);     /* raises it */
+void journal_commit(void *journal); /* raises the fence */
 void journal_follow_history(struct journal *journal);
 void journal_in_trouble(struct journal *journal, const char *what, int error);
 void journal_out_of_trouble(struct journal *journal); /* nothing if it was in none */

@@ -26,10 +26,14 @@ void journal_follow_history(struct journal *journal) {
     journal->wanted = true;
 }
 
-uint64_t journal_newest(void *context) {
-    struct journal *journal = context;
+uint64_t journal_newest_ticket(struct journal *journal) {
     journal_follow_history(journal);
     return journal->top;
+}
+
+uint64_t journal_ticket(struct journal *journal, uint64_t index) {
+    journal_follow_history(journal);
+    return journal->base + index;
 }
 
 /* What is written is of the history that there is now: it may have begun anew since journal_follow_history. */
@@ -66,14 +70,14 @@ void journal_commit(void *context) {
     journal_follow_history(journal);
     if (journal->counts && journal->trouble == NULL && safe_ticket(journal) > journal->safe) {
         journal->safe = safe_ticket(journal);
-        fence_raise(&journal->fence, journal->safe);
+        fence_raise_kept(journal->config.fence, journal->safe);
     }
 }
 
 /* What does not count is as safe as it was while it did. */
 void journal_close_fence(struct journal *journal) {
     journal->safe = journal->counts ? safe_ticket(journal) : journal->safe;
-    fence_close(&journal->fence, journal->safe);
+    fence_close(journal->config.fence, journal->safe);
 }
 
 /* --- Trouble --- */
@@ -89,8 +93,8 @@ void journal_in_trouble(struct journal *journal, const char *what, int error) {
                   "segment=%llu offset=%llu text=%s error=%s", (unsigned long long)journal->number,
                   (unsigned long long)journal->offset, log_quote(what), strerror(error));
         journal->config.on_trouble(journal->config.context, what);
-        fence_break(&journal->fence, CLOSE_NOT_KEPT);
-        fence_raise(&journal->fence, FENCE_OPEN);
+        fence_break(journal->config.fence, CLOSE_NOT_KEPT);
+        fence_raise_kept(journal->config.fence, FENCE_OPEN);
     }
 }
 
@@ -111,8 +115,8 @@ void journal_give_up(struct journal *journal, const char *trouble, const char *m
     worker_wait(journal->janitor);
     journal->given.kept.forgetful = true;
     journal_write_meta(journal, false);
-    fence_close(&journal->fence, journal->safe);
-    fence_break(&journal->fence, CLOSE_NOT_KEPT);
+    fence_close(journal->config.fence, journal->safe);
+    fence_break(journal->config.fence, CLOSE_NOT_KEPT);
     journal->config.on_fatal(journal->config.context, message);
 }
 

@@ -207,7 +207,8 @@ static void synced(void *context) {
  * the first of them would have the others wait for the one after it: it begins when as many are waiting as were
  * before, or when part of the time that a sync takes is over. */
 static bool gathers(const struct journal *journal) {
-    return !journal->ends && journal->fence.held_count < journal->fence.held_before &&
+    const struct fence *fence = journal->config.fence;
+    return !journal->ends && fence->held_count < fence->held_before &&
            loop_monotonic_us() < journal->gather_until_us;
 }
 

@@ -30,7 +30,8 @@ struct conn_loan {
 /* What a conn behind a fence holds back. Places are counted from the first byte that the conn ever said. */
 enum { CONN_MARKS = 2 };
 struct conn_mark {
-    uint64_t at, ticket; /* what is from here on waits for the ticket */
+    uint64_t at; /* what is from here on waits for the ticket */
+    struct fence_ticket ticket;
 };
 struct conn_hold {
     struct link link; /* in the fence's list while there are marks */
@@ -38,7 +39,8 @@ struct conn_hold {
     struct fence *fence;
     uint64_t sent, seen; /* what the socket has taken; up to where the output has been looked at */
     struct conn_mark marks[CONN_MARKS];
-    unsigned count;
+    uint8_t count;
+    bool quorum; /* it asks for the voters */
 };
 
 enum conn_state { CONN_OPEN, CONN_DRAINING, CONN_CLOSED };

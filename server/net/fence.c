@@ -11,28 +11,33 @@ static struct conn_hold *hold_of_link(struct link *link) {
 
 /* --- the fence */
 
-void fence_init(struct fence *fence, uint64_t (*newest)(void *context), void *context) {
-    *fence = (struct fence){.newest = newest, .context = context, .safe = FENCE_OPEN};
+void fence_init(struct fence *fence, void (*newest)(void *context, bool quorum, struct fence_ticket *out),
+                void *context) {
+    *fence = (struct fence){.newest = newest, .context = context, .reached = {.kept = FENCE_OPEN}};
     link_init(&fence->held);
+}
+
+static bool has_reached(const struct fence *fence, const struct fence_ticket *ticket) {
+    const struct fence_ticket *reached = &fence->reached;
+    return ticket->kept <= reached->kept && ticket->committed <= reached->committed &&
+           ticket->round <= reached->round;
 }
 
 /* The marks up to the fence are gone. */
 static void pass_marks(struct conn_hold *hold) {
-    while (hold->count > 0 && hold->marks[0].ticket <= hold->fence->safe) {
+    while (hold->count > 0 && has_reached(hold->fence, &hold->marks[0].ticket)) {
         hold->marks[0] = hold->marks[1];
         hold->count--;
     }
 }
 
-void fence_raise(struct fence *fence, uint64_t safe) {
-    assert(safe >= fence->safe);
+static void let_go(struct fence *fence) {
     size_t before = fence->held_count;
-    fence->safe = safe;
     struct link *next;
     for (struct link *link = fence->held.next; link != &fence->held; link = next) {
         struct conn_hold *hold = hold_of_link(link);
         next = link->next;
-        if (hold->marks[0].ticket > safe) {
+        if (!has_reached(fence, &hold->marks[0].ticket)) {
             continue;
         }
         pass_marks(hold);
@@ -51,7 +56,23 @@ void fence_raise(struct fence *fence, uint64_t safe) {
     }
 }
 
-void fence_close(struct fence *fence, uint64_t safe) { fence->safe = safe; }
+void fence_raise_kept(struct fence *fence, uint64_t kept) {
+    assert(kept >= fence->reached.kept);
+    fence->reached.kept = kept;
+    let_go(fence);
+}
+
+void fence_raise_quorum(struct fence *fence, uint64_t committed, uint64_t round) {
+    struct fence_ticket *reached = &fence->reached;
+    if (committed <= reached->committed && round <= reached->round) {
+        return;
+    }
+    reached->committed = committed > reached->committed ? committed : reached->committed;
+    reached->round = round > reached->round ? round : reached->round;
+    let_go(fence);
+}
+
+void fence_close(struct fence *fence, uint64_t kept) { fence->reached.kept = kept; }
 
 void fence_break(struct fence *fence, enum close_reason reason) {
     while (fence->held.next != &fence->held) {
@@ -97,23 +118,44 @@ void conn_vouch(struct conn *conn) {
     }
 }
 
+void conn_ask_quorum(struct conn *conn, bool quorum) {
+    struct conn_hold *hold = conn->hold;
+    if (hold != NULL && hold->quorum != quorum && conn->state != CONN_CLOSED) {
+        conn_mark(conn, 0); /* what it has said so far, as it was */
+        hold->quorum = quorum;
+    }
+}
+
+static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+/* From where it was looked at last on. */
+static void add_mark(struct conn_hold *hold, const struct fence_ticket *ticket) {
+    struct fence *fence = hold->fence;
+    fence->voters |= ticket->round != 0;
+    if (hold->count == 0) {
+        link_append(&fence->held, &hold->link);
+        fence->held_count++;
+    }
+    if (hold->count < CONN_MARKS) {
+        hold->marks[hold->count++] = (struct conn_mark){.at = hold->seen, .ticket = *ticket};
+        fence->held_total++;
+        return;
+    }
+    struct fence_ticket *last = &hold->marks[CONN_MARKS - 1].ticket;
+    last->kept = later(last->kept, ticket->kept);
+    last->committed = later(last->committed, ticket->committed);
+    last->round = later(last->round, ticket->round);
+}
+
 bool conn_mark(struct conn *conn, size_t more) {
     struct conn_hold *hold = conn->hold;
-    struct fence *fence = hold->fence;
+    const struct fence *fence = hold->fence;
     uint64_t end = output_end(conn) + more;
     if (end > hold->seen) {
-        uint64_t newest = fence->newest(fence->context);
-        if (newest > fence->safe) {
-            if (hold->count == 0) {
-                link_append(&fence->held, &hold->link);
-                fence->held_count++;
-            }
-            if (hold->count < CONN_MARKS) {
-                hold->marks[hold->count++] = (struct conn_mark){.at = hold->seen, .ticket = newest};
-                fence->held_total++;
-            } else {
-                hold->marks[CONN_MARKS - 1].ticket = newest;
-            }
+        struct fence_ticket newest = {0};
+        fence->newest(fence->context, hold->quorum, &newest);
+        if (!has_reached(fence, &newest)) {
+            add_mark(hold, &newest);
         }
         hold->seen = end;
     }

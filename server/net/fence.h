@@ -6,10 +6,10 @@
  *
  *     sent | may leave | mark 0: behind it as safe as ticket 0 | mark 1: as safe as ticket 1 |
  *
- * A ticket is a number that only grows; whoever raises the fence knows what it means (an index of the history).
- * Two marks are enough: what comes while both are there is put under the second, which takes the newer ticket,
- * and so waits for one raise more at most. No way leads round it: large values, walks, pushes and drains write
- * by conn_write too. Held output counts as output: a conn with too much of it does not read.
+ * A ticket says how far each of three things has to have come; whoever raises the fence knows what the numbers
+ * mean. Two marks are enough: what comes while both are there is put under the second, which takes the newer
+ * ticket, and so waits for one raise more at most. No way leads round it: large values, walks, pushes and
+ * drains write by conn_write too. Held output counts as output: a conn with too much of it does not read.
  *
  * Without a fence a conn pays one comparison a write.
  */
@@ -19,27 +19,40 @@
 #include "server/net/conn.h"
 #include "server/net/link.h"
 
+/* Each a number that only grows; 0: it is not waited for. */
+struct fence_ticket {
+    uint64_t kept;      /* by this node's disk, as -fsync asks */
+    uint64_t committed; /* by a majority of the voters of its group */
+    uint64_t round;     /* of pings: this node led still when a majority of them had echoed it */
+};
+
 /* Embedded in its owner; outlives the conns behind it. */
 struct fence {
-    uint64_t (*newest)(void *context); /* what all that was executed up to now has to wait for */
+    /* What all that was executed up to now has to wait for, in *out, which is zero; quorum: its conn asks for
+     * the voters. */
+    void (*newest)(void *context, bool quorum, struct fence_ticket *out);
     void *context;
-    uint64_t safe;    /* a ticket up to this may leave */
+    struct fence_ticket reached;
+    bool voters;      /* somebody has ever had to wait for them */
     struct link held; /* the conns that hold something back */
     size_t held_count;
     size_t held_before;  /* the last raise that let somebody go: those will be back soon */
     uint64_t held_total; /* marks that were set, ever */
 };
 
-/* Nothing is held before it is closed by fence_close: all is safe. */
-void fence_init(struct fence *fence, uint64_t (*newest)(void *context), void *context);
+/* Whatever the disk is asked for is there, until fence_close; of voters nothing is. */
+void fence_init(struct fence *fence, void (*newest)(void *context, bool quorum, struct fence_ticket *out),
+                void *context);
 
-/* Up to ticket safe all may leave, and does: conns write. It never goes back but by fence_close. Outside of the
- * conns' turns (LOOP_COMMIT). */
-void fence_raise(struct fence *fence, uint64_t safe);
-#define FENCE_OPEN UINT64_MAX /* as ticket: nothing is held */
+/* What has now come so far as its ticket says may leave, and does: conns write. Outside of the conns' turns
+ * (LOOP_COMMIT). What is kept never goes back but by fence_close; of the others a number that is not above the
+ * one before is passed over. */
+void fence_raise_kept(struct fence *fence, uint64_t kept);
+void fence_raise_quorum(struct fence *fence, uint64_t committed, uint64_t round);
+#define FENCE_OPEN UINT64_MAX /* as kept: whatever is asked for */
 
-/* From now on output waits for tickets above safe. */
-void fence_close(struct fence *fence, uint64_t safe);
+/* From now on output waits for what is kept above this. */
+void fence_close(struct fence *fence, uint64_t kept);
 
 /* What is held will never be safe: its conns are closed, and what became of their requests stays unknown to
  * them, as with any connection that breaks. Outside of the conns' turns. */
@@ -47,6 +60,8 @@ void fence_break(struct fence *fence, enum close_reason reason);
 
 /* Conns that come from now on pass it, if they are of a kind that does (conn_handler.fenced). */
 void net_set_fence(struct net *net, struct fence *fence);
+/* What the conn says from now on asks for the voters, or does so no more. */
+void conn_ask_quorum(struct conn *conn, bool quorum);
 /* What was added to the output in this turn has seen no data: it is marked for nothing, but does not overtake
  * what is. */
 void conn_vouch(struct conn *conn);

@@ -1,6 +1,6 @@
 /* journal_scene.h: a journal at work: the loop, a client behind the fence, a history, a store that is small and
- * known (tests/sim/model_store.h), and a disk that is recorded. And what must be true of it whatever happens:
- * nothing that a client was told is missing from what a recovery finds.
+ * known (tests/sim/model_store.h), a disk that is recorded, and voters that are played. And what must be true
+ * of it whatever happens: nothing that a client was told is missing from what a recovery finds.
  *
  * The client says W (a change) or R (a look), and is told the number of the state that it may have seen: those
  * of the store are numbered through, and a digest is kept of each.
@@ -10,6 +10,7 @@
 
 #include "tests/unit/played_clock.h"
 
+#include "server/acks.h"
 #include "server/journal/journal_internal.h"
 #include "server/journal/load.h"
 #include "tests/sim/model_store.h"
@@ -36,6 +37,7 @@ struct scene {
     struct journal_directory *directory;
     struct loop *loop;
     struct net *net;
+    struct acks acks;
     struct history *history;
     struct model_store store;
     struct journal *journal;
@@ -56,6 +58,10 @@ struct scene {
 
     bool is_whole, high, refuses;
     size_t troubles, fatals, kept;
+
+    bool leads; /* a group that votes */
+    uint64_t committed_index, round, asked_round;
+    size_t deposed; /* conns that were closed for it */
 };
 
 static struct scene *scene;
@@ -185,6 +191,7 @@ static void scene_on_close(struct conn *conn, void *context, enum close_reason r
     scene_read_answers();
     scene->asked = 0;
     scene->breaks += reason == CLOSE_NOT_KEPT;
+    scene->deposed += reason == CLOSE_DEPOSED;
 }
 
 static const struct conn_handler scene_handler = {
@@ -322,7 +329,8 @@ static const struct log scene_log = {.level = LOG_ERROR + 1, .fd = 2};
 static void scene_start_journal(const struct journal_tail *tail) {
     const char *reason;
     const struct journal_config config = {
-        .net = scene->net,
+        .loop = scene->loop,
+        .fence = &scene->acks.fence,
         .history = scene->history,
         .data = model_data(&scene->store),
         .directory = scene->directory,
@@ -337,6 +345,39 @@ static void scene_start_journal(const struct journal_tail *tail) {
     };
     scene->journal = journal_create(&config, tail, &reason);
     assert_non_null(scene->journal);
+    acks_set_journal(&scene->acks, scene->journal);
+}
+
+static bool scene_quorum(void *context, uint64_t *committed_index, uint64_t *round) {
+    (void)context;
+    *committed_index = scene->committed_index;
+    *round = scene->round;
+    return scene->leads;
+}
+
+static uint64_t scene_ask_round(void *context) {
+    (void)context;
+    return scene->asked_round;
+}
+
+/* The client comes before there is a journal. */
+static void scene_open_net(void) {
+    scene->net = net_create(scene->loop);
+    const struct acks_config config = {
+        .net = scene->net,
+        .history = scene->history,
+        .keeps = true,
+        .quorum = scene_quorum,
+        .ask_round = scene_ask_round,
+    };
+    acks_init(&scene->acks, &config);
+    scene_connect();
+}
+
+static void scene_close_net(void) {
+    net_destroy(&scene->net);
+    journal_destroy(&scene->journal);
+    acks_deinit(&scene->acks);
 }
 
 static void scene_begin(enum journal_fsync fsync, struct random random) {
@@ -350,21 +391,19 @@ static void scene_begin(enum journal_fsync fsync, struct random random) {
     place_make(&scene->place);
     scene->disk = disk_create();
     scene->loop = loop_create();
-    scene->net = net_create(scene->loop);
     scene->history = history_create(1000, SCENE_BACKLOG_BYTES);
     scene->store.history = scene->history;
+    scene_open_net();
     scene->directory =
         journal_directory_open(&(struct journal_wish){.path = scene->place.path}, &scene->disk->disk, reason);
     assert_non_null(scene->directory);
     scene_start_journal(&(struct journal_tail){.next_number = 1});
-    scene_connect();
 }
 
 static void scene_end(void) {
     disk_wait(scene->disk, 0);
     close(scene->peer);
-    net_destroy(&scene->net);
-    journal_destroy(&scene->journal);
+    scene_close_net();
     journal_directory_close(&scene->directory);
     history_destroy(&scene->history);
     loop_destroy(&scene->loop);
@@ -518,13 +557,12 @@ static inline void scene_start_again(void) {
     char reason[JOURNAL_REASON_BYTES];
     struct started started = {.ended = false};
     disk_wait(scene->disk, 0);
-    net_destroy(&scene->net);
-    journal_destroy(&scene->journal);
+    scene_close_net();
     journal_directory_close(&scene->directory);
     history_restart(scene->history, 0, 0, NULL);
     model_reset(&scene->store);
     scene->refuses = false;
-    scene->net = net_create(scene->loop);
+    scene_open_net();
     scene->directory =
         journal_directory_open(&(struct journal_wish){.path = scene->place.path}, &scene->disk->disk, reason);
     assert_non_null(scene->directory);
@@ -545,7 +583,6 @@ static inline void scene_start_again(void) {
     journal_load_destroy(&load);
     scene_note_state();
     scene_start_journal(&started.loaded.tail);
-    scene_connect();
 }
 
 static size_t scene_promised(const struct promise *promises, size_t count, size_t ops) {
