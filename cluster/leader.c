@@ -58,6 +58,23 @@ void leader_link_close(struct leader_link *link, struct leader *leader, int64_t 
 
 /* --- Where a follower's position puts it --- */
 
+/* Lines of the follower that are not on this leader's line are lost with the state: it is told which are not.
+ * Of what is older than all that is known here, none is sure. */
+static void say_full(const struct leader_link *link, const struct leader *leader, struct buf *out) {
+    const struct history *history = leader->history;
+    const struct lineage *lineage = history_lineage(history);
+    uint64_t index = history_index(history), floor = leader->data.floor(leader->data.context);
+    const struct term *term = lineage_last(lineage);
+    struct term common;
+    if (term->number == 0 || !leader_link_is_of_this_history(leader, link) ||
+        leader_link_side(leader, link) == LINEAGE_ON) {
+        line_full(out, history_id(history), index, floor, term);
+        return;
+    }
+    uint64_t end = lineage_end_of(lineage, index, &link->position.term, &common);
+    line_full_common(out, history_id(history), index, floor, term, end, &common);
+}
+
 /* At the reader's place the stream goes on; the next plain line says its time, whatever this reader has heard.
  */
 static void begin_state(struct leader_link *link, struct leader *leader, struct buf *out) {
@@ -68,8 +85,7 @@ static void begin_state(struct leader_link *link, struct leader *leader, struct 
     link->scan_cursor = link->scan_count = 0;
     leader->full_syncs++;
     if (!link->spec_only) {
-        line_full(out, history_id(history), history_index(history), leader->data.floor(leader->data.context),
-                  lineage_last(history_lineage(history)));
+        say_full(link, leader, out);
         history_write_context(history, history_index(history), out);
     }
 }
@@ -297,6 +313,15 @@ static bool ping_due(const struct leader_link *link, const struct leader *leader
     }
 }
 
+static void say_ping(const struct leader *leader, struct buf *out) {
+    uint64_t index = history_index(leader->history);
+    if (leader->committed_index == 0 || leader->committed_index > index) {
+        line_ping(out, index);
+    } else {
+        line_ping_committed(out, index, 0, leader->committed_index);
+    }
+}
+
 /* A leader that goes on names where it is: perhaps it lacks but a tail. */
 static void ask_for_state(const struct leader_link *link, const struct leader *leader, struct buf *out) {
     struct position here = history_position(leader->history);
@@ -323,7 +348,7 @@ enum leader_verdict leader_link_tick(struct leader_link *link, struct leader *le
         link->take_asked = true;
         link->last_sent_ms = now_ms;
     } else if (ping_due(link, leader, now_ms)) {
-        line_ping(out, history_index(leader->history));
+        say_ping(leader, out);
         link->last_sent_ms = now_ms;
         link->asked = false;
     }

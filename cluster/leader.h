@@ -112,6 +112,7 @@ struct leader {
         struct lineage lineage;
     } known[LEADER_KNOWN];
     size_t known_count;
+    uint64_t committed_index; /* that PING tells followers; 0: nothing. Kept by the driver */
     bool is_elected; /* by voters: nothing is taken from a follower, and no other leader of the term is met */
     bool goes_on;    /* with a history that it has on its disk: a new term begins before it serves */
     uint64_t term_number;     /* the greatest that is known; TERM: that is to be put on the disk */

@@ -75,3 +75,22 @@ enum lineage_side lineage_side(const struct lineage *lineage, uint64_t last_inde
     int with_oldest = term_compare(term, &lineage->terms[0].term);
     return with_oldest < 0 ? LINEAGE_BEFORE : with_oldest == 0 ? LINEAGE_ON : LINEAGE_OFF;
 }
+
+uint64_t lineage_end_of(const struct lineage *lineage, uint64_t last_index, const struct term *term,
+                        struct term *found) {
+    size_t i = lineage->count;
+    while (i > 0 && term_compare(&lineage->terms[i - 1].term, term) > 0) {
+        i--;
+    }
+    *found = i == 0 ? (struct term){0} : lineage->terms[i - 1].term;
+    return i == 0 ? 0 : i == lineage->count ? last_index : lineage->terms[i].from - 1;
+}
+
+/* A term has one leader, and its lines are the same wherever they are. Where the other has terms between that
+ * this line has not, those that they share are older, and which of them is not said. */
+uint64_t lineage_common(const struct lineage *lineage, uint64_t last_index, const struct term *term,
+                        uint64_t index) {
+    struct term found;
+    uint64_t end = lineage_end_of(lineage, last_index, term, &found);
+    return term_compare(&found, term) != 0 ? 0 : end < index ? end : index;
+}

@@ -51,4 +51,13 @@ enum lineage_side {
 enum lineage_side lineage_side(const struct lineage *lineage, uint64_t last_index, const struct term *term,
                                uint64_t index);
 
+/* Of the term, or, where this line has none of it, of the last one before it: which that is, in *found, and its
+ * last line here. Line 0, of no term: nothing so old is known. */
+uint64_t lineage_end_of(const struct lineage *lineage, uint64_t last_index, const struct term *term,
+                        struct term *found);
+/* Up to where this line surely is another one's, of whom lineage_end_of, asked for this one's last term, has
+ * said (term, index); 0: nothing is sure. */
+uint64_t lineage_common(const struct lineage *lineage, uint64_t last_index, const struct term *term,
+                        uint64_t index);
+
 #endif

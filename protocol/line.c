@@ -29,8 +29,9 @@ enum field {
     FIELD_HISTORY,
     FIELD_HISTORY_OR_NONE,
     FIELD_FORMING_OR_NONE,
-    FIELD_TERM,       /* its number */
-    FIELD_SINCE_TERM, /* its text */
+    FIELD_TERM,        /* its number */
+    FIELD_SINCE_TERM,  /* its text */
+    FIELD_COMMON_TERM, /* likewise */
     FIELD_VOTERS,
     FIELD_WANTED,       /* a number of voters */
     FIELD_THESE_VOTERS, /* so many */
@@ -47,10 +48,12 @@ enum field {
     FIELD_PULLED_HISTORY = FIELD_FIRST_OPTIONAL,
     FIELD_PULLED_INDEX,
     FIELD_TERM_OR_NONE, /* its text */
+    FIELD_COMMON,       /* an index */
     FIELD_COMPRESSION,  /* a word that is not known offers nothing */
     FIELD_DURABLE,      /* an index */
     FIELD_ROUND,
     FIELD_ROUND_HEARD,
+    FIELD_COMMITTED,
     FIELD_REASON_X, /* of a no */
 };
 
@@ -85,7 +88,7 @@ static const struct row {
     {NAME("FLUSH"), LINE_FLUSH, false, {FIELD_ANY_VERSION}},
     {NAME("FLOOR"), LINE_FLOOR, false, {FIELD_ANY_VERSION}},
     {NAME("ACK"), LINE_ACK, false, {FIELD_INDEX, FIELD_DURABLE, FIELD_ROUND_HEARD}},
-    {NAME("PING"), LINE_PING, false, {FIELD_INDEX, FIELD_ROUND}},
+    {NAME("PING"), LINE_PING, false, {FIELD_INDEX, FIELD_ROUND, FIELD_COMMITTED}},
     {NAME("LEAD"),
      LINE_LEAD,
      false,
@@ -95,7 +98,10 @@ static const struct row {
      false,
      {FIELD_NODE_ID, FIELD_HISTORY_OR_NONE, FIELD_INDEX_OR_NONE, FIELD_TERM_OR_NONE, FIELD_COMPRESSION}},
     {NAME("CONTINUE"), LINE_CONTINUE, false, {FIELD_HISTORY, FIELD_INDEX}},
-    {NAME("FULL"), LINE_FULL, false, {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION, FIELD_TERM_OR_NONE}},
+    {NAME("FULL"),
+     LINE_FULL,
+     false,
+     {FIELD_HISTORY, FIELD_INDEX, FIELD_ANY_VERSION, FIELD_TERM_OR_NONE, FIELD_COMMON, FIELD_COMMON_TERM}},
     {NAME("SINCE"), LINE_SINCE, false, {FIELD_INDEX, FIELD_SINCE_TERM}},
     {NAME("END"), LINE_END, false, {FIELD_COUNT, FIELD_INDEX}},
     {NAME("PULL"), LINE_PULL, false, {FIELD_PULLED_HISTORY, FIELD_PULLED_INDEX, FIELD_TERM_OR_NONE}},
@@ -286,6 +292,8 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
         return read_number(text, 0, UINT64_MAX, "bad round", &out->count);
     case FIELD_ROUND_HEARD:
         return read_number(text, 0, UINT64_MAX, "bad round", &out->round);
+    case FIELD_COMMITTED:
+        return read_number(text, 0, out->index, "bad index", &out->committed_index);
     case FIELD_VOTERS:
         return read_voters(text, &out->text);
     case FIELD_WANTED:
@@ -302,6 +310,11 @@ static const char *read_field(struct decoder *decoder, enum field field, struct 
         return read_either(text, SLICE("forgetful"), SLICE("firm"), &out->forgetful);
     case FIELD_SINCE_TERM:
         return read_term(text, &out->text);
+    case FIELD_COMMON:
+        out->yes = true;
+        return read_number(text, 0, out->index, "bad index", &out->count);
+    case FIELD_COMMON_TERM:
+        return read_term(text, &out->value);
     case FIELD_TERM_OR_NONE: /* of a line of some history */
         return out->history_id != 0 || slice_equals(text, SLICE("-")) ? read_term(text, &out->text)
                                                                       : "bad term";
@@ -416,6 +429,12 @@ struct term line_term_of(const struct line *line) {
     } else {
         term_parse(line->text, &term);
     }
+    return term;
+}
+
+struct term line_common_term_of(const struct line *line) {
+    struct term term = {0};
+    term_parse(line->value, &term);
     return term;
 }
 
@@ -634,10 +653,24 @@ void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t fl
     append_line(out, text, put_term(put_number(at, floor), term));
 }
 
+/* "-": none. */
+static char *put_some_term(char *at, const struct term *term) {
+    bool none = term == NULL || term->number == 0;
+    return none ? put(at, SLICE("|-")) : put_term(at, term);
+}
+
+void line_full_common(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor,
+                      const struct term *term, uint64_t common_index, const struct term *common_term) {
+    char text[LONG_LINE_BYTES];
+    char *at = put_number(put_history(put(text, SLICE("FULL")), history_id), index);
+    at = put_some_term(put_number(at, floor), term);
+    append_line(out, text, put_some_term(put_number(at, common_index), common_term));
+}
+
 void line_since(struct buf *out, uint64_t index, const struct term *term) {
     char text[SHORT_LINE_BYTES];
     char *at = put_number(put(text, SLICE("SINCE")), index);
-    append_line(out, text, term->number == 0 ? put(at, SLICE("|-")) : put_term(at, term));
+    append_line(out, text, put_some_term(at, term));
 }
 
 void line_end(struct buf *out, uint64_t count, uint64_t index) {
@@ -666,6 +699,12 @@ void line_ping_round(struct buf *out, uint64_t index, uint64_t round) {
     append_line(out, text, put_number(put_number(put(text, SLICE("PING")), index), round));
 }
 
+void line_ping_committed(struct buf *out, uint64_t index, uint64_t round, uint64_t committed_index) {
+    char text[SHORT_LINE_BYTES];
+    char *at = put_number(put_number(put(text, SLICE("PING")), index), round);
+    append_line(out, text, put_number(at, committed_index));
+}
+
 void line_voters(struct buf *out, const struct voters *voters) {
     char text[sizeof("VOTERS|\n") + VOTERS_MAX_BYTES];
     char *at = put(text, SLICE("VOTERS|"));
@@ -686,7 +725,7 @@ void line_vote(struct buf *out, const char *node_id, uint16_t group, uint64_t nu
     char text[LONG_LINE_BYTES];
     char *at = put_node_id(put(text, SLICE("VOTE")), node_id);
     at = put_number(put_history(put_number(at, group), history_id), number);
-    at = last_term->number == 0 ? put_word(at, SLICE("-")) : put_term(at, last_term);
+    at = put_some_term(at, last_term);
     append_line(out, text, put_word(put_number(at, last_index), phases[phase]));
 }
 

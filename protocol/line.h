@@ -16,16 +16,16 @@
  * Link lines (never in the history):
  *
  *   LEAD|nodeID|groupID|historyID|index[|term[|lz4]]     SYNC|nodeID|historyID|index[|term[|lz4]]
- *   CONTINUE|historyID|index                       FULL|historyID|index|floor[|term]
+ *   CONTINUE|historyID|index     FULL|historyID|index|floor[|term[|common|its term]]
  *   PULL[|historyID|index[|term]]                  SINCE|index|term     END|count|index
- *   PING|index     ACK|index[|durable]     ERROR|reason     WHO     ANNOUNCE|...     ENDPOINTS|...
+ *   PING|index[|round[|committed]]     ACK|index[|durable[|round]]     ERROR|reason     WHO
+ *   ANNOUNCE|...     ENDPOINTS|...
  *   NODE|nodeID     MESSAGE|channel|text (percent-encoded)
  *
  * Between voters (voters' terms are numbers; phase: pre, real, transfer):
  *
  *   VOTE|candidate|groupID|historyID|number|lastTerm|lastIndex|phase
  *   VOTED|voter|number|phase|yes or no|firm or forgetful         TIMEOUT_NOW|number
- *   PING|index|round       ACK|index|durable|round
  *
  * Between nodes that want voters (cluster/forming.h; N: how many, 0: it wants none):
  *
@@ -105,11 +105,11 @@ enum line_phase { LINE_PHASE_PRE, LINE_PHASE_REAL, LINE_PHASE_TRANSFER };
 struct line {
     enum line_verb verb;
     bool escaped;         /* REPLICATE, DELETE: it was the X form; EXPIRE and PATCH have no other */
-    bool yes;             /* VOTED, FORMED; ACKS: quorum */
+    bool yes;             /* VOTED, FORMED; ACKS: quorum; FULL: count and value are said */
     bool forgetful;       /* VOTED */
     uint8_t phase;        /* VOTE, VOTED: enum line_phase */
     struct slice key;     /* REPLICATE, PATCH, DELETE, EXPIRE, MESSAGE: decoded */
-    struct slice value;   /* REPLICATE, PATCH (its bytes), MESSAGE: decoded */
+    struct slice value;   /* REPLICATE, PATCH (its bytes), MESSAGE: decoded; FULL: the term of line count */
     uint64_t offset;      /* PATCH: of value; both together no more than LIMIT_VALUE_BYTES */
     uint64_t version;     /* REPLICATE and PATCH (at least 1), DELETE; FLUSH, FLOOR, FULL: the floor */
     int64_t timestamp_ms; /* REPLICATEX; PATCHX; CLOCK. 0 in REPLICATE: the history's clock says it */
@@ -117,8 +117,10 @@ struct line {
     uint64_t index;       /* LEAD, SYNC, CONTINUE, FULL, SINCE, END, PING, ACK, PULL, VOTE: in the history */
     uint64_t count; /* BATCH: lines, 1 to LIMIT_BATCH_LINES; ACK: index on the disk, 0: nothing is said of it;
                        END: keys; TERM, VOTE, VOTED, TIMEOUT_NOW: its number, at least 1; PING: the round, 0:
-                       none; VOTER, FORM: voters, VOTERS_MOST at most */
+                       none; VOTER, FORM: voters, VOTERS_MOST at most; FULL: the last line that the follower
+                       may have in common with the leader */
     uint64_t round; /* ACK: that was heard last, 0: none */
+    uint64_t committed_index;              /* PING: 0: nothing is said of it */
     char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM, VOTE, VOTED, VOTER, FORMED */
     uint16_t group;                        /* LEAD, VOTE, VOTER, FORM */
     uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL, VOTE, VOTER, FORM, FORMED, UNFORM; 0: nowhere ("-"
@@ -143,6 +145,8 @@ bool line_may_be_known(struct slice part);
 
 /* The term that the line names, or, TERM, begins; of number 0 when it names none. */
 struct term line_term_of(const struct line *line);
+/* FULL: of the line that may be common. */
+struct term line_common_term_of(const struct line *line);
 
 /* Appending encoders; each writes one whole line with its LF. line_replicate takes the plain form when
  * deadline_ms is 0 and the plain form can say key and value; line_replicate_x always the X form. */
@@ -169,6 +173,8 @@ void line_sync(struct buf *out, const char *node_id, uint64_t history_id, uint64
                const struct term *term, bool lz4); /* history 0: "-|0" */
 void line_continue(struct buf *out, uint64_t history_id, uint64_t index);
 void line_full(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor, const struct term *term);
+void line_full_common(struct buf *out, uint64_t history_id, uint64_t index, uint64_t floor,
+                      const struct term *term, uint64_t common_index, const struct term *common_term);
 void line_since(struct buf *out, uint64_t index, const struct term *term);
 void line_end(struct buf *out, uint64_t count, uint64_t index);
 void line_ping(struct buf *out, uint64_t index);
@@ -177,6 +183,7 @@ void line_ack_durable(struct buf *out, uint64_t index, uint64_t durable_index); 
 /* round 0: as line_ack_durable. */
 void line_ack_round(struct buf *out, uint64_t index, uint64_t durable_index, uint64_t round);
 void line_ping_round(struct buf *out, uint64_t index, uint64_t round);
+void line_ping_committed(struct buf *out, uint64_t index, uint64_t round, uint64_t committed_index);
 void line_voters(struct buf *out, const struct voters *voters);
 void line_acks(struct buf *out, bool quorum);
 void line_vote(struct buf *out, const char *node_id, uint16_t group, uint64_t number, enum line_phase phase,

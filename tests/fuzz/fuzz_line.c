@@ -15,6 +15,7 @@ static void require(bool holds) {
 
 static void encode(struct buf *out, const struct line *line, struct slice original) {
     const struct term term = line_term_of(line); /* of those lines that name one */
+    const struct term common = line_common_term_of(line);
     struct voters voters;
     switch (line->verb) {
     case LINE_REPLICATE:
@@ -58,7 +59,11 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         line_continue(out, line->history_id, line->index);
         return;
     case LINE_FULL:
-        line_full(out, line->history_id, line->index, line->version, &term);
+        if (line->yes) {
+            line_full_common(out, line->history_id, line->index, line->version, &term, line->count, &common);
+        } else {
+            line_full(out, line->history_id, line->index, line->version, &term);
+        }
         return;
     case LINE_SINCE:
         line_since(out, line->index, &term);
@@ -67,7 +72,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
         line_end(out, line->count, line->index);
         return;
     case LINE_PING:
-        if (line->count > 0) {
+        if (line->committed_index > 0) {
+            line_ping_committed(out, line->index, line->count, line->committed_index);
+        } else if (line->count > 0) {
             line_ping_round(out, line->index, line->count);
         } else {
             line_ping(out, line->index);
@@ -149,6 +156,7 @@ static void require_equal(const struct line *a, const struct line *b) {
     require(a->offset == b->offset);
     require(a->version == b->version && a->timestamp_ms == b->timestamp_ms && a->deadline_ms == b->deadline_ms);
     require(a->index == b->index && a->count == b->count && a->round == b->round);
+    require(a->committed_index == b->committed_index);
     require(a->yes == b->yes && a->forgetful == b->forgetful && a->phase == b->phase);
     require(strcmp(a->node_id, b->node_id) == 0);
     require(a->group == b->group && a->history_id == b->history_id && a->forming_id == b->forming_id);

@@ -32,7 +32,7 @@ static const struct {
     [PLANTED_TWO_CHANGES_AT_ONCE] = {"two changes at once", 0},
     [PLANTED_ACK_BEFORE_THE_WRITE] = {"ACK before the write", UINT64_C(13040904562240071128)},
     [PLANTED_ARRIVING_STATE_IS_A_POSITION] = {"arriving state is a position", UINT64_C(12005217816377392951)},
-    [PLANTED_NO_PRE_VOTE] = {"no pre-vote", UINT64_C(13473943055321812338)},
+    [PLANTED_NO_PRE_VOTE] = {"no pre-vote", UINT64_C(15827263776703553340)},
 };
 
 enum { PLANTED_SEEDS = 3000 };

@@ -124,6 +124,70 @@ static void test_nor_does_a_follower_that_is_behind_use_them_up(void **state) {
     hang_up(1);
 }
 
+/* Who was elected takes nothing from a follower. What that one has and the state drops is told to it: the
+ * leader's last line of the follower's term, or of the last one before it. */
+static void test_a_state_tells_which_lines_it_loses(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    leader_elected(&leader, 3);
+    set("m", "x");
+    is_at(8, 3, "boss");
+    static const struct {
+        const char *position, *common;
+    } cases[] = {
+        {"9|2-f0", "|5|1-boss"},   /* 1-boss ended at 5: 6 to 9 are another leader's, */
+        {"7|1-boss", "|5|1-boss"}, /* or its own, that this one never had */
+        {"9|3-boss", "|8|3-boss"}, /* it has miscounted */
+        {"4|1-a", "|0|-"},         /* of a term that is older than all that are known here */
+        {"4|1-boss", ""},          /* all that it has is here, but it is too far behind */
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char text[300];
+        dial(0);
+        buf_reset(&outs[0]);
+        snprintf(text, sizeof(text), "SYNC|f0|" H_TEXT "|%s\n", cases[i].position);
+        answers(0, text);
+        snprintf(text, sizeof(text),
+                 "FULL|" H_TEXT "|8|0|3-boss%s\nSINCE|5|1-boss\nSINCE|6|3-boss\nREPLICATEX|k|v|1|500|0\n"
+                 "REPLICATEX|l|w|1|500|0\nREPLICATEX|m|x|1|1000|0\nEND|3|8\n",
+                 cases[i].common);
+        said(0, text);
+        hang_up(0);
+    }
+}
+
+/* Not where there are no terms: the line is what it always was. */
+static void test_without_terms_nothing_is_told(void **state) {
+    (void)state;
+    serve();
+    set("k", "v");
+    dial(0);
+    buf_reset(&outs[0]);
+    answers(0, "SYNC|f0|" OWN_TEXT "|9\n"); /* it has miscounted */
+    said(0, "FULL|" OWN_TEXT "|1|0\nREPLICATEX|k|v|1|2000|0\nEND|1|1\n");
+    hang_up(0);
+}
+
+static void test_followers_hear_what_was_committed(void **state) {
+    (void)state;
+    recovered(&(struct term){1, "boss"});
+    leader_elected(&leader, 3);
+    dial(0);
+    buf_reset(&outs[0]);
+    answers(0, "SYNC|f0|" H_TEXT "|5|1-boss\n");
+    wait(LEADER_PING_EVERY_MS);
+    said(0, "CONTINUE|" H_TEXT "|5\nTERM|3|boss\n");
+    wait(LEADER_PING_EVERY_MS);
+    said(0, "PING|6\n"); /* not known */
+    leader.committed_index = 6;
+    wait(LEADER_PING_EVERY_MS);
+    said(0, "PING|6|0|6\n");
+    leader.committed_index = 7; /* of another history, a moment ago */
+    wait(LEADER_PING_EVERY_MS);
+    said(0, "PING|6\n");
+    hang_up(0);
+}
+
 static void test_a_history_that_begins_has_no_term(void **state) {
     (void)state;
     serve();
@@ -427,6 +491,9 @@ int main(void) {
         TRANSCRIPT(test_its_term_is_above_any_that_it_has_heard_of),
         TRANSCRIPT(test_where_the_numbers_are_used_up_another_history_begins),
         TRANSCRIPT(test_nor_does_a_follower_that_is_behind_use_them_up),
+        TRANSCRIPT(test_a_state_tells_which_lines_it_loses),
+        TRANSCRIPT(test_without_terms_nothing_is_told),
+        TRANSCRIPT(test_followers_hear_what_was_committed),
         TRANSCRIPT(test_a_history_that_begins_has_no_term),
         TRANSCRIPT(test_the_voters_of_what_it_adopts_from_are_not_its_own),
         TRANSCRIPT(test_of_a_history_whose_terms_are_not_known_an_older_one_is_news),

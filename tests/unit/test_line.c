@@ -171,6 +171,17 @@ static void test_every_link_line_byte_for_byte(void **state) {
     assert_written(&out, "SYNC|a|-|0\n");
     line_full(&out, UINT64_MAX, UINT64_MAX, UINT64_MAX, &term);
     assert_written(&out, "FULL|ffffffffffffffff|18446744073709551615|18446744073709551615|" LONGEST_TERM "\n");
+    line_full_common(&out, UINT64_MAX, UINT64_MAX, UINT64_MAX, &term, UINT64_MAX, &term);
+    assert_written(&out, "FULL|ffffffffffffffff|18446744073709551615|18446744073709551615|" LONGEST_TERM
+                         "|18446744073709551615|" LONGEST_TERM "\n");
+    line_full_common(&out, HISTORY_ID, 99, 5, &(struct term){3, "eu-1"}, 7, &(struct term){0});
+    assert_written(&out, "FULL|0192f0c4a1b2c3d4|99|5|3-eu-1|7|-\n");
+    line_full_common(&out, HISTORY_ID, 99, 5, NULL, 0, NULL);
+    assert_written(&out, "FULL|0192f0c4a1b2c3d4|99|5|-|0|-\n");
+    line_ping_committed(&out, 9, 0, 8);
+    assert_written(&out, "PING|9|0|8\n");
+    line_ping_committed(&out, UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    assert_written(&out, "PING|18446744073709551615|18446744073709551615|18446744073709551615\n");
     line_lead(&out, term.node_id, 16383, UINT64_MAX, UINT64_MAX, &term, true);
     assert_written(&out, "LEAD|1234567890123456789012345678901234567890|16383|ffffffffffffffff|"
                          "18446744073709551615|" LONGEST_TERM "|lz4\n");
@@ -273,10 +284,10 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
         "SYNC|a|0192f0c4a1b2c3d4|9|4-a",
         "SYNC|a|-|0|-",
         "CONTINUE|0192f0c4a1b2c3d4|9",
-        "FULL|0192f0c4a1b2c3d4|9|3|4-a",
+        "FULL|0192f0c4a1b2c3d4|9|3|4-a|5|2-b",
         "SINCE|9|4-a",
         "END|4|9",
-        "PING|9|8",
+        "PING|9|8|7",
         "ACK|9|7|8",
         "PULL|0192f0c4a1b2c3d4|9|4-a",
         "WHO",
@@ -301,6 +312,7 @@ static void test_link_lines_of_the_future_are_read_as_those_of_today(void **stat
             assert_int_equal(line.version, today.version);
             assert_int_equal(line.count, today.count);
             assert_int_equal(line.round, today.round);
+            assert_int_equal(line.committed_index, today.committed_index);
             assert_true(slice_equals(line.key, today.key) && slice_equals(line.value, today.value));
             assert_true(slice_equals(line.text, today.text));
         }
@@ -334,7 +346,19 @@ static void test_decodes_link_lines(void **state) {
     assert_int_equal(line.index, 99);
     assert_int_equal(line.version, 5);
     assert_int_equal(line.text.len, 0);
-    assert_slice(decoded(SLICE("FULL|0192f0c4a1b2c3d4|99|5|3-eu-1|more")).text, "3-eu-1");
+    assert_false(line.yes);
+    line = decoded(SLICE("FULL|0192f0c4a1b2c3d4|99|5|3-eu-1"));
+    assert_slice(line.text, "3-eu-1");
+    assert_false(line.yes);
+    line = decoded(SLICE("FULL|0192f0c4a1b2c3d4|99|5|3-eu-1|99|2-us|more"));
+    assert_slice(line.text, "3-eu-1");
+    assert_true(line.yes);
+    assert_int_equal(line.count, 99);
+    assert_int_equal(line_common_term_of(&line).number, 2);
+    assert_string_equal(line_common_term_of(&line).node_id, "us");
+    line = decoded(SLICE("FULL|0192f0c4a1b2c3d4|99|5|-|0|-"));
+    assert_true(line.yes);
+    assert_int_equal(line_common_term_of(&line).number, 0);
     line = decoded(SLICE("SINCE|98|3-eu-1"));
     assert_int_equal(line.verb, LINE_SINCE);
     assert_int_equal(line.index, 98);
@@ -347,6 +371,10 @@ static void test_decodes_link_lines(void **state) {
     line = decoded(SLICE("PING|7"));
     assert_int_equal(line.verb, LINE_PING);
     assert_int_equal(line.index, 7);
+    assert_int_equal(line.committed_index, 0);
+    line = decoded(SLICE("PING|7|0|7"));
+    assert_int_equal(line.count, 0);
+    assert_int_equal(line.committed_index, 7);
     assert_int_equal(decoded(SLICE("ACK|0")).verb, LINE_ACK);
     assert_int_equal(decoded(SLICE("ACK|9")).count, 0);
     assert_int_equal(decoded(SLICE("ACK|9|7")).count, 7);
@@ -544,11 +572,17 @@ static void test_malformed(void **state) {
         {"FULL|0192f0c4a1b2c3d4|1|2|", "bad term"},
         {"FULL|0192f0c4a1b2c3d4|1|2|0-a", "bad term"},
         {"FULL|0192f0c4a1b2c3d4|1|2|3", "bad term"},
+        {"FULL|0192f0c4a1b2c3d4|1|2|3-a|", "bad index"},
+        {"FULL|0192f0c4a1b2c3d4|1|2|3-a|2|2-b", "bad index"}, /* behind the leader's last line */
+        {"FULL|0192f0c4a1b2c3d4|1|2|3-a|1", "too few fields"},
+        {"FULL|0192f0c4a1b2c3d4|1|2|3-a|1|2", "bad term"},
         {"END|1", "too few fields"},
         {"END|x|1", "bad count"},
         {"END|1|x", "bad index"},
         {"PING", "too few fields"},
         {"PING|", "bad index"},
+        {"PING|9|0|", "bad index"},
+        {"PING|9|0|10", "bad index"},
         {"ACK|-1", "bad index"},
         {"ACK|9|10", "bad index"},
         {"ACK|9|x", "bad index"},
