@@ -231,14 +231,17 @@ static void count_vote(struct election *election, const char *voter, bool firm, 
     }
 }
 
-/* Only of a whole history; and a voter, or one that was until the last change: that may not be committed, and
- * then nobody may have more than it ("a server that is not part of its own latest configuration should still
- * start new elections", Ongaro 2014, 4.2.2). Its own vote does not count then: count_vote. */
+/* Only of a whole history, and one that has begun: of a set that is forming the proposer alone knows that all
+ * have agreed, and may still withdraw if it does not (forming.h). And a voter, or one that was until the last
+ * change: that may not be committed, and then nobody may have more than it ("a server that is not part of its
+ * own latest configuration should still start new elections", Ongaro 2014, 4.2.2). Its own vote does not count
+ * then: count_vote. */
 static bool may_stand(const struct election *election) {
     const struct history *history = election->history;
     bool votes = voters_find(history_voters(history), election->node_id) >= 0 ||
                  voters_find(history_voters_before(history), election->node_id) >= 0;
-    return !election->arriving && history_id(history) != 0 && votes;
+    bool has_begun = history_id(history) != 0 && (history_index(history) > 0 || election->proposes);
+    return !election->arriving && has_begun && votes;
 }
 
 static void ask(struct election *election, int64_t now_ms) {

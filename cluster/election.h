@@ -74,6 +74,7 @@ struct election {
     enum line_phase asks;                 /* ASKING, STANDING: for which votes */
     char leader[LIMIT_NODE_ID_BYTES + 1]; /* of the term, that is heard; "": none */
     bool arriving;                        /* set by the owner: a state is on its way; no candidate meanwhile */
+    bool proposes; /* set by the owner: forming.h says that it may stand while its history is empty */
     struct election_vote votes[VOTERS_MOST]; /* by the voters' places */
     struct voters asked;                     /* the set when the question was put */
     int64_t heard_ms;                        /* a leader; or this node began */

@@ -273,6 +273,7 @@ static inline void begin_life(struct voters_world *group, struct node *node) {
     voter->kept_at_ms = voter->dies_at_ms = 0;
     election_init(&voter->election, node->id, 0, ELECTION_TIMEOUT_MS, node->history, &voter->on_disk,
                   random_u64(&world->random), clock_of(world, node));
+    voter->election.proposes = number_of(world, node) == 0;
 }
 
 /* Another voter has the line that was committed last on its disk: as long as anybody has it who is asked, it is

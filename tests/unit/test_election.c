@@ -316,6 +316,21 @@ static void test_who_votes_not_and_whose_state_arrives_does_not_ask(void **state
     does("");
 }
 
+static void test_of_those_that_have_nothing_yet_the_proposer_alone_stands(void **state) {
+    (void)state;
+    struct voters voters = *history_voters(history);
+    history_restart(history, H, 0, NULL);
+    history_note_voters(history, &voters);
+    begin(0, "", false);
+    wait(3000);
+    does("");
+    hears("b", "VOTE|b|0|" H_TEXT "|1|-|0|pre"); /* and gets the votes of the others */
+    does("b: VOTED|a|1|pre|yes|firm\n");
+    election.proposes = true;
+    nothing_is_heard();
+    does("b: VOTE|a|0|" H_TEXT "|1|-|0|pre\nc: VOTE|a|0|" H_TEXT "|1|-|0|pre\n");
+}
+
 static void test_who_was_a_voter_until_the_last_change_may_ask_and_does_not_count_itself(void **state) {
     (void)state;
     struct voters others;
@@ -357,6 +372,7 @@ int main(void) {
         TRANSCRIPT(test_it_is_firm_again_when_all_that_a_lead_named_is_durable),
         TRANSCRIPT(test_a_round_that_fails_doubles_the_wait),
         TRANSCRIPT(test_who_votes_not_and_whose_state_arrives_does_not_ask),
+        TRANSCRIPT(test_of_those_that_have_nothing_yet_the_proposer_alone_stands),
         TRANSCRIPT(test_who_was_a_voter_until_the_last_change_may_ask_and_does_not_count_itself),
         TRANSCRIPT(test_a_voter_that_comes_late_is_asked_again),
     };
