@@ -58,6 +58,7 @@ struct scene {
 
     bool is_whole, high, refuses;
     size_t troubles, fatals, kept;
+    void (*on_kept)(void); /* NULL: nobody asks */
 
     bool leads; /* a group that votes */
     uint64_t committed_index, round, asked_round;
@@ -322,6 +323,9 @@ static void scene_on_fatal(void *context, const char *message) {
 static void scene_on_kept(void *context) {
     (void)context;
     scene->kept++;
+    if (scene->on_kept != NULL) {
+        scene->on_kept();
+    }
 }
 
 static const struct log scene_log = {.level = LOG_ERROR + 1, .fd = 2};

@@ -1,7 +1,8 @@
 /* recorded_disk.h: the journal's disk, of which all is recorded that changes its files: so that what is on it
  * can be had again as it was between any two calls, after a kill or after a power cut. It can fail, and wait.
  *
- * Files are known by their names; meta, lock and the directory itself are not recorded, but may fail.
+ * Files are known by their names; lock and the directory itself are not recorded, but may fail. Meta is
+ * neither, until disk_record_meta.
  */
 #ifndef KVNODE_TESTS_UNIT_RECORDED_DISK_H
 #define KVNODE_TESTS_UNIT_RECORDED_DISK_H
@@ -48,12 +49,14 @@ struct recorded_disk {
         int file;
     } names[DISK_FILES];
     size_t name_count;
+    int meta_fd, meta_file; /* -1: not open; not recorded */
+    size_t meta_from_op;    /* from which on it is: of no name, as it is of no use in another directory */
     struct disk_op ops[DISK_OPS];
     size_t op_count;
     char *bytes; /* of the writes: no heap, for where that fails */
     size_t bytes_used;
 
-    unsigned waits; /* calls of these kinds wait, except on meta */
+    unsigned waits; /* calls of these kinds wait, on what is recorded */
     unsigned waiting;
 
     unsigned fails;               /* calls of these kinds count and fail, */
@@ -170,7 +173,11 @@ static int recorded_openat(void *context, int directory, const char *name, int f
     if (fd >= 0) {
         assert_true(fd < DISK_FDS);
         size_t at = disk_find(disk, name);
-        disk->files[fd] = recorded && at < disk->name_count ? disk->names[at].file : -1;
+        bool is_meta = strcmp(name, "meta") == 0 || strcmp(name, "meta.new") == 0;
+        disk->meta_fd = is_meta ? fd : disk->meta_fd;
+        disk->files[fd] = is_meta                             ? disk->meta_file
+                          : recorded && at < disk->name_count ? disk->names[at].file
+                                                              : -1;
         if (recorded && (flags & (O_EXCL | O_TRUNC)) != 0) { /* one that is cut off counts for another */
             disk->files[fd] = disk->file_count++;
             disk_put_name(disk, name, disk->files[fd]);
@@ -181,6 +188,30 @@ static int recorded_openat(void *context, int directory, const char *name, int f
     return fd;
 }
 
+/* With the mutex. */
+static void disk_note_write(struct recorded_disk *disk, int file, const void *bytes, size_t n, size_t offset) {
+    struct disk_op *op = disk_op_add(disk, OP_WRITE, file);
+    op->offset = offset;
+    op->n = n;
+    op->bytes = disk->bytes + disk->bytes_used;
+    disk->bytes_used += op->n;
+    assert_true(disk->bytes_used <= DISK_BYTES);
+    memcpy(op->bytes, bytes, op->n);
+}
+
+/* From now on; what is in it is on the disk. */
+static inline void disk_record_meta(struct recorded_disk *disk) {
+    char bytes[JOURNAL_META_BYTES];
+    pthread_mutex_lock(&disk->mutex);
+    ssize_t n = pread(disk->meta_fd, bytes, sizeof(bytes), 0);
+    assert_true(n > 0);
+    disk->meta_file = disk->files[disk->meta_fd] = disk->file_count++;
+    disk_note_write(disk, disk->meta_file, bytes, (size_t)n, 0);
+    disk_op_add(disk, OP_SYNC, disk->meta_file);
+    disk->meta_from_op = disk->op_count;
+    pthread_mutex_unlock(&disk->mutex);
+}
+
 static ssize_t recorded_pwrite(void *context, int fd, const void *bytes, size_t n, off_t offset) {
     struct recorded_disk *disk = context;
     disk_enter(disk, DISK_PWRITE, disk->files[fd]);
@@ -188,13 +219,7 @@ static ssize_t recorded_pwrite(void *context, int fd, const void *bytes, size_t 
     size_t wanted = !fails ? n : disk->partly && disk->calls == disk->fail_from ? n / 2 : 0;
     ssize_t written = wanted == 0 ? -1 : journal_disk_system.pwrite(NULL, fd, bytes, wanted, offset);
     if (written > 0 && disk->files[fd] >= 0) {
-        struct disk_op *op = disk_op_add(disk, OP_WRITE, disk->files[fd]);
-        op->offset = (size_t)offset;
-        op->n = (size_t)written;
-        op->bytes = disk->bytes + disk->bytes_used;
-        disk->bytes_used += op->n;
-        assert_true(disk->bytes_used <= DISK_BYTES);
-        memcpy(op->bytes, bytes, op->n);
+        disk_note_write(disk, disk->files[fd], bytes, (size_t)written, (size_t)offset);
     }
     if (fails && wanted == 0) {
         errno = disk->error;
@@ -283,6 +308,7 @@ static struct recorded_disk *disk_create(void) {
         mmap(NULL, DISK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     assert_true(disk->bytes != MAP_FAILED);
     memset(disk->files, -1, sizeof(disk->files));
+    disk->meta_fd = disk->meta_file = -1;
     pthread_mutex_init(&disk->mutex, NULL);
     pthread_cond_init(&disk->changed, NULL);
     return disk;
