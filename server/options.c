@@ -67,7 +67,8 @@ static enum options_result set_config_file(const struct parse *parse, const char
 static enum options_result set_tool(const struct parse *parse, enum tool tool, const char *from) {
     struct tool_request *request = &parse->out->tool;
     if (request->tool != TOOL_NONE) {
-        return wrong(parse, "-check, -export, -import and -repair are one at a time");
+        return wrong(parse,
+                     "-check, -export, -force-voters, -forget-form, -import and -repair are one at a time");
     }
     request->tool = tool;
     request->from = from;
@@ -80,6 +81,14 @@ static enum options_result set_check(const struct parse *parse, const char *dire
 
 static enum options_result set_export(const struct parse *parse, const char *from) {
     return set_tool(parse, TOOL_EXPORT, from);
+}
+
+static enum options_result set_force_voters(const struct parse *parse, const char *ids) {
+    return set_tool(parse, TOOL_FORCE_VOTERS, ids);
+}
+
+static enum options_result set_forget_form(const struct parse *parse, const char *directory) {
+    return set_tool(parse, TOOL_FORGET_FORM, directory);
 }
 
 static enum options_result set_import(const struct parse *parse, const char *from) {
@@ -119,6 +128,10 @@ static const struct action {
     {"check", set_check, "DIR", "verify all that -data DIR has kept, and end"},
     {"export", set_export, "DIR|URL",
      "write all keys of -data DIR, or of the node at http://HOST:PORT, to stdout, and end"},
+    {"force-voters", set_force_voters, "ID,ID.. DIR",
+     "a majority of voters is gone for good: go on with what DIR has, and with these, and end"},
+    {"forget-form", set_forget_form, "DIR",
+     "a set of voters that will never come about: the node of -data DIR has not agreed to it, and end"},
     {"import", set_import, "FILE",
      "read what -export wrote, a Redis RDB file (-: stdin), or redis://HOST:PORT, into -to or -data DIR, and "
      "end"},
@@ -223,8 +236,9 @@ static enum options_result read_arguments(const struct parse *parse, int argc, c
     for (int i = 1; i < argc && result == OPTIONS_RUN; i++) {
         const char *argument = argv[i];
         struct tool_request *tool = &parse->out->tool;
-        if (argument[0] != '-' && tool->tool == TOOL_REPAIR && tool->to == NULL) {
-            tool->to = argument; /* NEWDIR */
+        bool wants_two = tool->tool == TOOL_REPAIR || tool->tool == TOOL_FORCE_VOTERS;
+        if (argument[0] != '-' && wants_two && tool->to == NULL) {
+            tool->to = argument; /* NEWDIR, DIR */
             continue;
         }
         if (argument[0] != '-' || argument[1 + (argument[1] == '-')] == '\0') {
@@ -496,6 +510,9 @@ static enum options_result complete_tool(const struct parse *parse) {
     bool has_data = parse->out->settings.data[0] != '\0';
     if (request->tool == TOOL_REPAIR) {
         return request->to != NULL ? OPTIONS_TOOL : wrong(parse, "-repair wants DIR and NEWDIR");
+    }
+    if (request->tool == TOOL_FORCE_VOTERS) {
+        return request->to != NULL ? OPTIONS_TOOL : wrong(parse, "-force-voters wants ids, and DIR");
     }
     if (request->tool != TOOL_IMPORT) {
         bool alone = request->to == NULL && !request->skip_other_types;

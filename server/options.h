@@ -1,18 +1,18 @@
 /* options.h: the command line and the config file: parameters (server/settings.def) by their flags, and what
  * only a command line can ask for: -config, -version, -help, and the tools (server/tools), which do their work
- * and end: -check, -export, -import, -repair. */
+ * and end: -check, -export, -force-voters, -forget-form, -import, -repair. */
 #ifndef KVNODE_SERVER_OPTIONS_H
 #define KVNODE_SERVER_OPTIONS_H
 
 #include "server/settings.h"
 
-enum tool { TOOL_NONE, TOOL_CHECK, TOOL_EXPORT, TOOL_IMPORT, TOOL_REPAIR };
+enum tool { TOOL_NONE, TOOL_CHECK, TOOL_EXPORT, TOOL_FORCE_VOTERS, TOOL_FORGET_FORM, TOOL_IMPORT, TOOL_REPAIR };
 
 /* Texts are the command line's own. */
 struct tool_request {
     enum tool tool;
-    const char *from; /* DIR, FILE or URL: what the tool's flag names */
-    const char *to;   /* -to, and NEWDIR of -repair; NULL: it was not given */
+    const char *from; /* DIR, FILE, URL or ids: what the tool's flag names */
+    const char *to;   /* -to, NEWDIR of -repair, DIR of -force-voters; NULL: it was not given */
     bool skip_other_types;
 };
 

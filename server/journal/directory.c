@@ -77,12 +77,15 @@ bool journal_directory_sync(struct journal_directory *directory) {
     return directory->disk->fsync(directory->disk->context, directory->fd) == 0;
 }
 
+/* A tool's: it is there already. */
+static bool makes_it(const struct journal_wish *wish) { return !wish->look && !wish->mend; }
+
 /* --- The directory itself --- */
 
 static bool open_itself(const struct opening *opening) {
     struct journal_directory *directory = opening->directory;
     const struct journal_disk *disk = directory->disk;
-    if (!opening->wish->look && disk->mkdir(disk->context, directory->path, RIGHTS_DIRECTORY) != 0 &&
+    if (makes_it(opening->wish) && disk->mkdir(disk->context, directory->path, RIGHTS_DIRECTORY) != 0 &&
         errno != EEXIST) {
         return errno == ENOENT ? refuse(opening, "the directory that it is to be made in is not there")
                                : refuse_call(opening, "it can't be made");
@@ -145,7 +148,7 @@ static bool check_content(const struct opening *opening) {
         return refuse(opening, "it holds other files (%s), and no journal: there is no file " META,
                       content.other);
     }
-    if (!content.has_meta && opening->wish->look) {
+    if (!content.has_meta && !makes_it(opening->wish)) {
         return refuse(opening, "there is no journal in it");
     }
     return true;
@@ -308,7 +311,7 @@ static bool check_owner(const struct opening *opening) {
                       "another node, with an id of its own",
                       meta->node_id);
     }
-    if (meta->group != wish->group) {
+    if (meta->group != wish->group && !wish->mend) {
         return refuse(opening, "its data are of group %u, and this node is to be of group %u (-group)",
                       meta->group, wish->group);
     }
@@ -326,7 +329,7 @@ static bool open_meta(const struct opening *opening) {
     struct journal_directory *directory = opening->directory;
     directory->meta_fd = open_in(directory, META, opening->wish->look ? O_RDONLY : O_RDWR);
     if (directory->meta_fd < 0) {
-        return errno == ENOENT && !opening->wish->look
+        return errno == ENOENT && makes_it(opening->wish)
                    ? make_meta(opening)
                    : refuse_call(opening, "its file " META " can't be opened");
     }

@@ -22,6 +22,7 @@ struct journal_wish {
     uint16_t group;
     bool adopt; /* -adopt-data: a copy becomes another node, with a new id and no vote */
     bool look;  /* to look at it: nothing is made or written (but the lock), and id and group may be any */
+    bool mend;  /* a tool's that writes to it: it has to be there, and no copy; id and group may be any */
 };
 
 /* Makes it (0700, its parent must be there) when it is not there, and a node id with it: -id, "-" and 8 hex

@@ -312,7 +312,9 @@ static enum journal_step on_wrong(struct journal_recovery *recovery) {
     const struct journal_segment *segment = &recovery->segment;
     bool is_last = next_file(recovery) == recovery->files_count;
     bool is_whole = segment->complete || recovery->at != recovery->base;
-    bool may_be_torn = segment->error == 0 && segment->wrong_offset >= segment->synced_bytes;
+    bool was_synced = journal_directory_meta(recovery->directory)->clean || /* to its end */
+                      segment->wrong_offset < segment->synced_bytes;
+    bool may_be_torn = segment->error == 0 && !was_synced;
     refuse_wrong(recovery); /* its text is that of the cut, too */
     if (!is_last || !is_whole || !may_be_torn) {
         return JOURNAL_STEP_REFUSED;

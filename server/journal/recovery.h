@@ -9,7 +9,8 @@
  * - Older ones are not looked at.
  *
  * What is wrong behind the greatest SYNCED of the last segment that is read is a torn tail: a power cut leaves
- * holes. It is cut off, a BATCH as a whole. What is wrong anywhere else is damage: refused.
+ * holes. It is cut off, a BATCH as a whole. What is wrong anywhere else is damage, and so is all that is wrong
+ * where meta says that the last run has ended with everything synced: refused.
  *
  * It relies on its writer:
  * - a segment is begun when the one before it is synced to its end, and with that index and term;

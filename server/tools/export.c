@@ -45,7 +45,7 @@ static bool write_state(const struct kept_data *kept, bool *written) {
 static enum tool_status export_directory(const char *path) {
     struct kept_data kept;
     bool written = false;
-    enum tool_status status = kept_data_open(&kept, path, "reading", false);
+    enum tool_status status = kept_data_open(&kept, &(struct kept_data_wish){.path = path, .what = "reading"});
     if (status == TOOL_OK && !write_state(&kept, &written)) {
         status = tool_say(TOOL_FAILED, "out of memory");
     } else if (status == TOOL_OK) {

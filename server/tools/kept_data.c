@@ -30,6 +30,11 @@ static const char *take_line(struct kept_data *kept, struct line *line) {
     case LINE_CLOCK:
         kept->clock_ms = line->timestamp_ms;
         return NULL;
+    case LINE_VOTERS:
+        return voters_parse(line->text, &kept->voters) ? NULL : "voters that are none";
+    case LINE_ACKS:
+        kept->quorum = line->yes;
+        return NULL;
     default:
         return line->verb <= LINE_LAST_OF_CHANGES ? apply(kept, line) : NULL;
     }
@@ -58,17 +63,19 @@ static const char *take(void *context, enum journal_kind kind, struct slice byte
 
 /* --- Life --- */
 
-static enum tool_status open_directory(struct kept_data *kept, const char *path) {
+enum tool_status kept_data_open_directory(const struct kept_data_wish *wish,
+                                          struct journal_directory **directory) {
     static const char flag[] = "-data ";
     char reason[JOURNAL_REASON_BYTES];
-    const struct journal_wish wish = {.path = path, .look = true};
+    const struct journal_wish open = {.path = wish->path, .look = !wish->mend, .mend = wish->mend};
     errno = 0;
-    kept->directory = journal_directory_open(&wish, &journal_disk_system, reason);
-    if (kept->directory != NULL) {
+    *directory = journal_directory_open(&open, wish->disk == NULL ? &journal_disk_system : wish->disk, reason);
+    if (*directory != NULL) {
         return TOOL_OK;
     }
     if (errno == EWOULDBLOCK) {
-        return tool_say(TOOL_MISUSED, "%s: a node runs on it, or another tool: it has to end first", path);
+        return tool_say(TOOL_MISUSED, "%s: a node runs on it, or another tool: it has to end first",
+                        wish->path);
     }
     bool named_wrongly = errno == ENOENT || errno == ENOTDIR;
     bool has_flag = strncmp(reason, flag, sizeof(flag) - 1) == 0;
@@ -83,25 +90,28 @@ static bool create_store(struct kept_data *kept) {
     return kept->keyspace != NULL;
 }
 
-enum tool_status kept_data_open(struct kept_data *kept, const char *path, const char *what, bool keys_only) {
-    *kept = (struct kept_data){.keys_only = keys_only};
-    enum tool_status status = open_directory(kept, path);
+enum tool_status kept_data_open(struct kept_data *kept, const struct kept_data_wish *wish) {
+    *kept = (struct kept_data){.keys_only = wish->keys_only};
+    enum tool_status status = kept_data_open_directory(wish, &kept->directory);
     if (status != TOOL_OK) {
         return status;
     }
     kept->recovery = !create_store(kept) ? NULL : journal_recovery_create(kept->directory, take, kept);
     if (kept->recovery == NULL) {
-        return tool_say(TOOL_FAILED, "%s cannot be read: %s", path, strerror(errno));
+        return tool_say(TOOL_FAILED, "%s cannot be read: %s", wish->path, strerror(errno));
     }
     struct progress progress;
     enum journal_step step;
-    progress_begin(&progress, what);
+    progress_begin(&progress, wish->what);
     while ((step = journal_recovery_step(kept->recovery, LINES_A_STEP)) == JOURNAL_STEP_GOES_ON) {
         const struct journal_found *found = kept_data_found(kept);
         progress_say(&progress, found->bytes_done, found->bytes_total, keyspace_count(kept->keyspace));
     }
     progress_end(&progress);
-    return step == JOURNAL_STEP_DONE ? TOOL_OK : tool_say(TOOL_FAILED, "%s", kept_data_found(kept)->reason);
+    return step == JOURNAL_STEP_DONE
+               ? TOOL_OK
+               : tool_say(TOOL_FAILED, "%s%s", kept_data_found(kept)->reason,
+                          wish->mend ? " (kvnode -repair DIR NEWDIR copies what is valid)" : "");
 }
 
 void kept_data_close(struct kept_data *kept) {

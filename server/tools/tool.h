@@ -11,9 +11,11 @@
 int tool_run(const struct options *options);
 
 typedef enum tool_status tool_function(const struct options *options);
-tool_function tool_check;  /* check.c */
-tool_function tool_export; /* export.c */
-tool_function tool_import; /* import.c */
-tool_function tool_repair; /* repair.c */
+tool_function tool_check;        /* check.c */
+tool_function tool_force_voters; /* force_voters.c */
+tool_function tool_forget_form;  /* forget_form.c */
+tool_function tool_export;       /* export.c */
+tool_function tool_import;       /* import.c */
+tool_function tool_repair;       /* repair.c */
 
 #endif

@@ -84,6 +84,9 @@ static void open_directory(void) {
     disk.fsync = disk.fdatasync = nothing_is_synced;
     directory = journal_directory_open(&(struct journal_wish){.path = place}, &disk, reason);
     require(directory != NULL);
+    struct journal_meta meta = *journal_directory_meta(directory);
+    meta.clean = false; /* a tail may be torn */
+    require(journal_directory_write_meta(directory, &meta));
     atexit(leave);
 }
 

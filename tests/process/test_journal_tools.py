@@ -14,29 +14,12 @@ from pathlib import Path
 from typing import Iterator
 
 from harness import (
-    HOST, KVNODE, TIMEOUT_S, Cluster, ClusterTestCase, Connection, Node, RespClient, free_port, main, run_kvnode, wait_until,
+    HOST, TIMEOUT_S, Cluster, Connection, Node, RespClient, free_port, main, run_kvnode, wait_until,
 )
+from kept import ToolTestCase, last_segment, run_tool
 from peers import fill, pipeline_all
 
 FAR = 4000000000000  # Unix ms, in the year 2096
-
-
-class ToolTestCase(ClusterTestCase):
-    def make_kept(self, **flags: object) -> tuple[Node, Path]:
-        """A node that is not started yet, and its directory."""
-        cluster = self.make_cluster(groups=1, followers=0)
-        node = cluster.leader()
-        directory = cluster.directory / "data"
-        node.flags.update(data=str(directory), **flags)
-        return node, directory
-
-    def assert_one_line(self, text: str, pattern: str) -> None:
-        self.assertEqual(len(text.splitlines()), 1, text)
-        self.assertRegex(text, pattern)
-
-
-def last_segment(directory: Path) -> Path:
-    return sorted(directory.glob("journal-*.log"))[-1]
 
 
 class Check(ToolTestCase):
@@ -97,12 +80,6 @@ class Check(ToolTestCase):
             found = run_kvnode(*arguments)
             self.assertEqual((found.returncode, found.stdout), (2, ""), arguments)
             self.assert_one_line(found.stderr, "^kvnode: ")
-
-
-def run_tool(*arguments: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    """A tool whose output need not be text."""
-    command = [str(KVNODE), *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, timeout=TIMEOUT_S, check=False)
 
 
 def url_of(node: Node, password: str = "") -> str:

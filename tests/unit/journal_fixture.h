@@ -3,6 +3,7 @@
 #define KVNODE_TESTS_UNIT_JOURNAL_FIXTURE_H
 
 #include "protocol/slice.h"
+#include "server/journal/directory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,6 +46,13 @@ static void place_write(const struct place *place, const char *name, struct slic
 
 static inline bool place_has(const struct place *place, const char *name) {
     return access(place_name(place, name), F_OK) == 0;
+}
+
+/* As a run leaves it that ends without a word, or at its end. */
+static inline void place_mark(struct journal_directory *directory, bool clean) {
+    struct journal_meta meta = *journal_directory_meta(directory);
+    meta.clean = clean;
+    assert_true(journal_directory_write_meta(directory, &meta));
 }
 
 /* All files of DIR. */

@@ -520,6 +520,7 @@ static void scene_recover(const struct place *place, struct recovered *out) {
     struct journal_directory *directory =
         journal_directory_open(&(struct journal_wish){.path = place->path}, &disk, reason);
     assert_non_null(directory);
+    place_mark(directory, false);
     const struct journal_load_config config = {
         .loop = loop,
         .history = history,

@@ -34,6 +34,7 @@ static int setup(void **state) {
     f->directory =
         journal_directory_open(&(struct journal_wish){.path = f->place.path}, &f->failing.disk, reason);
     assert_non_null(f->directory);
+    place_mark(f->directory, false);
     f->first_synced = story_first_segment(&f->first, &f->first_synced_at);
     f->second_synced = story_second_segment(&f->second, &f->second_synced_at);
     return 0;
@@ -299,6 +300,28 @@ static void test_holes_behind_what_was_synced(void **state) {
 }
 
 /* --- Which segments --- */
+
+/* Nothing is torn where all was on the disk when the last run ended. */
+static void test_no_tail_is_torn_behind_a_clean_end(void **state) {
+    struct fixture *f = *state;
+    struct reader reader;
+    struct journal_found found;
+    char *bytes = f->second.out.data + f->second.out.start;
+    write_pen(f, FIRST, &f->first);
+    for (size_t at = f->second_synced; at < buf_used(&f->second.out); at++) {
+        place_mark(f->directory, true);
+        write_pen(f, SECOND, &f->second);
+        assert_int_equal(assert_recovers(f), STORY_LAST_INDEX);
+        bytes[at] ^= 1;
+        write_pen(f, SECOND, &f->second);
+        bytes[at] ^= 1;
+        assert_refused(f, SECOND);
+        place_mark(f->directory, false);
+        reader = (struct reader){0};
+        assert_int_equal(recover_in_steps(f, &reader, &found, 1000000, false), JOURNAL_STEP_DONE);
+        assert_true(found.cut_bytes > 0);
+    }
+}
 
 static void test_nothing(void **state) {
     struct fixture *f = *state;
@@ -613,6 +636,7 @@ int main(void) {
         TEST(test_every_bit_of_a_lone_segment),
         TEST(test_every_bit_of_an_older_segment),
         TEST(test_holes_behind_what_was_synced),
+        TEST(test_no_tail_is_torn_behind_a_clean_end),
         TEST(test_nothing),
         TEST(test_what_nobody_needs_is_dropped),
         TEST(test_a_beginning_that_was_synced_is_not_dropped),

@@ -92,12 +92,23 @@ static void test_tools(void **state) {
     assert_string_equal(options.tool.to, "http://h:1");
     assert_true(options.tool.skip_other_types);
     assert_int_equal(parse("-import f -data d -port 70"), OPTIONS_TOOL); /* no RESP port goes with that */
-    assert_wrong("-check a -export b", "kvnode: -check, -export, -import and -repair are one at a time");
+    assert_wrong("-check a -export b",
+                 "kvnode: -check, -export, -force-voters, -forget-form, -import and -repair are one at a time");
     assert_wrong("-to http://h:1", "kvnode: -to and -skip-other-types go with -import");
     assert_int_equal(parse("-repair a b"), OPTIONS_TOOL);
     assert_string_equal(options.tool.to, "b");
     assert_wrong("-repair a", "kvnode: -repair wants DIR and NEWDIR");
     assert_wrong("-repair a b c", "kvnode: unexpected argument c (see kvnode -help)");
+    assert_int_equal(parse("-force-voters a,b d"), OPTIONS_TOOL);
+    assert_int_equal(options.tool.tool, TOOL_FORCE_VOTERS);
+    assert_string_equal(options.tool.from, "a,b");
+    assert_string_equal(options.tool.to, "d");
+    assert_wrong("-force-voters a,b", "kvnode: -force-voters wants ids, and DIR");
+    assert_wrong("-force-voters a,b d e", "kvnode: unexpected argument e (see kvnode -help)");
+    assert_int_equal(parse("-forget-form d"), OPTIONS_TOOL);
+    assert_int_equal(options.tool.tool, TOOL_FORGET_FORM);
+    assert_wrong("-forget-form d e", "kvnode: unexpected argument e (see kvnode -help)");
+    assert_wrong("-forget-form d -to e", "kvnode: -to and -skip-other-types go with -import");
     assert_wrong("-import f", "kvnode: -import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
     assert_wrong("-import f -data d -to http://h:1",
                  "kvnode: -import wants either -to http://HOST:PORT, or -data DIR with a new DIR");
