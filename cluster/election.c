@@ -178,6 +178,7 @@ static void begin_round(struct election *election, enum election_phase phase, en
     election->asks = asks;
     election->asked = *history_voters(election->history);
     memset(election->votes, 0, sizeof(election->votes));
+    election->is_contested = false;
     election->ask_at_ms = now_ms + election->timeout_ms;
 }
 
@@ -199,6 +200,7 @@ static void lead(struct election *election, int64_t now_ms) {
         election->echo_ms[i] = now_ms;
     }
     election->wait_ms = election->timeout_ms;
+    election->contests = 0;
     push(&election->in_order, ELECTION_LEAD)->kept = election->kept;
 }
 
@@ -331,10 +333,21 @@ static void on_vote(struct election *election, const struct line *vote, int64_t 
     answer(election, vote, yes);
 }
 
+static void contest(struct election *election, int64_t now_ms) {
+    int64_t soon_ms = now_ms + random_ms(election, 0, ELECTION_DEAD_WAIT_MS);
+    if (!election->is_contested) {
+        election->is_contested = true;
+        election->ask_at_ms = soon_ms < election->ask_at_ms ? soon_ms : election->ask_at_ms;
+    }
+}
+
 static void on_voted(struct election *election, const struct line *voted, int64_t now_ms) {
     if (!voted->yes) {
         if (voted->count > election->kept.number) {
             raise_number(election, voted->count, now_ms);
+        } else if (voted->count == election->kept.number && election->phase == ELECTION_STANDING &&
+                   voted->phase != LINE_PHASE_PRE) {
+            contest(election, now_ms);
         }
         return;
     }
@@ -346,11 +359,18 @@ static void on_voted(struct election *election, const struct line *voted, int64_
     }
 }
 
+bool election_stand_now(struct election *election, int64_t now_ms) {
+    bool may = election->phase == ELECTION_FOLLOWER && may_stand(election);
+    if (may) {
+        stand(election, LINE_PHASE_TRANSFER, now_ms);
+    }
+    return may;
+}
+
 static void on_timeout_now(struct election *election, const char *from, const struct line *line,
                            int64_t now_ms) {
-    if (line->count == election->kept.number && strcmp(from, election->leader) == 0 &&
-        election->phase == ELECTION_FOLLOWER && may_stand(election)) {
-        stand(election, LINE_PHASE_TRANSFER, now_ms);
+    if (line->count == election->kept.number && strcmp(from, election->leader) == 0) {
+        election_stand_now(election, now_ms);
     }
 }
 
@@ -397,6 +417,7 @@ bool election_take_lead(struct election *election, const char *node_id, const st
 void election_heard(struct election *election, int64_t now_ms) {
     election->heard_ms = now_ms;
     election->wait_ms = election->timeout_ms;
+    election->contests = 0;
     follow(election, now_ms);
 }
 
@@ -408,6 +429,12 @@ void election_gone(struct election *election, const char *node_id, int64_t now_m
     election->heard_ms = now_ms - election->timeout_ms;
     int64_t soon_ms = now_ms + random_ms(election, 0, ELECTION_DEAD_WAIT_MS);
     election->ask_at_ms = soon_ms < election->ask_at_ms ? soon_ms : election->ask_at_ms;
+}
+
+void election_ask_now(struct election *election, int64_t now_ms) {
+    if (election->phase == ELECTION_FOLLOWER) {
+        election->ask_at_ms = now_ms;
+    }
 }
 
 void election_durable(struct election *election, uint64_t index) {
@@ -466,6 +493,21 @@ static void count_echoes(struct election *election, int64_t now_ms) {
     }
 }
 
+static void lose_round(struct election *election, int64_t now_ms) {
+    int64_t short_ms = (int64_t)ELECTION_DEAD_WAIT_MS << election->contests;
+    bool soon = election->is_contested && short_ms < election->timeout_ms;
+    if (soon) {
+        election->contests++;
+    } else {
+        election->wait_ms =
+            election->wait_ms * 2 < ELECTION_LONGEST_WAIT_MS ? election->wait_ms * 2 : ELECTION_LONGEST_WAIT_MS;
+    }
+    follow(election, now_ms);
+    if (soon) {
+        election->ask_at_ms = now_ms + random_ms(election, 0, short_ms);
+    }
+}
+
 void election_tick(struct election *election, int64_t now_ms) {
     if (election->phase == ELECTION_LEADING) {
         count_echoes(election, now_ms);
@@ -476,9 +518,7 @@ void election_tick(struct election *election, int64_t now_ms) {
     }
     if (election->phase == ELECTION_FOLLOWER) {
         ask(election, now_ms);
-        return;
+    } else {
+        lose_round(election, now_ms);
     }
-    election->wait_ms =
-        election->wait_ms * 2 < ELECTION_LONGEST_WAIT_MS ? election->wait_ms * 2 : ELECTION_LONGEST_WAIT_MS;
-    follow(election, now_ms);
 }

@@ -16,6 +16,9 @@
  * in the greater one (ELECTION_LEAVE, ELECTION_STOP), and no ACK and no SYNC leaves meanwhile
  * (election_is_settled).
  *
+ * Where two stand in one term, and the third is dead, neither wins: who hears that another one has got a vote
+ * gives its round up soon, and asks again after a short random while, which doubles.
+ *
  * A node whose disk may have forgotten what it acknowledged is forgetful: it says so in its votes. "A candidate
  * wins with a majority of firm votes, or with the votes of all."
  *
@@ -80,6 +83,8 @@ struct election {
     int64_t heard_ms;                        /* a leader; or this node began */
     int64_t ask_at_ms;            /* FOLLOWER: the next question; ASKING, STANDING: the round's end */
     int64_t wait_ms;              /* doubles with each round that fails */
+    bool is_contested;            /* STANDING: somebody has voted for another one in this term */
+    unsigned contests;            /* rounds that have ended so, one behind the other */
     int64_t echo_ms[VOTERS_MOST]; /* LEADING: of each voter, by history_voters */
     struct voters echoing;        /* the set that echo_ms is of */
     uint64_t firm_at;             /* forgetful: what a LEAD has named; UINT64_MAX: none has yet */
@@ -112,6 +117,12 @@ bool election_take_lead(struct election *election, const char *node_id, const st
 void election_heard(struct election *election, int64_t now_ms);
 /* The process of that node is no more: its connection was closed, and a new one refused. */
 void election_gone(struct election *election, const char *node_id, int64_t now_ms);
+
+/* Without waiting for longer: nobody else may lead yet. */
+void election_ask_now(struct election *election, int64_t now_ms);
+
+/* Somebody wants it: at once, though a leader is heard. False: it may not stand now, or does. */
+bool election_stand_now(struct election *election, int64_t now_ms);
 
 /* LEADING: a ping of this node was echoed by that voter. */
 void election_echo(struct election *election, const char *node_id, int64_t now_ms);

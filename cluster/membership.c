@@ -112,10 +112,11 @@ void membership_set_state(struct membership *m, bool has_state, int64_t now_ms) 
     }
 }
 
-void membership_set_leader(struct membership *m, bool leader, int64_t now_ms) {
-    if (m->self->leader == leader) {
+void membership_set_leader(struct membership *m, bool leader, uint64_t term, int64_t now_ms) {
+    if (m->self->leader == leader && m->self->term == term) {
         return;
     }
+    m->self->term = term;
     m->self->leader = m->self->verified = leader;
     announce_change(m, now_ms);
     for (size_t i = 0; leader && i < m->count; i++) {

@@ -42,7 +42,7 @@
  * Of two that lead one group the one stands that was verified first: a second one, which will find that out and
  * exit, must not have the clients in the meantime. Only one that has been silent since the other's
  * verification, 500 ms ago or more, is passed over before it is dead: a newcomer's first three WHO are answered
- * by then.
+ * by then. Of several that were elected the one of the greatest term leads.
  */
 #ifndef KVNODE_CLUSTER_MEMBERSHIP_H
 #define KVNODE_CLUSTER_MEMBERSHIP_H
@@ -86,6 +86,7 @@ struct member {
     bool verifying;   /* asked, no answer yet */
     bool stale_question; /* its facts have changed since it was asked */
     bool waits;          /* to be asked, as soon as it is time and fewer are being asked */
+    uint64_t term;       /* in which it was elected; 0: its group does not vote, or it does not lead */
     uint64_t index;      /* of the newest line of its group's history that it has, as it said last */
     int64_t first_heard_ms, last_heard_ms, verify_after_ms;
     int64_t verified_ms;                    /* since when it is a verified leader that lives */
@@ -143,8 +144,8 @@ void membership_verify_failed(struct membership *membership, const char *node_id
  */
 void membership_twin_answered(struct membership *membership, const struct datagram *announce);
 void membership_tick(struct membership *membership, int64_t now_ms); /* call every 50 ms or so */
-void membership_set_leader(struct membership *membership, bool leader,
-                           int64_t now_ms); /* self's role: announced at once */
+/* Self's role: announced at once. term: in which it was elected; 0: it was named by hand. */
+void membership_set_leader(struct membership *membership, bool leader, uint64_t term, int64_t now_ms);
 /* Whether self can answer reads (see has_state): announced at once. */
 void membership_set_state(struct membership *membership, bool has_state, int64_t now_ms);
 /* The group of self has a leader that is known to be one (self started to serve, or a leader link stands). */

@@ -240,9 +240,25 @@ static const struct member *find_settled_leader(const struct membership *m, uint
     return youngest;
 }
 
+/* NULL: none was elected. */
+static const struct member *find_elected_leader(const struct membership *m, uint16_t group) {
+    const struct member *elected = NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct member *member = m->members[i];
+        if (leads(member, group) && member->term > (elected == NULL ? 0 : elected->term)) {
+            elected = member;
+        }
+    }
+    return elected;
+}
+
 const struct member *membership_leader(const struct membership *m, uint16_t group) {
     if (m->self->leader && m->self->group == group) {
         return m->self;
+    }
+    const struct member *elected = find_elected_leader(m, group);
+    if (elected != NULL) {
+        return elected;
     }
     const struct member *settled = find_settled_leader(m, group), *first = NULL;
     for (size_t i = 0; i < m->count; i++) {

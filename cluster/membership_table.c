@@ -179,7 +179,9 @@ struct member *members_admit(struct membership *m, const struct datagram *announ
 void members_take_endpoints(struct membership *m, struct member *member, const struct datagram *endpoints) {
     bool has_state = !endpoints->tells_position || endpoints->has_state;
     bool changed = !member->has_endpoints || member->api_port != endpoints->api_port ||
-                   member->redis_port != endpoints->redis_port || member->has_state != has_state;
+                   member->redis_port != endpoints->redis_port || member->has_state != has_state ||
+                   member->term != endpoints->term;
+    member->term = endpoints->term;
     member->has_endpoints = true;
     member->api_port = endpoints->api_port;
     member->redis_port = endpoints->redis_port;
@@ -216,4 +218,5 @@ void membership_describe(const struct member *member, struct datagram *out) {
     out->tells_position = member->tells_index;
     out->has_state = member->has_state;
     out->index = member->index;
+    out->term = member->term;
 }

@@ -17,10 +17,11 @@ enum field {
     FIELD_REDIS,
     FIELD_HAS_STATE,
     FIELD_INDEX,
+    FIELD_TERM,
     FIELD_UPTIME
 };
 
-enum { MOST_FIELDS = 5 };
+enum { MOST_FIELDS = 6 };
 
 /* A datagram is read and written by walking its row. */
 static const struct row {
@@ -33,7 +34,7 @@ static const struct row {
     {"ENDPOINTS",
      DATAGRAM_ENDPOINTS,
      true,
-     {FIELD_NODE_ID, FIELD_API, FIELD_REDIS, FIELD_HAS_STATE, FIELD_INDEX}},
+     {FIELD_NODE_ID, FIELD_API, FIELD_REDIS, FIELD_HAS_STATE, FIELD_INDEX, FIELD_TERM}},
     {"WHO", DATAGRAM_WHO, true, {FIELD_NONE}},
     {"LEAVE", DATAGRAM_LEAVE, true, {FIELD_NODE_ID}},
     {"UPTIME", DATAGRAM_UPTIME, true, {FIELD_NODE_ID, FIELD_UPTIME}},
@@ -116,6 +117,8 @@ static bool read_field(enum field field, struct slice text, struct datagram *out
     case FIELD_INDEX:
         out->tells_position = true;
         return num_parse_u64(text, &out->index);
+    case FIELD_TERM:
+        return num_parse_u64(text, &out->term);
     case FIELD_UPTIME:
         return read_duration(text, &out->uptime_ms);
     case FIELD_NONE:
@@ -147,7 +150,7 @@ static struct slice without_line_end(struct slice text) {
 static bool read_fields(const struct row *row, struct slice rest, struct datagram *out) {
     for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
         struct slice content;
-        if (*field == first_optional && rest.len == 0) {
+        if ((*field == first_optional || *field == FIELD_TERM) && rest.len == 0) {
             return true;
         }
         if (!field_next(&rest, &content) || !read_field(*field, content, out)) {
@@ -202,6 +205,8 @@ static char *put_field(char *to, enum field field, const struct datagram *datagr
         return put_text(to, datagram->has_state ? "true" : "false");
     case FIELD_INDEX:
         return to + num_write_u64(to, datagram->index);
+    case FIELD_TERM:
+        return to + num_write_u64(to, datagram->term);
     case FIELD_UPTIME:
         return to + num_write_u64(to, (uint64_t)datagram->uptime_ms);
     case FIELD_NONE:
@@ -215,7 +220,8 @@ size_t datagram_encode(const struct datagram *datagram, char *to) {
     assert(row->verb == datagram->verb);
     char *at = put_text(to, row->name);
     for (const enum field *field = row->fields; *field != FIELD_NONE; field++) {
-        if (*field == first_optional && !datagram->tells_position) {
+        if ((*field == first_optional && !datagram->tells_position) ||
+            (*field == FIELD_TERM && datagram->term == 0)) {
             break;
         }
         *at++ = '|';

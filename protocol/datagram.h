@@ -1,12 +1,13 @@
 /* datagram.h: the discovery protocol's datagrams (specification, "Discovery Protocol"). Pure codec.
  *
  *   ANNOUNCE|nodeID|host|port|groupID|isLeader      as specified, byte for byte
- *   ENDPOINTS|nodeID|api port|redis port|has state|index
+ *   ENDPOINTS|nodeID|api port|redis port|has state|index[|term]
  *   WHO
  *   LEAVE|nodeID
  *
- * The last two fields of ENDPOINTS say whether the node has its group's state, and how far; an older node says
- * neither.
+ * Has state and index say whether the node has its group's state, and how far; an older node says neither. The term is
+ * that in which a node was elected (0: it was not, and there is no such field): of two that claim a group the greater
+ * one leads it.
  *
  * The same texts travel as lines on the TCP port in answer to WHO, and only there, behind them:
  *
@@ -36,6 +37,7 @@ struct datagram {
     bool tells_position;                   /* ENDPOINTS: the two that follow are there */
     bool has_state;
     uint64_t index;    /* of the newest line of the history that the node has */
+    uint64_t term;     /* ENDPOINTS: 0: none */
     int64_t uptime_ms; /* UPTIME: how long the node has been there */
 };
 

@@ -117,6 +117,7 @@ static const struct row {
      {FIELD_NODE_ID, FIELD_GROUP, FIELD_HISTORY, FIELD_TERM, FIELD_SINCE_TERM, FIELD_INDEX, FIELD_PHASE}},
     {NAME("VOTED"), LINE_VOTED, false, {FIELD_NODE_ID, FIELD_TERM, FIELD_PHASE, FIELD_YES, FIELD_FIRM}},
     {NAME("TIMEOUT_NOW"), LINE_TIMEOUT_NOW, false, {FIELD_TERM}},
+    {NAME("TRANSFER"), LINE_TRANSFER, false, {FIELD_NODE_ID}},
     {NAME("VOTER"),
      LINE_VOTER,
      false,
@@ -784,6 +785,11 @@ void line_pull(struct buf *out, uint64_t history_id, uint64_t index, const struc
 void line_node(struct buf *out, const char *node_id) {
     char text[SHORT_LINE_BYTES];
     append_line(out, text, put_node_id(put(text, SLICE("NODE")), node_id));
+}
+
+void line_transfer(struct buf *out, const char *node_id) {
+    char text[SHORT_LINE_BYTES];
+    append_line(out, text, put_node_id(put(text, SLICE("TRANSFER")), node_id));
 }
 
 void line_message(struct buf *out, struct slice channel, struct slice text) {

@@ -25,7 +25,7 @@
  * Between voters (voters' terms are numbers; phase: pre, real, transfer):
  *
  *   VOTE|candidate|groupID|historyID|number|lastTerm|lastIndex|phase
- *   VOTED|voter|number|phase|yes or no|firm or forgetful         TIMEOUT_NOW|number
+ *   VOTED|voter|number|phase|yes or no|firm or forgetful         TIMEOUT_NOW|number     TRANSFER|nodeID
  *
  * Between nodes that want voters (cluster/forming.h; N: how many, 0: it wants none):
  *
@@ -94,6 +94,7 @@ enum line_verb {
     LINE_FIRST_OF_VOTERS = LINE_VOTE, /* what they alone say */
     LINE_VOTED,
     LINE_TIMEOUT_NOW,
+    LINE_TRANSFER, /* to the leader: that node wants to lead */
     LINE_VOTER,
     LINE_FORM,
     LINE_FORMED,
@@ -121,7 +122,7 @@ struct line {
                        may have in common with the leader */
     uint64_t round; /* ACK: that was heard last, 0: none */
     uint64_t committed_index;              /* PING: 0: nothing is said of it */
-    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM, VOTE, VOTED, VOTER, FORMED */
+    char node_id[LIMIT_NODE_ID_BYTES + 1]; /* LEAD, SYNC, NODE, TERM, VOTE, VOTED, TRANSFER, VOTER, FORMED */
     uint16_t group;                        /* LEAD, VOTE, VOTER, FORM */
     uint64_t history_id; /* LEAD, SYNC, CONTINUE, FULL, PULL, VOTE, VOTER, FORM, FORMED, UNFORM; 0: nowhere ("-"
                             in SYNC and VOTER, PULL alone) */
@@ -191,6 +192,7 @@ void line_vote(struct buf *out, const char *node_id, uint16_t group, uint64_t nu
 void line_voted(struct buf *out, const char *node_id, uint64_t number, enum line_phase phase, bool yes,
                 bool forgetful);
 void line_timeout_now(struct buf *out, uint64_t number);
+void line_transfer(struct buf *out, const char *node_id);
 void line_voter(struct buf *out, const char *node_id, uint16_t group, size_t wanted, uint64_t history_id,
                 uint64_t forming_id);
 void line_form(struct buf *out, uint16_t group, const struct voters *voters, uint64_t history_id);

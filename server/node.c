@@ -6,6 +6,7 @@
 #include "cluster/history.h"
 #include "cluster/routing.h"
 #include "server/acks.h"
+#include "server/commands/client/pause.h"
 #include "server/commands/client/pubsub.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
@@ -32,6 +33,8 @@
 enum {
     STOP_WITHIN_MS = 800,
     STOP_POLL_MS = 10,
+    HAND_OVER_WITHIN_MS = 1000, /* before a stop */
+    HELD_GO_ON_MS = 20,         /* whose writes were held are told where they go */
 };
 
 /* The signals that have a meaning here, or whose default action would end the node with no word to anybody. */
@@ -70,8 +73,10 @@ struct node {
     struct command_context context;
     ev_signal signals[SIGNAL_RULES];
     ev_timer stop_timer;
-    int64_t stop_at_ms; /* monotonic; 0: not stopping */
-    char fatal[1280];   /* "" or why the node may not go on */
+    ev_timer leave_timer; /* stops, when another node leads */
+    bool leaves;          /* it is to be stopped as soon as another node leads */
+    int64_t stop_at_ms;   /* monotonic; 0: not stopping */
+    char fatal[1280];     /* "" or why the node may not go on */
     size_t max_accepted_peers;
 };
 
@@ -114,7 +119,9 @@ static void begin_stop(struct node *node) {
 
 static void on_fatal(void *context, const char *message) {
     struct node *node = context;
-    snprintf(node->fatal, sizeof(node->fatal), "%s", message);
+    if (node->fatal[0] == '\0') {
+        snprintf(node->fatal, sizeof(node->fatal), "%s", message);
+    }
     begin_stop(node);
 }
 
@@ -185,8 +192,9 @@ static void on_role(void *context, enum replication_role role) {
     struct node *node = context;
     bool leads = role == REPLICATION_LEADER;
     routing_set_self_leader(&node->routing, leads);
-    if (leads || role == REPLICATION_DEMOTED) { /* who is still starting has announced itself as a leader */
-        membership_set_leader(node->membership, leads, loop_monotonic_ms(node->loop));
+    if (role != REPLICATION_STARTING) { /* there it has announced itself as a leader */
+        membership_set_leader(node->membership, leads, replication_elected_term(node->replication),
+                              loop_monotonic_ms(node->loop));
     }
     if (leads) {
         membership_join_group(node->membership, node->settings.group);
@@ -234,9 +242,63 @@ static void keep_term(void *context, uint64_t number) {
     persistence_keep_term(&node->persistence, number);
 }
 
+static void keep(void *context, const struct voting_kept *kept) {
+    struct node *node = context;
+    struct journal_kept keeps = {
+        .term = kept->vote.number,
+        .forgetful = kept->vote.forgetful,
+        .formed_id = kept->formed.history_id,
+        .formed = kept->formed.voters,
+        .proposer = kept->formed.proposer,
+        .complete = kept->formed.complete,
+    };
+    memcpy(keeps.voted_for, kept->vote.voted_for, sizeof(keeps.voted_for));
+    persistence_keep(&node->persistence, &keeps);
+}
+
+static struct voting_kept voting_kept_of(const struct journal_kept *kept) {
+    struct voting_kept out = {
+        .vote = {.number = kept->term, .forgetful = kept->forgetful},
+        .formed = {.history_id = kept->formed_id,
+                   .voters = kept->formed,
+                   .proposer = kept->proposer,
+                   .complete = kept->complete},
+    };
+    memcpy(out.vote.voted_for, kept->voted_for, sizeof(out.vote.voted_for));
+    return out;
+}
+
+static void on_broken(void *context) {
+    struct node *node = context;
+    persistence_reload(&node->persistence);
+}
+
+static void on_deposed(void *context) {
+    struct node *node = context;
+    acks_break(&node->acks);
+}
+
+static void hold_writes(void *context, bool on) {
+    struct node *node = context;
+    pause_hold_writes(resp_server_clients(node->resp), PAUSE_FOR_FAILOVER, on);
+}
+
+static size_t held_clients(void *context) {
+    const struct node *node = context;
+    return node->acks.fence.held_count;
+}
+
+static void on_handed_over(void *context, bool done) {
+    struct node *node = context;
+    if (node->leaves) {
+        ev_timer_set(&node->leave_timer, done ? HELD_GO_ON_MS / 1e3 : 0, 0);
+        ev_timer_start(loop_ev(node->loop), &node->leave_timer);
+    }
+}
+
 static void on_kept(void *context) {
     struct node *node = context;
-    replication_term_kept(node->replication);
+    replication_kept(node->replication);
 }
 
 /* Asked for the last words of clients, too, when replication has gone. */
@@ -261,7 +323,16 @@ static void on_loaded(void *context, struct journal *journal, const struct journ
     struct node *node = context;
     node->stats.recovered_records = loaded->records;
     node->context.journal = journal;
-    replication_start(node->replication, loaded->has_data, loaded->term_number);
+    const struct voters *voters = history_voters(node->history);
+    if (node->settings.leader && voters->count > 0) {
+        on_fatal(node,
+                 "the history of -data has voters, who elect its leader: start this node without -leader");
+        return;
+    }
+    struct journal_kept kept;
+    persistence_kept(&node->persistence, &kept);
+    const struct voting_kept voting = voting_kept_of(&kept);
+    replication_start(node->replication, loaded->has_data, &voting);
     discovery_run_actions(node->discovery);
 }
 
@@ -275,13 +346,29 @@ static void on_stop_timer(struct ev_loop *ev, ev_timer *timer, int events) {
     }
 }
 
+static void on_leave(struct ev_loop *ev, ev_timer *timer, int events) {
+    (void)ev, (void)events;
+    begin_stop(timer->data);
+}
+
+/* "SIGTERM: writes are held, the follower is brought to the last line", if this node was elected; asked once
+ * more it stops at once. */
+static void stop(struct node *node) {
+    bool hands_over =
+        !node->leaves && replication_hand_over(node->replication, "", HAND_OVER_WITHIN_MS) == NULL;
+    node->leaves = true;
+    if (!hands_over) {
+        begin_stop(node);
+    }
+}
+
 static void on_signal(struct ev_loop *ev, ev_signal *watcher, int events) {
     (void)ev, (void)events;
     struct node *node = watcher->data;
     const struct signal_rule *rule = &signal_rules[watcher - node->signals];
     if (rule->stops) {
         log_write(&node->log, LOG_INFO, "stopping", "signal=%s", rule->name);
-        begin_stop(node);
+        stop(node);
     } else {
         log_write(&node->log, LOG_INFO, "signal-ignored", "signal=%s", rule->name);
     }
@@ -290,7 +377,7 @@ static void on_signal(struct ev_loop *ev, ev_signal *watcher, int events) {
 static void on_stop_asked(void *context) {
     struct node *node = context;
     log_write(&node->log, LOG_INFO, "stopping", "text=\"a client has asked for it\"");
-    begin_stop(node);
+    stop(node);
 }
 
 /* --- Life --- */
@@ -381,6 +468,14 @@ static bool create_peers(struct node *node, const char **reason) {
         .durable = persistence_keeps(&node->persistence) ? durable_index : NULL,
         .keep_term = keep_term,
         .archive = persistence_archive(&node->persistence),
+        .voters = (size_t)node->settings.voters,
+        .election_timeout_ms = node->settings.election_timeout_ms,
+        .keep = keep,
+        .on_broken = on_broken,
+        .on_deposed = on_deposed,
+        .hold_writes = hold_writes,
+        .held_clients = held_clients,
+        .on_handed_over = on_handed_over,
         .waits = persistence_keeps(&node->persistence),
         .context = node,
         .on_role = on_role,
@@ -514,7 +609,8 @@ struct node *node_create(const struct options *options, char *message, size_t n)
         return NULL;
     }
     ev_timer_init(&node->stop_timer, on_stop_timer, STOP_POLL_MS / 1e3, STOP_POLL_MS / 1e3);
-    node->stop_timer.data = node;
+    ev_init(&node->leave_timer, on_leave);
+    node->stop_timer.data = node->leave_timer.data = node;
     return node;
 }
 

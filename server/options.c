@@ -504,6 +504,17 @@ static enum options_result complete_id(const struct parse *parse) {
     return OPTIONS_RUN;
 }
 
+static enum options_result complete_voters(const struct parse *parse) {
+    const struct settings *out = &parse->out->settings;
+    if (out->voters > 0 && out->leader) {
+        return wrong(parse, "-voters elects the leader that -leader names: give one of them");
+    }
+    if (out->voters > 0 && out->data[0] == '\0') {
+        return wrong(parse, "-voters wants -data DIR: a voter must not forget what it has voted");
+    }
+    return OPTIONS_RUN;
+}
+
 /* What of a tool's flags go together. Ports and addresses are not its matter. */
 static enum options_result complete_tool(const struct parse *parse) {
     const struct tool_request *request = &parse->out->tool;
@@ -550,7 +561,7 @@ enum options_result options_parse(int argc, char **argv, struct options *out, ch
         return complete_tool(&parse);
     }
     enum options_result (*const completions[])(const struct parse *) = {complete_ports, complete_addresses,
-                                                                        complete_id};
+                                                                        complete_id, complete_voters};
     for (size_t i = 0; i < sizeof(completions) / sizeof(completions[0]) && result == OPTIONS_RUN; i++) {
         result = completions[i](&parse);
     }

@@ -3,9 +3,11 @@
 #include "cluster/routing.h"
 #include "server/acks.h"
 #include "server/commands/client/pause.h"
+#include "server/peers/reload.h"
 #include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
 #include "server/stats.h"
+#include "server/store/keyspace.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +26,7 @@ static void on_pressure(void *context, bool high) {
               high ? "true" : "false",
               high ? "\"the disk is slower than the writers: they wait\"" : "\"writers go on\"");
     config->stats->disk_behind = high;
-    pause_for_disk(config->clients, high);
+    pause_hold_writes(config->clients, PAUSE_FOR_DISK, high);
 }
 
 static void on_fatal(void *context, const char *message) {
@@ -165,6 +167,22 @@ void persistence_keep(struct persistence *persistence, const struct journal_kept
 
 void persistence_keep_peers(struct persistence *persistence, const struct journal_peer *peers, size_t n) {
     journal_keep_peers(persistence->journal, peers, n);
+}
+
+void persistence_reload(struct persistence *persistence) {
+    const struct persistence_config *config = &persistence->config;
+    const char *reason;
+    enum reload_result result = reload_from_journal(persistence->journal, config->keyspace, &reason);
+    if (result == RELOAD_NOT_NOW) {
+        char message[256];
+        snprintf(message, sizeof(message),
+                 "a state has broken off, and what was before cannot be read again: %s", reason);
+        config->on_fatal(config->context, message);
+        return;
+    }
+    log_write(config->log, LOG_WARN, "read-again",
+              "keys=%zu text=\"a state has broken off: what was before is back\"",
+              keyspace_count(config->keyspace));
 }
 
 void persistence_keep_term(struct persistence *persistence, uint64_t number) {

@@ -65,6 +65,9 @@ void persistence_kept(const struct persistence *persistence, struct journal_kept
 size_t persistence_peers(const struct persistence *persistence, struct journal_peer peers[VOTERS_MOST]);
 /* As journal.h has it; not before the data is loaded. */
 void persistence_keep(struct persistence *persistence, const struct journal_kept *kept);
+/* A state has broken off in the store: what the journal has takes its place, or the node may not go on
+ * (on_fatal). */
+void persistence_reload(struct persistence *persistence);
 void persistence_keep_term(struct persistence *persistence, uint64_t number);
 void persistence_keep_peers(struct persistence *persistence, const struct journal_peer *peers, size_t n);
 

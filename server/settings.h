@@ -9,6 +9,7 @@
 
 #include "protocol/buf.h"
 #include "protocol/limits.h"
+#include "protocol/voters.h"
 #include "server/log.h"
 
 #include <stdint.h>

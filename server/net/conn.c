@@ -120,8 +120,9 @@ static void turn_end(struct conn *conn) {
 
 /* The dialled socket has become writable: connected, or not. */
 static void finish_connecting(struct conn *conn) {
-    if (stream_connect_error(&conn->stream) != 0) {
-        conn_fail(conn, CLOSE_CONNECT_FAILED);
+    int error = stream_connect_error(&conn->stream);
+    if (error != 0) {
+        conn_fail(conn, error == ECONNREFUSED ? CLOSE_NOBODY_LISTENS : CLOSE_CONNECT_FAILED);
         return;
     }
     conn->connecting = false;

@@ -266,6 +266,11 @@ void socket_set_keepalive(int fd, int seconds) {
     }
 }
 
+void socket_set_user_timeout(int fd, int64_t ms) {
+    const unsigned timeout_ms = (unsigned)ms;
+    setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
 static bool endpoint_text(const struct sockaddr_storage *address, char *out, size_t n) {
     char host[INET6_ADDRSTRLEN];
     if (!numeric_text((const struct sockaddr *)address, host, sizeof(host))) {

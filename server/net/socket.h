@@ -34,6 +34,8 @@ int socket_broadcast(const char *address, uint16_t port,
 void socket_set_stream_options(int fd);    /* non-blocking, close-on-exec, TCP_NODELAY, keep-alive */
 /* A peer that says nothing for so long is asked whether it is still there; 0: never. */
 void socket_set_keepalive(int fd, int seconds);
+/* What a peer has not acknowledged for so long closes the connection. */
+void socket_set_user_timeout(int fd, int64_t ms);
 bool socket_peer_text(int fd, char *out, size_t n); /* "address:port" ([v6]:port) */
 bool socket_local_text(int fd, char *out, size_t n);
 

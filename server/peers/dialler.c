@@ -44,6 +44,7 @@ struct conn *dialler_dial(struct dialler *dialler, const struct conn_handler *ha
     struct conn *conn =
         conn_dial(dialler->net, dialler->host, dialler->port, handler, session, max_input_bytes);
     dialler->reached = false;
+    dialler->found_nobody = conn == NULL && errno == ECONNREFUSED;
     if (conn != NULL) {
         conn_set_deadline(conn, now_of(dialler) + DIALLER_CONNECT_WITHIN_MS);
     } else {
@@ -60,7 +61,9 @@ void dialler_connected(struct dialler *dialler, struct conn *conn) {
 }
 
 void dialler_closed(struct dialler *dialler, enum close_reason reason) {
-    if (!dialler->reached && (reason == CLOSE_CONNECT_FAILED || reason == CLOSE_TIMEOUT)) {
+    dialler->found_nobody = reason == CLOSE_NOBODY_LISTENS;
+    if (!dialler->reached &&
+        (dialler->found_nobody || reason == CLOSE_CONNECT_FAILED || reason == CLOSE_TIMEOUT)) {
         tell_failure(dialler, close_reason_text(reason));
     }
     wait(dialler);

@@ -25,6 +25,7 @@ struct dialler {
     uint16_t port;
     int64_t due_ms, wait_ms;
     bool reached, failure_told;
+    bool found_nobody; /* the last time */
 };
 
 /* first_ms, most_ms: the shortest and the longest wait before it is dialled again. Due at once. */
@@ -40,6 +41,9 @@ struct conn *dialler_dial(struct dialler *dialler, const struct conn_handler *ha
 /* From on_connected and on_close of the conn. */
 void dialler_connected(struct dialler *dialler, struct conn *conn);
 void dialler_closed(struct dialler *dialler, enum close_reason reason);
+
+/* The host has answered that nobody listens there. */
+static inline bool dialler_found_nobody(const struct dialler *dialler) { return dialler->found_nobody; }
 
 void dialler_soon(struct dialler *dialler); /* due at once, and the next wait is the shortest */
 

@@ -142,6 +142,16 @@ static void log_unknown(const struct inbound *inbound, struct slice line) {
     log_link(inbound, LOG_WARN, "unknown-line", text);
 }
 
+/* Over a connection on which it has proved who it is. */
+static void take_vote(struct inbound *inbound, const struct line *line) {
+    struct replication *replication = inbound->replication;
+    if (line->verb == LINE_VOTER && strcmp(line->node_id, inbound->link.peer_id) == 0) {
+        control_accepted(replication, inbound->link.peer_id, inbound->conn);
+        voting_greet(replication, conn_out(inbound->conn));
+    }
+    voting_line(replication, inbound->link.peer_id, line);
+}
+
 /* False: no more lines now. */
 static bool obey(struct inbound *inbound, enum follower_verdict verdict, const struct line *line) {
     struct replication *replication = inbound->replication;
@@ -157,7 +167,11 @@ static bool obey(struct inbound *inbound, enum follower_verdict verdict, const s
         return true;
     case FOLLOWER_PROVE: {
         const struct member *member = membership_find(replication->config.membership, inbound->link.peer_id);
+        struct member voter;
         conn_pause(inbound->conn);
+        if (member == NULL && control_address(replication, inbound->link.peer_id, &voter)) {
+            member = &voter; /* not heard yet, but it is known where it was */
+        }
         if (member != NULL) {
             proof_ask(replication, member);
         }
@@ -165,8 +179,9 @@ static bool obey(struct inbound *inbound, enum follower_verdict verdict, const s
     }
     case FOLLOWER_GO_ON:
         return true;
-    case FOLLOWER_VOTING: /* no group votes yet */
-        return true;
+    case FOLLOWER_VOTING:
+        take_vote(inbound, line);
+        return !conn_closed(inbound->conn);
     case FOLLOWER_CLOSE:
     case FOLLOWER_STEP_DOWN: /* answers to a proof only */
     case FOLLOWER_ELECT:
@@ -193,6 +208,28 @@ static bool on_line(void *context, struct slice bytes) {
     return obey(inbound, verdict, &line);
 }
 
+/* ELECT: not yet. */
+static enum follower_verdict ask_election(struct inbound *inbound, const struct datagram *announce) {
+    struct replication *replication = inbound->replication;
+    struct buf *out = conn_out(inbound->conn);
+    char reason[96];
+    switch (voting_takes_lead(replication, &inbound->link)) {
+    case VOTING_YES:
+        inbound->link.is_elected = true;
+        return follower_link_proof(&inbound->link, &replication->follower, announce, now_of(inbound), out);
+    case VOTING_LATER:
+        inbound->awaits_term = true;
+        inbound->announce = *announce;
+        return FOLLOWER_ELECT;
+    case VOTING_NO:
+        break;
+    }
+    snprintf(reason, sizeof(reason), "node %s was not elected, or another one was since",
+             inbound->link.peer_id);
+    line_error(out, reason);
+    return FOLLOWER_CLOSE;
+}
+
 /* A node that is starting, and gives way, leaves the link as it is: it is about to end. */
 void inbound_proof(struct inbound *inbound, const struct datagram *announce) {
     struct replication *replication = inbound->replication;
@@ -209,12 +246,55 @@ void inbound_proof(struct inbound *inbound, const struct datagram *announce) {
         }
         verdict = follower_link_proof(&inbound->link, follower, announce, now_of(inbound), out);
     }
+    if (verdict == FOLLOWER_ELECT) {
+        verdict = ask_election(inbound, announce);
+    }
+    if (verdict == FOLLOWER_ELECT) {
+        return; /* inbound_term_kept goes on */
+    }
     if (verdict == FOLLOWER_CLOSE) {
         end_refused(inbound, said, SLICE(""));
         return;
     }
     leader_link_changed(inbound, before);
     conn_resume(inbound->conn);
+}
+
+static struct inbound *find_awaiting(const struct replication *replication) {
+    struct inbound *inbound = replication->inbounds;
+    while (inbound != NULL && (!inbound->awaits_term || conn_closed(inbound->conn))) {
+        inbound = inbound->next;
+    }
+    return inbound;
+}
+
+void inbound_term_kept(struct replication *replication) {
+    struct inbound *inbound;
+    while ((inbound = find_awaiting(replication)) != NULL) { /* each may close others */
+        const struct datagram announce = inbound->announce;
+        inbound->awaits_term = false;
+        inbound_proof(inbound, &announce);
+    }
+}
+
+void inbound_leave_leader(struct replication *replication) {
+    for (struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
+        if (&inbound->link == replication->follower.leader_link) {
+            conn_close(inbound->conn, CLOSE_OTHER_TERM);
+            return;
+        }
+    }
+}
+
+void inbound_acknowledge(struct replication *replication) {
+    struct follower *follower = &replication->follower;
+    for (struct inbound *inbound = replication->inbounds; inbound != NULL; inbound = inbound->next) {
+        if (&inbound->link == follower->leader_link && follower->durable_index > inbound->link.acked_durable) {
+            follower_link_ack(&inbound->link, follower, now_of(inbound), conn_out(inbound->conn));
+            conn_flush(inbound->conn);
+            return;
+        }
+    }
 }
 
 static bool tick_link(struct inbound *inbound) {
@@ -251,6 +331,7 @@ static size_t take_lines(struct conn *conn, struct inbound *inbound, struct slic
         take_part(inbound, slice_skip(in, consumed));
     }
     if (!conn_closed(conn)) {
+        voting_heard(inbound->replication, &inbound->link);
         tick_link(inbound);
     }
     return consumed;

@@ -252,6 +252,9 @@ static size_t on_input(struct conn *conn, void *session, struct slice in) {
     if (outbound->connected && consumed < in.len) {
         leader_link_heard(&outbound->link, now_of(outbound));
     }
+    if (outbound->connected) {
+        voting_acknowledged(outbound->replication, &outbound->link);
+    }
     follow_phase(outbound);
     return consumed;
 }

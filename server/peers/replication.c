@@ -92,7 +92,7 @@ static void give_way(struct replication *replication, const char *node_id) {
     replication->config.on_fatal(replication->config.context, message);
 }
 
-static void dial_group(struct replication *replication) {
+void replication_dial_group(struct replication *replication) {
     for (size_t i = 0; i < membership_count(replication->config.membership); i++) {
         const struct member *member = membership_at(replication->config.membership, i);
         if (member->alive && !member->self && member->group == replication->follower.group) {
@@ -112,7 +112,16 @@ static void lead_again(struct replication *replication) {
               (unsigned long long)history_id(history));
     replication->conflict[0] = '\0';
     replication_leader_moved(replication);
-    dial_group(replication);
+    replication_dial_group(replication);
+}
+
+void replication_stop_leading(struct replication *replication) {
+    outbound_remove_all(replication, CLOSE_ROLE_CHANGED);
+    follower_follow(&replication->follower);
+    replication->follower.gave_way = (struct position){0}; /* another one is elected */
+    keyspace_set_owner(replication->config.keyspace, false);
+    replication_set_role(replication, REPLICATION_FOLLOWER);
+    replication->config.on_deposed(replication->config.context);
 }
 
 void replication_step_down(struct replication *replication, const char *node_id, const char *peer) {
@@ -197,9 +206,10 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     if (!replication->started) {
         return;
     }
-    if (replication_leads(replication) && !replication->stopping) {
+    bool by_hand = !replication->follower.votes && !replication->stopping;
+    if (replication_leads(replication) && by_hand) {
         tick_leader(replication, now_ms);
-    } else if (!replication->stopping &&
+    } else if (by_hand && !replication_leads(replication) &&
                follower_tick(&replication->follower, live_leader(replication, true) != NULL, now_ms)) {
         lead_again(replication);
     }
@@ -278,7 +288,7 @@ void replication_member_gone(struct replication *replication, const struct membe
 
 /* LEAD is said to it like to a follower: the rules for two leaders do the rest. */
 void replication_other_leader(struct replication *replication, const struct member *member) {
-    if (replication->role == REPLICATION_LEADER) {
+    if (replication->role == REPLICATION_LEADER && !replication->follower.votes) {
         replication_note_conflict(replication,
                                   "node %s at %s:%u announces itself as the leader of group %u too", member->id,
                                   member->host, member->port, member->group);
@@ -300,8 +310,7 @@ static bool listen_for_peers(struct replication *replication, const char **reaso
     return replication->listener != NULL;
 }
 
-/* It listens from now on, if this node leads. */
-static void begin_leader(struct replication *replication) {
+void replication_begin_leader(struct replication *replication) {
     const struct replication_config *config = &replication->config;
     const struct group_data data = replicated_store(config->keyspace);
     leader_init(&replication->leader, replication->follower.node_id, replication->follower.group,
@@ -331,9 +340,14 @@ struct replication *replication_create(const struct replication_config *config, 
     follower_init(&replication->follower, self->id, self->group, config->history, &data);
     replication->follower.takes_lz4 = config->lz4;
     replication->follower.keeps = config->durable != NULL;
-    begin_leader(replication);
+    replication_begin_leader(replication); /* it listens from now on, if this node leads */
     if (self->leader) {
         follower_lead(&replication->follower);
+    }
+    if (config->durable != NULL && !self->leader && !voting_create(replication)) {
+        *reason = "out of memory";
+        replication_destroy(&replication);
+        return NULL;
     }
     replication->started = !config->waits;
     replication->flush_hook = (struct loop_hook){.run = on_flush, .context = replication};
@@ -344,21 +358,29 @@ struct replication *replication_create(const struct replication_config *config, 
     return replication;
 }
 
-void replication_start(struct replication *replication, bool has_data, uint64_t term_number) {
+void replication_start(struct replication *replication, bool has_data, const struct voting_kept *kept) {
     replication->started = true;
-    begin_leader(replication);
+    replication_begin_leader(replication);
     if (replication_leads(replication)) {
         if (has_data) {
-            leader_recover(&replication->leader, term_number);
+            leader_recover(&replication->leader, kept->vote.number);
         }
-        dial_group(replication);
+        replication_dial_group(replication);
     } else {
         replication->follower.has_state = has_data;
         replication_state_moved(replication);
     }
+    if (replication->voting != NULL) {
+        voting_start(replication, kept);
+    }
 }
 
-void replication_term_kept(struct replication *replication) {
+void replication_kept(struct replication *replication) {
+    if (replication->voting != NULL) {
+        voting_kept(replication);
+        inbound_term_kept(replication);
+        return;
+    }
     if (!replication_leads(replication) || replication->leader.phase != LEADER_TERM) {
         return;
     }
@@ -394,6 +416,7 @@ void replication_destroy(struct replication **replication) {
     listener_destroy(&gone->listener);
     outbound_remove_all(gone, CLOSE_SHUTDOWN);
     inbound_close_all(gone, CLOSE_SHUTDOWN);
+    voting_destroy(gone);
     buf_deinit(&gone->scratch);
     free(gone);
     *replication = NULL;

@@ -8,6 +8,8 @@
 #define KVNODE_SERVER_PEERS_REPLICATION_H
 
 #include "cluster/archive.h"
+#include "cluster/election.h"
+#include "cluster/forming.h"
 #include "cluster/history.h"
 #include "cluster/membership.h"
 #include "protocol/err.h"
@@ -111,11 +113,31 @@ bool replication_quorum(const struct replication *replication, struct replicatio
  * that had run before ran. Only where replication_quorum is true. */
 uint64_t replication_ask_round(struct replication *replication);
 
+/* This node, which was elected, is to lead no more, but that voter, or, "", the one that has most
+ * (hand_over.c). NULL: it is tried, for so long at most; else a static text that says why not. */
+const char *replication_hand_over(struct replication *replication, const char *node_id, int64_t timeout_ms);
+bool replication_hand_over_abort(
+    struct replication *replication); /* false: there is nothing to abort any more */
+enum hand_over_phase { HAND_OVER_NONE, HAND_OVER_WAITS, HAND_OVER_SAID };
+enum hand_over_phase replication_hands_over(const struct replication *replication);
+/* This voter, which follows, is to lead: its leader is asked to hand over; or, by_force, nobody is asked but
+ * the other voters. NULL, or a static text that says why not. */
+const char *replication_take_over(struct replication *replication, bool by_force);
+
+/* In which this node leads; 0: it was not elected. */
+uint64_t replication_elected_term(const struct replication *replication);
+
 /* May this node answer from its data? ERR_NONE; or ERR_LOADING while it is REPLICATION_STARTING, and for a
  * follower that has never had its group's state. */
 enum err replication_ready(const struct replication *replication);
 
 /* --- For the composition root --- */
+
+/* What a node of a group that elects its leader must not forget besides its data. */
+struct voting_kept {
+    struct election_kept vote;
+    struct forming_kept formed;
+};
 
 struct replication_config {
     struct net *net;
@@ -130,10 +152,24 @@ struct replication_config {
     bool lz4;               /* links are compressed, with nodes that do so, too */
     /* How far this node's own disk has the history; NULL: it has none. */
     uint64_t (*durable)(void *context);
-    /* With a disk: puts the number of this node's term there, and then calls replication_term_kept. */
+    /* With a disk: puts the number of this node's term there, and then calls replication_kept. */
     void (*keep_term)(void *context, uint64_t number);
     struct archive archive; /* of the history's lines on this node's disk */
-    bool waits;             /* for replication_start: nobody is talked to before */
+    /* A leader that is elected (cluster/election.h), where there is a disk and none is named by hand. */
+    size_t voters; /* so many are to form the group's set; 0: none are */
+    int64_t election_timeout_ms;
+    /* Puts it on the disk, and then calls replication_kept. */
+    void (*keep)(void *context, const struct voting_kept *kept);
+    /* A state has broken off: the store is to be read from the disk again, before this returns. */
+    void (*on_broken)(void *context);
+    /* Writes are to be held, or not any more; nothing expires and nothing is evicted meanwhile. */
+    void (*hold_writes)(void *context, bool on);
+    size_t (*held_clients)(void *context); /* whose answers wait */
+    /* A hand-over is over; done: this node does not lead. */
+    void (*on_handed_over)(void *context, bool done);
+    /* This node leads no more: what it has not answered yet may come to nothing. */
+    void (*on_deposed)(void *context);
+    bool waits; /* for replication_start: nobody is talked to before */
     void *context;
     /* The role is another than before. */
     void (*on_role)(void *context, enum replication_role role);
@@ -151,10 +187,10 @@ struct replication_config {
 struct replication *replication_create(const struct replication_config *config, const char **reason);
 void replication_destroy(struct replication **replication);
 
-/* The node's data has been recovered from its disk, or there was none (has_data). term_number: the greatest
- * that the disk knows. */
-void replication_start(struct replication *replication, bool has_data, uint64_t term_number);
-void replication_term_kept(struct replication *replication);
+/* The node's data has been recovered from its disk, or there was none (has_data). kept: what the disk knows. */
+void replication_start(struct replication *replication, bool has_data, const struct voting_kept *kept);
+/* What was given to be kept last is on the disk. */
+void replication_kept(struct replication *replication);
 /* The store is what the history says: no state is on its way into it, nor has one broken off. */
 bool replication_is_whole(const struct replication *replication);
 

@@ -3,6 +3,7 @@
 #ifndef KVNODE_SERVER_PEERS_REPLICATION_INTERNAL_H
 #define KVNODE_SERVER_PEERS_REPLICATION_INTERNAL_H
 
+#include "cluster/commit.h"
 #include "cluster/follower.h"
 #include "cluster/leader.h"
 #include "server/net/listener.h"
@@ -49,7 +50,9 @@ struct inbound {
     struct conn *conn;
     struct follower_link link;
     int64_t accepted_ms;
-    bool asked; /* the node that it says it is: the answer is awaited */
+    bool asked;               /* the node that it says it is: the answer is awaited */
+    bool awaits_term;         /* it has answered; its term is being put on the disk: */
+    struct datagram announce; /* the answer */
     size_t scanned;
     struct link_unpacker unpacker; /* of a link that is compressed: */
     struct buf unpacked;           /* lines that it stands for, not taken yet */
@@ -60,6 +63,48 @@ struct inbound {
     uint64_t state_cursor, state_count;
     struct history_reader tail;
     struct inbound *next, *prev;
+};
+
+/* The connections to another node that may vote: see control.c. */
+struct control {
+    struct replication *replication;
+    struct dialler dialler; /* it knows id and address */
+    struct conn *conn;      /* dialled; NULL: waiting to be */
+    bool greeted;           /* the node has said there who it is */
+    bool suspect;           /* it has just closed that: is anybody there? */
+    bool unsent;            /* something was appended to an output */
+    uint64_t accepted;      /* id of the conn that it has dialled, and proved; 0: there was none */
+    size_t scanned;
+    struct control *next;
+};
+
+struct hand_over {
+    enum hand_over_phase phase;
+    char to[LIMIT_NODE_ID_BYTES + 1];
+    int64_t until_ms;
+};
+
+/* The deciders of a leader that is elected: see voting.c. */
+struct voting {
+    bool active;
+    struct election election;
+    struct commit commit;
+    struct forming forming;
+    struct voting_kept kept;       /* as it was given last to be kept */
+    bool keeps_vote, keeps_formed; /* that is waited for */
+    bool round_wanted;             /* for what has run since the last one began */
+    uint64_t voters_index;         /* that commit knows of */
+    int64_t ping_at_ms;
+    uint64_t told_history_id, told_forming_id; /* in VOTER */
+    enum election_phase logged_phase;
+    uint64_t logged_number;
+    uint64_t elections; /* won */
+    char reason[64];    /* of the last change of this node's role */
+    int64_t changed_ms;
+    struct hand_over hand_over;
+    struct loop_hook commit_hook;
+    ev_timer tick;
+    ev_timer ask; /* at the moment when it is due */
 };
 
 /* When a line was written: to tell a lag in ms. */
@@ -80,6 +125,8 @@ struct replication {
     struct outbound *outbounds;
     struct inbound *inbounds;
     size_t inbound_count;
+    struct control *controls;
+    struct voting *voting; /* NULL: this node has no disk, or is the leader that was named by hand */
     ev_timer tick;
     struct loop_hook flush_hook;
     struct buf scratch; /* decoding */
@@ -115,6 +162,12 @@ void replication_leader_moved(struct replication *replication);
 size_t replication_each_line(struct conn *conn, struct slice in, size_t *scanned,
                              bool (*line)(void *context, struct slice bytes), void *context);
 
+/* It leads from now on: nothing is known of its followers yet. */
+void replication_begin_leader(struct replication *replication);
+void replication_dial_group(struct replication *replication);
+/* Another one was elected, or may have been. */
+void replication_stop_leading(struct replication *replication);
+
 /* outbound.c: this node as leader */
 void outbound_add(struct replication *replication, const struct member *member);
 void outbound_remove(struct replication *replication, const char *node_id, enum close_reason reason);
@@ -129,6 +182,51 @@ void inbound_tick(struct replication *replication, int64_t now_ms);
 void inbound_close_all(struct replication *replication, enum close_reason reason);
 /* What the node that it says it is has answered to WHO; NULL: nothing. May close it, and others. */
 void inbound_proof(struct inbound *inbound, const struct datagram *announce);
+/* The term of those that have waited for it is on the disk. */
+void inbound_term_kept(struct replication *replication);
+/* Nothing more is taken from the leader that this node follows. */
+void inbound_leave_leader(struct replication *replication);
+/* The leader is told what is durable here, if it is more than it knows. */
+void inbound_acknowledge(struct replication *replication);
+
+/* voting.c: the deciders of an elected leader; nothing where there are none, or they have nothing to decide */
+bool voting_create(struct replication *replication);
+void voting_start(struct replication *replication, const struct voting_kept *kept);
+void voting_destroy(struct replication *replication);
+void voting_kept(struct replication *replication);
+/* Does what the deciders ask for. */
+void voting_run(struct replication *replication);
+/* What this node says of itself to others that may vote: VOTER. */
+void voting_greet(const struct replication *replication, struct buf *out);
+/* What the node that is known to be from has said over a control connection. */
+void voting_line(struct replication *replication, const char *from, const struct line *line);
+void voting_linked(struct replication *replication, const char *node_id);   /* a control connection stands */
+void voting_unlinked(struct replication *replication, const char *node_id); /* none does any more */
+void voting_gone(struct replication *replication, const char *node_id);     /* its process is no more */
+enum voting_verdict { VOTING_NO, VOTING_LATER, VOTING_YES };
+/* May this node follow who has said LEAD, and has proved who it is? LATER: its term is being put on the disk
+ * (inbound_term_kept). */
+enum voting_verdict voting_takes_lead(struct replication *replication, const struct follower_link *link);
+void voting_heard(struct replication *replication, const struct follower_link *link);
+void voting_acknowledged(struct replication *replication, const struct leader_link *link);
+
+/* hand_over.c: once an iteration, and at each tick */
+void hand_over_go_on(struct replication *replication);
+
+/* control.c: connections between those that may vote */
+void control_aim(struct replication *replication, const struct member *member); /* it is dialled */
+void control_keep_only(struct replication *replication,
+                       bool (*is_wanted)(const struct replication *replication, const char *node_id));
+bool control_address(const struct replication *replication, const char *node_id, struct member *out);
+/* That node has dialled this one, has proved who it is, and has said VOTER. */
+void control_accepted(struct replication *replication, const char *node_id, struct conn *conn);
+/* Goes on its way by control_flush. Where no connection stands it is lost. */
+void control_say(struct replication *replication, const char *node_id, struct slice line);
+void control_say_to_all(struct replication *replication, struct slice line);
+bool control_stands(const struct replication *replication, const char *node_id);
+void control_flush(struct replication *replication);
+void control_tick(struct replication *replication);
+void control_close_all(struct replication *replication);
 
 /* proof.c: who says LEAD, or NODE, is asked. The member has been heard, or named. */
 void proof_ask(struct replication *replication, const struct member *member);

@@ -247,15 +247,3 @@ void replication_status(const struct replication *replication, struct replicatio
         follower_status(replication, out);
     }
 }
-
-/* --- Groups that vote: none yet --- */
-
-bool replication_quorum(const struct replication *replication, struct replication_quorum *out) {
-    (void)replication, (void)out;
-    return false;
-}
-
-uint64_t replication_ask_round(struct replication *replication) {
-    (void)replication;
-    return 0;
-}

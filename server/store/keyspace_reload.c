@@ -15,6 +15,7 @@ uint64_t keyspace_reload_begin(struct keyspace *keyspace) {
     keyspace->marks.used = (uint16_t)(1U << table_mark(keyspace->table));
     keyspace->marks.old = table_mark(keyspace->table);
     keyspace->marks.dropped = keyspace->marks.leaving = 0;
+    keyspace->filling = false;
     keyspace->floor = 0;
     return floor;
 }

@@ -97,6 +97,9 @@ static void encode(struct buf *out, const struct line *line, struct slice origin
     case LINE_TIMEOUT_NOW:
         line_timeout_now(out, line->count);
         return;
+    case LINE_TRANSFER:
+        line_transfer(out, line->node_id);
+        return;
     case LINE_VOTER:
         line_voter(out, line->node_id, line->group, (size_t)line->count, line->history_id, line->forming_id);
         return;

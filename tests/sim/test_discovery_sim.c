@@ -619,10 +619,10 @@ static void change_leader(uint64_t seed) {
     start_groups(world, 2, 2);
     run(world, 10000);
     struct node *old = &world->nodes[0], *young = &world->nodes[1];
-    membership_set_leader(old->membership, false, world->now_ms);
+    membership_set_leader(old->membership, false, 0, world->now_ms);
     routing_set_self_leader(&old->routing, false);
     obey(world, 0);
-    membership_set_leader(young->membership, true, world->now_ms);
+    membership_set_leader(young->membership, true, 0, world->now_ms);
     routing_set_self_leader(&young->routing, true);
     obey(world, 1);
     run(world, LONGEST_DELAY_MS + LONGEST_CALL_MS + 1);

@@ -493,7 +493,7 @@ static void test_a_follower(void **state) {
     (void)state;
     check("SET a b", "+OK\r\n");
     node.replication.role = REPLICATION_FOLLOWER;
-    membership_set_leader(node.membership, false, loop_now_ms(node.loop));
+    membership_set_leader(node.membership, false, 0, loop_now_ms(node.loop));
     routing_set_self_leader(&node.routing, false);
     check("SET a c", "-CLUSTERDOWN Hash slot not served\r\n");
     hear("ANNOUNCE|leader01|10.0.0.1|8000|0|true");

@@ -1630,7 +1630,7 @@ static void test_dial_refused(void **state) {
         return;
     }
     assert_int_equal(session.calls[ON_CLOSE], 0);
-    assert_closes(CLOSE_CONNECT_FAILED);
+    assert_closes(CLOSE_NOBODY_LISTENS);
     assert_int_equal(session.calls[ON_CONNECTED], 0);
 }
 

@@ -61,6 +61,11 @@ static void test_the_other_datagrams(void **state) {
     datagram.has_state = false;
     datagram.index = 0;
     assert_encodes(&datagram, "ENDPOINTS|a|9000|6379|false|0");
+    assert_int_equal(datagram_decode(SLICE("ENDPOINTS|a|9000|6379|true|7|18446744073709551615"), &datagram),
+                     DATAGRAM_OK);
+    assert_true(datagram.index == 7 && datagram.term == UINT64_MAX);
+    assert_encodes(&datagram, "ENDPOINTS|a|9000|6379|true|7|18446744073709551615");
+    assert_malformed("ENDPOINTS|a|9000|6379|true|7|x");
 
     assert_int_equal(datagram_decode(SLICE("UPTIME|a1b2c3d4|9223372036854775807"), &datagram), DATAGRAM_OK);
     assert_int_equal(datagram.verb, DATAGRAM_UPTIME);
@@ -86,9 +91,9 @@ static void test_the_other_datagrams(void **state) {
 static void test_fields_of_the_future_are_ignored(void **state) {
     (void)state;
     struct datagram datagram;
-    assert_int_equal(datagram_decode(SLICE("ENDPOINTS|a|9000|6379|true|7|news|of|the future"), &datagram),
+    assert_int_equal(datagram_decode(SLICE("ENDPOINTS|a|9000|6379|true|7|3|news|of|the future"), &datagram),
                      DATAGRAM_OK);
-    assert_true(datagram.has_state && datagram.index == 7);
+    assert_true(datagram.has_state && datagram.index == 7 && datagram.term == 3);
     assert_int_equal(decode("LEAVE|a|news"), DATAGRAM_OK);
     assert_int_equal(datagram_decode(SLICE("LEAVE|a|b|\n"), &datagram), DATAGRAM_OK);
     assert_encodes(&datagram, "LEAVE|a");

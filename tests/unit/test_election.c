@@ -302,6 +302,35 @@ static void test_a_round_that_fails_doubles_the_wait(void **state) {
     assert_int_equal(election.kept.number, 1); /* nothing was kept for it */
 }
 
+/* It asks, stands, and hears that c has voted for another one. */
+static void a_round_is_contested(void) {
+    char vote[64];
+    while (election.phase != ELECTION_ASKING) {
+        wait(50);
+    }
+    snprintf(vote, sizeof(vote), "VOTED|c|%llu|pre|yes|firm", (unsigned long long)election.kept.number + 1);
+    hears("c", vote);
+    for (struct election_action action; election_next(&election, &action);) {
+    }
+    kept();
+    snprintf(vote, sizeof(vote), "VOTED|c|%llu|real|no|firm", (unsigned long long)election.kept.number);
+    hears("c", vote);
+}
+
+/* Of two that stand in one term, and a third that is dead. */
+static void test_a_round_that_another_one_contests_is_tried_again_soon(void **state) {
+    (void)state;
+    int64_t most_ms[] = {0, 2 * ELECTION_DEAD_WAIT_MS, 3 * ELECTION_DEAD_WAIT_MS, 5 * ELECTION_DEAD_WAIT_MS};
+    for (size_t round = 0; round < sizeof(most_ms) / sizeof(most_ms[0]); round++) {
+        int64_t before_ms = now_ms;
+        a_round_is_contested();
+        assert_true(round == 0 || now_ms - before_ms <= most_ms[round] + 100); /* ticks of 50 ms */
+    }
+    assert_int_equal(election.wait_ms, ELECTION_TIMEOUT_MS);
+    a_round_is_contested(); /* and not for ever */
+    assert_int_equal(election.wait_ms, 2 * ELECTION_TIMEOUT_MS);
+}
+
 static void test_who_votes_not_and_whose_state_arrives_does_not_ask(void **state) {
     (void)state;
     election.arriving = true;
@@ -371,6 +400,7 @@ int main(void) {
         TRANSCRIPT(test_forgetful_votes_count_when_they_are_of_all),
         TRANSCRIPT(test_it_is_firm_again_when_all_that_a_lead_named_is_durable),
         TRANSCRIPT(test_a_round_that_fails_doubles_the_wait),
+        TRANSCRIPT(test_a_round_that_another_one_contests_is_tried_again_soon),
         TRANSCRIPT(test_who_votes_not_and_whose_state_arrives_does_not_ask),
         TRANSCRIPT(test_of_those_that_have_nothing_yet_the_proposer_alone_stands),
         TRANSCRIPT(test_who_was_a_voter_until_the_last_change_may_ask_and_does_not_count_itself),

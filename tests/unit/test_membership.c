@@ -217,15 +217,15 @@ static void a_node_heard_for_the_first_time_is_answered_like_a_who(void **state)
 static void a_change_of_role_is_announced_at_once(void **state) {
     (void)state;
     struct scene *scene = follower_scene();
-    membership_set_leader(scene->membership, true, scene->now_ms);
+    membership_set_leader(scene->membership, true, 0, scene->now_ms);
     struct membership_action action;
     assert_true(membership_next(scene->membership, &action));
     assert_int_equal(action.type, MEMBERSHIP_SEND_FACTS);
     assert_true(action.member.leader);
     assert_actions(scene, "");
-    membership_set_leader(scene->membership, true, scene->now_ms);
+    membership_set_leader(scene->membership, true, 0, scene->now_ms);
     assert_actions(scene, "");
-    membership_set_leader(scene->membership, false, scene->now_ms);
+    membership_set_leader(scene->membership, false, 0, scene->now_ms);
     assert_actions(scene, "send-facts");
     assert_false(membership_self(scene->membership)->leader);
     end(scene);
@@ -922,6 +922,21 @@ static void a_leader_that_is_silent_when_another_one_comes_is_passed_over(void *
     end(scene);
 }
 
+static void of_those_that_were_elected_the_one_of_the_greatest_term_leads(void **state) {
+    (void)state;
+    struct scene *scene = two_leaders_scene();
+    hear(scene, "ENDPOINTS|a|9001|6379|true|100|3");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "a");
+    hear(scene, "ENDPOINTS|b|9001|6379|true|90|4");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|true"); /* it does not know yet */
+    hear(scene, "ENDPOINTS|a|9001|6379|true|100|3");
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    hear(scene, "ENDPOINTS|c|9001|6379|true|90|5"); /* it has not answered WHO */
+    assert_string_equal(membership_leader(scene->membership, 5)->id, "b");
+    end(scene);
+}
+
 static void a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place(void **state) {
     (void)state;
     struct scene *scene = two_leaders_scene();
@@ -943,10 +958,10 @@ static void a_leader_hears_of_another_one_of_its_group(void **state) {
     assert_actions(scene, "other-leader:b");
     hear(scene, "ANNOUNCE|c|10.0.0.3|8001|1|true"); /* of another group: as it should be */
     assert_actions(scene, "up:c verify:c");
-    membership_set_leader(scene->membership, false, scene->now_ms);
+    membership_set_leader(scene->membership, false, 0, scene->now_ms);
     hear(scene, "ANNOUNCE|b|10.0.0.2|8001|0|true");
     assert_actions(scene, "send-facts");
-    membership_set_leader(scene->membership, true, scene->now_ms);
+    membership_set_leader(scene->membership, true, 0, scene->now_ms);
     assert_actions(scene, "send-facts other-leader:b");
     end(scene);
 }
@@ -1065,6 +1080,7 @@ int main(void) {
         cmocka_unit_test(no_more_than_32_are_asked_at_once_and_the_others_are_not_forgotten),
         cmocka_unit_test(the_leader_of_a_group_is_the_live_one_that_was_verified_first),
         cmocka_unit_test(a_leader_that_is_silent_when_another_one_comes_is_passed_over),
+        cmocka_unit_test(of_those_that_were_elected_the_one_of_the_greatest_term_leads),
         cmocka_unit_test(a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place),
         cmocka_unit_test(a_leader_hears_of_another_one_of_its_group),
         cmocka_unit_test(one_too_many_takes_the_place_of_the_quietest_that_proved_nothing),

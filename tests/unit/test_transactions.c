@@ -261,7 +261,7 @@ static void test_things_change_before_exec(void **state) {
     (void)state;
     says('a', "MULTI\r\nSET x 1\r\nSET y 1", "+OK\r\n+QUEUED\r\n+QUEUED\r\n");
     node.replication.role = REPLICATION_FOLLOWER;
-    membership_set_leader(node.membership, false, loop_now_ms(node.loop));
+    membership_set_leader(node.membership, false, 0, loop_now_ms(node.loop));
     routing_set_self_leader(&node.routing, false);
     hear("ANNOUNCE|leader01|10.0.0.1|8000|0|true");
     hear("ENDPOINTS|leader01|9000|6379");

@@ -83,6 +83,8 @@ static void test_their_lines_byte_for_byte(void **state) {
     says(&out, "VOTED|b|3|pre|no|forgetful\n");
     line_timeout_now(&out, 3);
     says(&out, "TIMEOUT_NOW|3\n");
+    line_transfer(&out, "a");
+    says(&out, "TRANSFER|a\n");
     line_ping_round(&out, 9, 4);
     says(&out, "PING|9|4\n");
     line_ack_round(&out, 9, 7, 4);

@@ -10,7 +10,7 @@
 struct pause {
     struct clients *clients;
     bool all;         /* not just writes */
-    bool for_disk;    /* besides: writes wait for the disk */
+    unsigned holds;   /* besides: a bit for each enum pause_hold for which writes wait */
     int64_t until_ms; /* monotonic */
     ev_timer over;    /* active: the pause is on */
 };
@@ -22,7 +22,7 @@ static bool is_on(const struct pause *pause) { return ev_is_active(&pause->over)
 /* Who is still to wait is held anew, by its next try. */
 static void release_all(struct pause *pause) {
     struct clients *clients = pause->clients;
-    if (!pause->for_disk) {
+    if (pause->holds == 0) {
         clients->gates &= ~(uint32_t)GATE_PAUSE;
     }
     struct client *next;
@@ -32,10 +32,15 @@ static void release_all(struct pause *pause) {
     }
 }
 
+/* Nothing expires, and nothing is evicted. */
+static void freeze_data(struct pause *pause) {
+    bool frozen = is_on(pause) || (pause->holds & 1U << PAUSE_FOR_FAILOVER) != 0;
+    keyspace_set_paused(pause->clients->context->keyspace, frozen);
+}
+
 static void end(struct pause *pause) {
-    struct clients *clients = pause->clients;
     ev_timer_stop(ev_of(pause), &pause->over);
-    keyspace_set_paused(clients->context->keyspace, false);
+    freeze_data(pause);
     release_all(pause);
 }
 
@@ -84,10 +89,10 @@ static void begin(struct pause *pause, bool all, int64_t timeout_ms) {
         pause->until_ms = until_ms;
     }
     clients->gates |= GATE_PAUSE;
-    keyspace_set_paused(clients->context->keyspace, true);
     ev_timer_stop(ev_of(pause), &pause->over);
     ev_timer_set(&pause->over, (double)(pause->until_ms - now_ms) / 1e3, 0.);
     ev_timer_start(ev_of(pause), &pause->over);
+    freeze_data(pause);
 }
 
 void command_client_pause(struct request *request) {
@@ -117,11 +122,13 @@ void command_client_unpause(struct request *request) {
     reply_ok(request);
 }
 
-void pause_for_disk(struct clients *clients, bool on) {
-    clients->pause->for_disk = on;
+void pause_hold_writes(struct clients *clients, enum pause_hold hold, bool on) {
+    struct pause *pause = clients->pause;
+    pause->holds = on ? pause->holds | 1U << hold : pause->holds & ~(1U << hold);
+    freeze_data(pause);
     if (on) {
         clients->gates |= GATE_PAUSE;
-    } else if (!is_on(clients->pause)) {
-        release_all(clients->pause);
+    } else if (!is_on(pause)) {
+        release_all(pause);
     }
 }

@@ -15,7 +15,11 @@
 
 extern const struct feature feature_pause; /* on for all during a pause */
 
-/* Writes wait until the disk has caught up; expiry and eviction go on. */
-void pause_for_disk(struct clients *clients, bool on);
+/* Who else lets writes wait. */
+enum pause_hold {
+    PAUSE_FOR_DISK,     /* until it has caught up; expiry and eviction go on */
+    PAUSE_FOR_FAILOVER, /* until another node leads; they do not */
+};
+void pause_hold_writes(struct clients *clients, enum pause_hold hold, bool on);
 
 #endif

@@ -8,6 +8,7 @@
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 #include "server/journal/journal.h"
+#include "server/peers/reload.h"
 #include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
 
@@ -87,19 +88,19 @@ static void from_memory(const struct command_context *context, char error[REASON
 }
 
 static void from_journal(const struct command_context *context, char error[REASON_BYTES]) {
-    const char *reason = journal_settle(context->journal);
-    if (reason != NULL) {
+    const char *reason;
+    switch (reload_from_journal(context->journal, context->keyspace, &reason)) {
+    case RELOAD_DONE:
+        break;
+    case RELOAD_NOT_NOW:
         snprintf(error, REASON_BYTES, "MISCONF %s", reason);
-        return;
-    }
-    uint64_t floor = keyspace_reload_begin(context->keyspace);
-    bool is_loaded = journal_reload(context->journal);
-    bool is_same = keyspace_reload_end(context->keyspace, floor);
-    if (!is_loaded) {
-        snprintf(error, REASON_BYTES, "ERR the journal cannot be read: the node stops");
-    } else if (!is_same) {
-        snprintf(error, REASON_BYTES, "ERR the journal has another floor than the store had: the node stops");
+        break;
+    case RELOAD_OTHER_FLOOR:
         context->fail(context->node, "DEBUG RELOAD: the journal has another floor than the store had");
+        snprintf(error, REASON_BYTES, "ERR %s: the node stops", reason);
+        break;
+    case RELOAD_FAILED:
+        snprintf(error, REASON_BYTES, "ERR %s: the node stops", reason);
     }
 }
 
