@@ -105,6 +105,11 @@ void election_init(struct election *election, const char *node_id, uint16_t grou
     follow(election, now_ms);
 }
 
+const char *election_phase_name(enum election_phase phase) {
+    static const char *const names[] = {"follower", "asking", "standing", "leading"};
+    return names[phase];
+}
+
 /* --- Terms --- */
 
 static void stop_leading(struct election *election, const char *reason) {

@@ -33,6 +33,8 @@ enum { ELECTION_TIMEOUT_MS = 600, ELECTION_LONGEST_WAIT_MS = 5000, ELECTION_DEAD
 
 enum election_phase { ELECTION_FOLLOWER, ELECTION_ASKING, ELECTION_STANDING, ELECTION_LEADING };
 
+const char *election_phase_name(enum election_phase phase); /* "follower", "asking", "standing", "leading" */
+
 /* What a node must not forget: meta. */
 struct election_kept {
     uint64_t number;                         /* the greatest term that it knows */

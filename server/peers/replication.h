@@ -34,8 +34,9 @@ struct replication_follower {
     char node_id[LIMIT_NODE_ID_BYTES + 1];
     char host[LIMIT_HOST_BYTES + 1];
     uint16_t port, redis_port, api_port;
-    const char *state;    /* "connecting", "handshake", "pull", "full", "catch-up", "online", "spec-only" */
-    uint64_t acked_index; /* 0 before the first ACK */
+    const char *state;      /* "connecting", "handshake", "pull", "full", "catch-up", "online", "spec-only" */
+    uint64_t acked_index;   /* 0 before the first ACK */
+    uint64_t durable_index; /* likewise, on its disk; 0: it has none */
     uint64_t lag_lines;
     int64_t lag_ms;         /* age of the oldest line not acknowledged; 0: none */
     int64_t ack_age_ms;     /* since the last ACK; -1: none yet */
@@ -112,6 +113,34 @@ bool replication_quorum(const struct replication *replication, struct replicatio
 /* The number of a round whose pings leave behind this call: once it is confirmed, this node led still when all
  * that had run before ran. Only where replication_quorum is true. */
 uint64_t replication_ask_round(struct replication *replication);
+
+/* How the leader is elected, as this node sees it. */
+struct replication_voting {
+    bool active;   /* its group elects it, or is to; else all but the next three is nothing */
+    bool quorum;   /* replies wait for a majority */
+    size_t wanted; /* -voters */
+    size_t voter_count;
+    bool is_voter;  /* this node */
+    bool forgetful; /* likewise: it may have forgotten what it acknowledged */
+    uint64_t term, committed_index;
+    uint64_t elections;                      /* that this node has won since it was started */
+    const char *phase;                       /* "follower", "asking", "standing", "leading" */
+    const char *reason;                      /* "" or why its role changed last */
+    char leader_id[LIMIT_NODE_ID_BYTES + 1]; /* "": none is heard */
+    char voted_for[LIMIT_NODE_ID_BYTES + 1];
+};
+void replication_voting(const struct replication *replication, struct replication_voting *out);
+struct replication_voter {
+    char node_id[LIMIT_NODE_ID_BYTES + 1];
+    bool leads, reachable;
+    bool is_known, forgetful; /* is_known: whether it is; as it said when it voted for this node last */
+    uint64_t durable_index;   /* a leader knows it of each, others of themselves; 0: not known */
+};
+/* The i-th; false: there is none. */
+bool replication_voter_at(const struct replication *replication, size_t i, struct replication_voter *out);
+/* At the leader: one more voter, one less ("": none), or one for another. NULL, or a static text that says why
+ * not. */
+const char *replication_change_voters(struct replication *replication, const char *add, const char *remove);
 
 /* This node, which was elected, is to lead no more, but that voter, or, "", the one that has most
  * (hand_over.c). NULL: it is tried, for so long at most; else a static text that says why not. */

@@ -102,6 +102,7 @@ struct voting {
     char reason[64];    /* of the last change of this node's role */
     int64_t changed_ms;
     struct hand_over hand_over;
+    char to_remove[LIMIT_NODE_ID_BYTES + 1]; /* when the voter that takes its place is there; "": none */
     struct loop_hook commit_hook;
     ev_timer tick;
     ev_timer ask; /* at the moment when it is due */
@@ -212,6 +213,9 @@ void voting_acknowledged(struct replication *replication, const struct leader_li
 
 /* hand_over.c: once an iteration, and at each tick */
 void hand_over_go_on(struct replication *replication);
+
+/* voters.c: once an iteration, at the leader */
+void voters_go_on(struct replication *replication);
 
 /* control.c: connections between those that may vote */
 void control_aim(struct replication *replication, const struct member *member); /* it is dialled */

@@ -68,6 +68,7 @@ static bool describe(const struct outbound *outbound, struct replication_followe
     snprintf(out->host, sizeof(out->host), "%s", member->host);
     if (outbound->connected && link->last_ack_ms >= 0) {
         out->acked_index = link->acked_index;
+        out->durable_index = link->durable_index;
         out->ack_age_ms = loop_monotonic_ms(replication->loop) - link->last_ack_ms;
     }
     if (!link->spec_only) {

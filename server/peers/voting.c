@@ -44,11 +44,6 @@ void voting_kept(struct replication *replication) {
 
 /* --- What an election asks for --- */
 
-static const char *phase_name(enum election_phase phase) {
-    static const char *const names[] = {"follower", "asking", "standing", "leading"};
-    return names[phase];
-}
-
 /* An election reads like a story. */
 static void log_phase(struct replication *replication) {
     struct voting *voting = replication->voting;
@@ -61,7 +56,7 @@ static void log_phase(struct replication *replication) {
     voting->logged_number = election->kept.number;
     log_write(replication->config.log, LOG_INFO, "election",
               "phase=%s term=%llu voted_for=%s leader=%s silent_ms=%lld index=%llu",
-              phase_name(election->phase), (unsigned long long)election->kept.number,
+              election_phase_name(election->phase), (unsigned long long)election->kept.number,
               election->kept.voted_for[0] == '\0' ? "-" : election->kept.voted_for,
               election->leader[0] == '\0' ? "-" : election->leader,
               (long long)(now_of(replication) - election->heard_ms),
@@ -87,6 +82,7 @@ static void begin_leading(struct replication *replication, uint64_t number) {
     voting->voters_index = history_voters_index(history);
     voting->elections++;
     voting->ping_at_ms = 0;
+    voting->to_remove[0] = '\0';
     note_reason(replication, "this node was elected");
     replication_leader_moved(replication);
     replication_dial_group(replication);
@@ -308,6 +304,8 @@ static void lead_on(struct replication *replication) {
         commit_set_voters(&voting->commit, history_voters(history));
     }
     commit_durable(&voting->commit, replication->follower.node_id, replication->follower.durable_index);
+    replication->leader.committed_index = voting->commit.index;
+    voters_go_on(replication);
     begin_round(replication);
     if (now_of(replication) >= voting->ping_at_ms) {
         ping(replication);

@@ -134,7 +134,6 @@ static const struct {
 } reshaping[] = {
     {"meet", "nodes find each other by UDP broadcast: start one in this network and it is there"},
     {"forget", "a node that has not been heard for 30 s is dead, and one that comes back replaces it"},
-    {"failover", "a group is led by the node that was started with -leader"},
     {"replicate", "a node follows the leader of the group that -group names"},
     {"reset", "restart the node, with the -group and -id that it shall have"},
     {"addslots", NULL},

@@ -124,6 +124,34 @@ static bool is_leader(const struct replication_status *status) {
     return status->role == REPLICATION_LEADER || status->role == REPLICATION_STARTING;
 }
 
+static const char *const failover_states[] = {"no-failover", "waiting-for-sync", "failover-in-progress"};
+
+/* Nothing where the leader is named by hand. */
+static void voting_texts(const struct replication *replication, struct buf *out) {
+    struct replication_voting voting;
+    struct replication_voter voter;
+    replication_voting(replication, &voting);
+    if (!voting.active) {
+        return;
+    }
+    buf_printf(
+        out,
+        "election_phase:%s\r\nelection_term:%llu\r\nelection_voted_for:%s\r\nelections_won:%llu\r\n"
+        "election_last_reason:%s\r\nacks:%s\r\ncommitted_index:%llu\r\nvoters:%zu\r\nvoters_wanted:%zu\r\n"
+        "voter:%s\r\n",
+        voting.phase, (unsigned long long)voting.term, voting.voted_for, (unsigned long long)voting.elections,
+        voting.reason, voting.quorum ? "quorum" : "leader", (unsigned long long)voting.committed_index,
+        voting.voter_count, voting.wanted,
+        !voting.is_voter   ? "no"
+        : voting.forgetful ? "forgetful"
+                           : "firm");
+    for (size_t i = 0; replication_voter_at(replication, i, &voter); i++) {
+        buf_printf(out, "voter%zu:id=%s,role=%s,reachable=%s,durable=%llu\r\n", i, voter.node_id,
+                   voter.leads ? "leader" : "follower", voter.reachable ? "yes" : "no",
+                   (unsigned long long)voter.durable_index);
+    }
+}
+
 static void replication_texts(const struct request *request, struct buf *out) {
     const struct command_context *context = request->context;
     struct replication_status status;
@@ -137,16 +165,18 @@ static void replication_texts(const struct request *request, struct buf *out) {
         info_follower(&follower, i, out);
     }
     buf_printf(out,
-               "master_failover_state:no-failover\r\n"
+               "master_failover_state:%s\r\n"
                "master_replid:%016llx%024llx\r\n" /* 40 digits, as Redis's */
                "master_replid2:0000000000000000000000000000000000000000\r\n"
                "kvnode_role:%s\r\n"
                "kvnode_conflict:%s\r\n"
                "history_id:%016llx\r\n"
                "term_leader:%s\r\n",
+               failover_states[replication_hands_over(context->replication)],
                (unsigned long long)status.history_id, (unsigned long long)status.history_id,
                replication_role_name(status.role), status.conflict, (unsigned long long)status.history_id,
                status.term.node_id);
+    voting_texts(context->replication, out);
 }
 
 static void info_commandstats(const struct request *request, struct buf *out) {
