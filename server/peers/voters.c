@@ -83,7 +83,7 @@ static const char *may_add(const struct replication *replication, const char *no
     if (strcmp(follower.state, "online") != 0 || follower.lag_ms > CAUGHT_UP_MS) {
         return "that node has not caught up";
     }
-    return follower.durable_index == 0 ? "that node keeps nothing on a disk: a voter needs -data" : NULL;
+    return follower.durable_index == 0 ? "that node has nothing on a disk yet: a voter needs -data" : NULL;
 }
 
 static const char *may_remove(const struct replication *replication, const char *node_id, bool adds) {
