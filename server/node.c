@@ -268,6 +268,16 @@ static struct voting_kept voting_kept_of(const struct journal_kept *kept) {
     return out;
 }
 
+static size_t peers(void *context, struct journal_peer out[VOTERS_MOST]) {
+    const struct node *node = context;
+    return persistence_peers(&node->persistence, out);
+}
+
+static void keep_peers(void *context, const struct journal_peer *all, size_t n) {
+    struct node *node = context;
+    persistence_keep_peers(&node->persistence, all, n);
+}
+
 static void on_broken(void *context) {
     struct node *node = context;
     persistence_reload(&node->persistence);
@@ -471,6 +481,8 @@ static bool create_peers(struct node *node, const char **reason) {
         .voters = (size_t)node->settings.voters,
         .election_timeout_ms = node->settings.election_timeout_ms,
         .keep = keep,
+        .peers = peers,
+        .keep_peers = keep_peers,
         .on_broken = on_broken,
         .on_deposed = on_deposed,
         .hold_writes = hold_writes,

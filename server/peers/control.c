@@ -129,11 +129,7 @@ void control_aim(struct replication *replication, const struct member *member) {
     }
 }
 
-bool control_address(const struct replication *replication, const char *node_id, struct member *out) {
-    const struct control *control = replication->controls;
-    while (control != NULL && strcmp(control->dialler.node_id, node_id) != 0) {
-        control = control->next;
-    }
+static bool describe(const struct replication *replication, const struct control *control, struct member *out) {
     if (control == NULL) {
         return false;
     }
@@ -144,6 +140,22 @@ bool control_address(const struct replication *replication, const char *node_id,
     memcpy(out->id, control->dialler.node_id, sizeof(out->id));
     memcpy(out->host, control->dialler.host, sizeof(out->host));
     return true;
+}
+
+bool control_address(const struct replication *replication, const char *node_id, struct member *out) {
+    const struct control *control = replication->controls;
+    while (control != NULL && strcmp(control->dialler.node_id, node_id) != 0) {
+        control = control->next;
+    }
+    return describe(replication, control, out);
+}
+
+bool control_at(const struct replication *replication, size_t i, struct member *out) {
+    const struct control *control = replication->controls;
+    while (control != NULL && i-- > 0) {
+        control = control->next;
+    }
+    return describe(replication, control, out);
 }
 
 static void remove_at(struct control **at, enum close_reason reason) {

@@ -99,6 +99,12 @@ void replication_dial_group(struct replication *replication) {
             outbound_add(replication, member);
         }
     }
+    struct member voter;
+    for (size_t i = 0; control_at(replication, i, &voter); i++) {
+        if (membership_find(replication->config.membership, voter.id) == NULL) {
+            outbound_add(replication, &voter); /* it has not been heard yet */
+        }
+    }
 }
 
 /* The leader that this node gave way to did not come: its data is served on. "A part of a state", or bare lines

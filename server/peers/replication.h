@@ -13,6 +13,7 @@
 #include "cluster/history.h"
 #include "cluster/membership.h"
 #include "protocol/err.h"
+#include "protocol/journal_meta.h"
 #include "server/log.h"
 #include "server/net/conn.h"
 #include "server/peers/link_compression.h"
@@ -189,6 +190,9 @@ struct replication_config {
     int64_t election_timeout_ms;
     /* Puts it on the disk, and then calls replication_kept. */
     void (*keep)(void *context, const struct voting_kept *kept);
+    /* Where the other voters were last: known at the next start, whatever discovery hears by then. */
+    size_t (*peers)(void *context, struct journal_peer peers[VOTERS_MOST]);
+    void (*keep_peers)(void *context, const struct journal_peer *peers, size_t n);
     /* A state has broken off: the store is to be read from the disk again, before this returns. */
     void (*on_broken)(void *context);
     /* Writes are to be held, or not any more; nothing expires and nothing is evicted meanwhile. */

@@ -92,6 +92,7 @@ struct voting {
     struct forming forming;
     struct voting_kept kept;       /* as it was given last to be kept */
     bool keeps_vote, keeps_formed; /* that is waited for */
+    struct journal_peers peers;    /* likewise */
     bool round_wanted;             /* for what has run since the last one began */
     uint64_t voters_index;         /* that commit knows of */
     int64_t ping_at_ms;
@@ -221,12 +222,15 @@ void voters_go_on(struct replication *replication);
 void control_aim(struct replication *replication, const struct member *member); /* it is dialled */
 void control_keep_only(struct replication *replication,
                        bool (*is_wanted)(const struct replication *replication, const char *node_id));
+/* The address of that node, as far as it is known here; false: it is not. */
 bool control_address(const struct replication *replication, const char *node_id, struct member *out);
 /* That node has dialled this one, has proved who it is, and has said VOTER. */
 void control_accepted(struct replication *replication, const char *node_id, struct conn *conn);
 /* Goes on its way by control_flush. Where no connection stands it is lost. */
 void control_say(struct replication *replication, const char *node_id, struct slice line);
 void control_say_to_all(struct replication *replication, struct slice line);
+/* The i-th of those that are dialled; false: there is none. */
+bool control_at(const struct replication *replication, size_t i, struct member *out);
 bool control_stands(const struct replication *replication, const char *node_id);
 void control_flush(struct replication *replication);
 void control_tick(struct replication *replication);

@@ -274,6 +274,42 @@ static void choose_peers(struct replication *replication) {
     control_keep_only(replication, is_peer);
 }
 
+/* Voters are found again at the next start without being heard. */
+static void keep_peers(struct replication *replication) {
+    struct voting *voting = replication->voting;
+    struct journal_peers peers = {0};
+    struct member member;
+    for (size_t i = 0; control_at(replication, i, &member) && peers.count < VOTERS_MOST; i++) {
+        if (is_voter(replication, member.id)) {
+            struct journal_peer *peer = &peers.all[peers.count++];
+            memcpy(peer->node_id, member.id, sizeof(peer->node_id));
+            memcpy(peer->host, member.host, sizeof(peer->host));
+            peer->port = member.port;
+        }
+    }
+    bool same = peers.count == voting->peers.count;
+    for (size_t i = 0; same && i < peers.count; i++) {
+        const struct journal_peer *a = &peers.all[i], *b = &voting->peers.all[i];
+        same = strcmp(a->node_id, b->node_id) == 0 && strcmp(a->host, b->host) == 0 && a->port == b->port;
+    }
+    if (!same && peers.count > 0) {
+        voting->peers = peers;
+        replication->config.keep_peers(replication->config.context, peers.all, peers.count);
+    }
+}
+
+static void aim_at_kept(struct replication *replication) {
+    struct journal_peers *peers = &replication->voting->peers;
+    peers->count = replication->config.peers(replication->config.context, peers->all);
+    for (size_t i = 0; i < peers->count; i++) {
+        const struct journal_peer *peer = &peers->all[i];
+        struct member member = {.port = peer->port, .group = replication->follower.group};
+        memcpy(member.id, peer->node_id, sizeof(member.id));
+        memcpy(member.host, peer->host, sizeof(member.host));
+        control_aim(replication, &member);
+    }
+}
+
 /* --- Leading --- */
 
 static void ping(struct replication *replication) {
@@ -513,6 +549,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
         replication->follower.overlaid_by = 0;
     }
     choose_peers(replication);
+    keep_peers(replication);
     control_tick(replication);
     end_forming(replication);
     forming_tick(&voting->forming, now_of(replication), loop_now_ms(replication->loop));
@@ -555,6 +592,7 @@ void voting_start(struct replication *replication, const struct voting_kept *kep
                  replication->config.voters, &voting->kept.formed, replication->follower.random, now_ms);
     end_forming(replication);
     ev_timer_start(loop_ev(replication->loop), &voting->tick);
+    aim_at_kept(replication);
     follow_history(replication);
     voting_run(replication);
 }
