@@ -293,6 +293,11 @@ static void hold_writes(void *context, bool on) {
     pause_hold_writes(resp_server_clients(node->resp), PAUSE_FOR_FAILOVER, on);
 }
 
+static bool in_trouble(void *context) {
+    const struct node *node = context;
+    return node->routing.cannot_keep;
+}
+
 static size_t held_clients(void *context) {
     const struct node *node = context;
     return node->acks.fence.held_count;
@@ -486,6 +491,7 @@ static bool create_peers(struct node *node, const char **reason) {
         .on_broken = on_broken,
         .on_deposed = on_deposed,
         .hold_writes = hold_writes,
+        .in_trouble = in_trouble,
         .held_clients = held_clients,
         .on_handed_over = on_handed_over,
         .waits = persistence_keeps(&node->persistence),

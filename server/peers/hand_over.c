@@ -83,8 +83,9 @@ enum hand_over_phase replication_hands_over(const struct replication *replicatio
 static void try_now(struct replication *replication) {
     struct voting *voting = replication->voting;
     uint64_t index = history_index(replication->config.history);
-    bool ready = voting->commit.index == index && durable_at(replication, voting->hand_over.to) == index &&
-                 replication->config.held_clients(replication->config.context) == 0;
+    bool ready =
+        voting->commit.index == index && durable_at(replication, voting->hand_over.to) == index &&
+        (voting->hand_over.by_disk || replication->config.held_clients(replication->config.context) == 0);
     if (!replication_leads(replication)) {
         end(replication, false, "this node leads no more");
     } else if (ready) {
@@ -94,6 +95,29 @@ static void try_now(struct replication *replication) {
         voting_run(replication);
     } else if (now_of(replication) >= voting->hand_over.until_ms) {
         end(replication, false, "the other node has not caught up in time");
+    }
+}
+
+/* "One whose journal has not moved for two timeouts, while a voter's has, hands over": what it has not answered
+ * by then has an outcome that nobody is told. */
+void hand_over_watch_disk(struct replication *replication) {
+    struct voting *voting = replication->voting;
+    uint64_t durable = replication->follower.durable_index;
+    bool in_trouble = replication->config.in_trouble(replication->config.context);
+    bool moves = durable != voting->seen_durable || durable >= history_index(replication->config.history);
+    if (moves && !in_trouble) {
+        voting->seen_durable = durable;
+        voting->disk_moved_ms = now_of(replication);
+    }
+    const char *best = find_best(replication);
+    bool others_go_on = best != NULL && (in_trouble ? durable_at(replication, best) >= durable
+                                                    : durable_at(replication, best) > durable);
+    if (now_of(replication) - voting->disk_moved_ms >= 2 * replication->config.election_timeout_ms &&
+        others_go_on && voting->hand_over.phase == HAND_OVER_NONE) {
+        log_write(replication->config.log, LOG_ERROR, "disk-stands-still", "durable=%llu index=%llu",
+                  (unsigned long long)durable, (unsigned long long)history_index(replication->config.history));
+        replication_hand_over(replication, best, replication->config.election_timeout_ms);
+        voting->hand_over.by_disk = voting->hand_over.phase == HAND_OVER_WAITS;
     }
 }
 

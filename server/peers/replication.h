@@ -197,6 +197,7 @@ struct replication_config {
     void (*on_broken)(void *context);
     /* Writes are to be held, or not any more; nothing expires and nothing is evicted meanwhile. */
     void (*hold_writes)(void *context, bool on);
+    bool (*in_trouble)(void *context);     /* the disk takes nothing */
     size_t (*held_clients)(void *context); /* whose answers wait */
     /* A hand-over is over; done: this node does not lead. */
     void (*on_handed_over)(void *context, bool done);

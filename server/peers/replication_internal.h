@@ -82,6 +82,7 @@ struct hand_over {
     enum hand_over_phase phase;
     char to[LIMIT_NODE_ID_BYTES + 1];
     int64_t until_ms;
+    bool by_disk; /* this node's stands still: nobody waits for that */
 };
 
 /* The deciders of a leader that is elected: see voting.c. */
@@ -103,6 +104,8 @@ struct voting {
     char reason[64];    /* of the last change of this node's role */
     int64_t changed_ms;
     struct hand_over hand_over;
+    uint64_t seen_durable;                   /* while it leads: what was on this node's disk */
+    int64_t disk_moved_ms;                   /* when that last grew, or all was there */
     char to_remove[LIMIT_NODE_ID_BYTES + 1]; /* when the voter that takes its place is there; "": none */
     struct loop_hook commit_hook;
     ev_timer tick;
@@ -213,6 +216,8 @@ void voting_heard(struct replication *replication, const struct follower_link *l
 void voting_acknowledged(struct replication *replication, const struct leader_link *link);
 
 /* hand_over.c: once an iteration, and at each tick */
+/* At each tick of a leader. */
+void hand_over_watch_disk(struct replication *replication);
 void hand_over_go_on(struct replication *replication);
 
 /* voters.c: once an iteration, at the leader */

@@ -83,6 +83,7 @@ static void begin_leading(struct replication *replication, uint64_t number) {
     voting->elections++;
     voting->ping_at_ms = 0;
     voting->to_remove[0] = '\0';
+    voting->disk_moved_ms = now_of(replication);
     note_reason(replication, "this node was elected");
     replication_leader_moved(replication);
     replication_dial_group(replication);
@@ -552,6 +553,9 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     keep_peers(replication);
     control_tick(replication);
     end_forming(replication);
+    if (replication->role == REPLICATION_LEADER) {
+        hand_over_watch_disk(replication);
+    }
     forming_tick(&voting->forming, now_of(replication), loop_now_ms(replication->loop));
     election_tick(&voting->election, now_of(replication));
     voting_run(replication);

@@ -8,6 +8,7 @@ from typing import Optional
 
 from harness import Cluster, ClusterTestCase, Node, free_port, main, run_kvnode, wait_until
 from peers import fill
+from test_journal import fill_disk, free_disk, keep
 from wire import RespError
 
 
@@ -98,9 +99,9 @@ class Writer(threading.Thread):
 class Voters(ClusterTestCase):
     def make_group(self, count: int = 3, **flags: object) -> Cluster:
         cluster = self.make_cluster(groups=0, followers=0)
-        for i in range(count):
-            cluster.add_node(0, voters=3, data=str(cluster.directory / f"data{i}"), **flags)
-        for node in cluster.nodes:
+        for _ in range(count):
+            cluster.add_node(0, voters=3, **flags)
+        for node in keep(cluster).nodes:
             node.start()
         wait_leader(cluster)
         return cluster
@@ -288,6 +289,24 @@ class Voters(ClusterTestCase):
         successor = wait_leader(cluster, other_than=leader)
         self.assertNotIn(node_id(leader), voters(successor))
         self.assertEqual(len(voters(successor)), 2)
+        same_data(cluster)
+
+    def test_a_leader_whose_disk_takes_nothing_hands_over(self) -> None:
+        cluster = self.make_group()
+        leader = wait_leader(cluster)
+        leader.set("before", "1")
+        fill_disk(cluster, leader)
+        with leader.resp() as client:
+            with self.assertRaises((OSError, EOFError)):
+                client.execute("SET", "k", "x" * 1000)  # the outcome is unknown
+        others = [node for node in cluster.nodes if node is not leader]
+        wait_until(lambda: any(role(node) == "master" for node in others), what="another leader")
+        successor = next(node for node in others if role(node) == "master")
+        successor.set("after", "2")
+        self.assertEqual(successor.get("before"), "1")
+        self.assertEqual(leader.info()["election_last_reason"], "it has handed over")  # its log takes nothing either
+        free_disk(leader)
+        self.assertIs(wait_leader(cluster), successor)
         same_data(cluster)
 
     def test_what_goes_together(self) -> None:
