@@ -294,6 +294,15 @@ void replication_member_gone(struct replication *replication, const struct membe
 
 /* LEAD is said to it like to a follower: the rules for two leaders do the rest. */
 void replication_other_leader(struct replication *replication, const struct member *member) {
+    if (member->term > 0 && membership_self(replication->config.membership)->leader &&
+        !replication->follower.votes) {
+        char message[256];
+        snprintf(message, sizeof(message),
+                 "group %u elects its leader, which is node %s in term %llu: start this node without -leader",
+                 member->group, member->id, (unsigned long long)member->term);
+        replication->config.on_fatal(replication->config.context, message);
+        return;
+    }
     if (replication->role == REPLICATION_LEADER && !replication->follower.votes) {
         replication_note_conflict(replication,
                                   "node %s at %s:%u announces itself as the leader of group %u too", member->id,

@@ -103,6 +103,7 @@ struct voting {
     uint64_t elections; /* won */
     char reason[64];    /* of the last change of this node's role */
     int64_t changed_ms;
+    int64_t log_missing_ms; /* not before */
     struct hand_over hand_over;
     uint64_t seen_durable;                   /* while it leads: what was on this node's disk */
     int64_t disk_moved_ms;                   /* when that last grew, or all was there */

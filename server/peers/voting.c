@@ -19,7 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 20, PINGS_A_TIMEOUT = 6, TRANSFER_WITHIN_MS = 5000 };
+enum {
+    TICK_MS = 20,
+    PINGS_A_TIMEOUT = 6,
+    TRANSFER_WITHIN_MS = 5000,
+    LOG_MISSING_FIRST_MS = 3000,
+    LOG_MISSING_EVERY_MS = 10000
+};
 
 static int64_t now_of(const struct replication *replication) { return loop_monotonic_ms(replication->loop); }
 
@@ -90,8 +96,9 @@ static void begin_leading(struct replication *replication, uint64_t number) {
 }
 
 static void stop_leading(struct replication *replication, const char *reason) {
+    bool by_itself = replication->voting->hand_over.phase == HAND_OVER_SAID;
     note_reason(replication, reason);
-    log_write(replication->config.log, LOG_WARN, "deposed", "term=%llu text=%s",
+    log_write(replication->config.log, by_itself ? LOG_INFO : LOG_WARN, "deposed", "term=%llu text=%s",
               (unsigned long long)replication->voting->election.kept.number, log_quote(reason));
     replication_stop_leading(replication);
 }
@@ -225,6 +232,28 @@ void voting_run(struct replication *replication) {
     run_election(replication);
     log_phase(replication);
     ask_in_time(replication);
+}
+
+/* Who waits for others is to know how many are missing. */
+static void log_missing(struct replication *replication) {
+    struct voting *voting = replication->voting;
+    const struct forming *forming = &voting->forming;
+    if (forming->phase != FORMING_WAITING || replication->config.voters == 0 ||
+        now_of(replication) < voting->log_missing_ms) {
+        return;
+    }
+    voting->log_missing_ms = now_of(replication) + LOG_MISSING_EVERY_MS;
+    size_t same = 1, others = 0;
+    for (size_t i = 0; i < forming->neighbour_count; i++) {
+        const struct forming_neighbour *neighbour = &forming->neighbours[i];
+        bool wants_the_same = neighbour->wanted == forming->wanted && neighbour->history_id == 0;
+        same += neighbour->here && wants_the_same;
+        others += neighbour->here && !wants_the_same;
+    }
+    log_write(replication->config.log, LOG_INFO, "voters-awaited",
+              "wanted=%zu here=%zu others=%zu text=\"here: nodes that want as many, others: that want another "
+              "number, or have a history\"",
+              forming->wanted, same, others);
 }
 
 static void end_forming(struct replication *replication) {
@@ -556,6 +585,7 @@ static void on_tick(struct ev_loop *ev, ev_timer *timer, int events) {
     if (replication->role == REPLICATION_LEADER) {
         hand_over_watch_disk(replication);
     }
+    log_missing(replication);
     forming_tick(&voting->forming, now_of(replication), loop_now_ms(replication->loop));
     election_tick(&voting->election, now_of(replication));
     voting_run(replication);
@@ -596,6 +626,7 @@ void voting_start(struct replication *replication, const struct voting_kept *kep
                  replication->config.voters, &voting->kept.formed, replication->follower.random, now_ms);
     end_forming(replication);
     ev_timer_start(loop_ev(replication->loop), &voting->tick);
+    voting->log_missing_ms = now_ms + LOG_MISSING_FIRST_MS;
     aim_at_kept(replication);
     follow_history(replication);
     voting_run(replication);

@@ -134,6 +134,17 @@ class Voters(ClusterTestCase):
             self.assertEqual(leader.count("sync_full"), 0, "each failover is a CONTINUE")
             leader = successor
 
+    def test_it_says_how_many_are_missing(self) -> None:
+        cluster = self.make_cluster(groups=0, followers=0)
+        nodes = [cluster.add_node(0, voters=wanted) for wanted in (3, 3, 2)]
+        for node in keep(cluster).nodes:
+            node.start()
+        wait_until(lambda: "event=voters-awaited wanted=3 here=2 others=1" in nodes[0].log(), what="who is missing")
+        with self.assertRaisesRegex(RespError, "^(LOADING|CLUSTERDOWN)"):
+            nodes[0].execute("SET", "k", "v")
+        cluster.add_node(0, voters=3, data=str(cluster.directory / "third")).start()
+        wait_leader(cluster)
+
     def test_all_are_killed(self) -> None:
         cluster = self.make_group()
         fill(wait_leader(cluster), 500)
@@ -319,8 +330,13 @@ class Voters(ClusterTestCase):
             outcome = run_kvnode(*flags)
             self.assertEqual(outcome.returncode, 2, outcome)
             self.assertIn(why, outcome.stderr)
-        node = cluster.nodes[0]
         wait_leader(cluster)
+        stranger = cluster.add_node(0, leader=True, voters=None, data=None).start()
+        self.assertEqual(stranger.wait_exit(), 1)
+        self.assertRegex(stranger.log(), "is the live leader of group 0 already|elects its leader")
+        stranger.problems.clear()
+        cluster.nodes.remove(stranger)
+        node = cluster.nodes[0]
         node.stop()
         node.start(voters=None, leader=True)
         self.assertEqual(node.wait_exit(), 1)
