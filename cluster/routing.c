@@ -2,6 +2,12 @@
 
 #include "cluster/ring.h"
 
+/* What a request on the short way looks at. */
+static void sum_up(struct routing *routing) {
+    routing->self_writes = routing->self_leader && !routing->cannot_keep;
+    routing->self_reads = routing->self_has_state && (routing->self_leader || !routing->quorum);
+}
+
 void routing_init(struct routing *routing, const struct membership *membership) {
     *routing = (struct routing){
         .membership = membership,
@@ -9,6 +15,7 @@ void routing_init(struct routing *routing, const struct membership *membership) 
         .self_has_state = membership_self(membership)->has_state,
         .ring_empty = true,
     };
+    sum_up(routing);
 }
 
 bool routing_rebuild(struct routing *routing) {
@@ -30,15 +37,23 @@ bool routing_rebuild(struct routing *routing) {
 
 void routing_set_self_leader(struct routing *routing, bool takes_writes) {
     routing->self_leader = takes_writes;
-    routing->self_writes = takes_writes && !routing->cannot_keep;
+    sum_up(routing);
 }
 
 void routing_set_cannot_keep(struct routing *routing, bool cannot_keep) {
     routing->cannot_keep = cannot_keep;
-    routing->self_writes = routing->self_leader && !cannot_keep;
+    sum_up(routing);
 }
 
-void routing_set_self_state(struct routing *routing, bool has_state) { routing->self_has_state = has_state; }
+void routing_set_self_state(struct routing *routing, bool has_state) {
+    routing->self_has_state = has_state;
+    sum_up(routing);
+}
+
+void routing_set_quorum(struct routing *routing, bool quorum) {
+    routing->quorum = quorum;
+    sum_up(routing);
+}
 
 /* A follower that clients can read from: the one heard last, which is the likeliest to be there. */
 static const struct member *find_follower(const struct membership *membership, uint16_t group) {
@@ -55,27 +70,28 @@ static const struct member *find_follower(const struct membership *membership, u
 
 /* Whom to send a client to that wants something of the group which is not here; NULL: nobody. Never this node
  * itself: a leader that does not take writes yet, or any more, would send its clients in a circle. */
-static const struct member *find_target(const struct routing *routing, uint16_t group, bool write) {
+static const struct member *find_target(const struct routing *routing, uint16_t group, bool of_leader) {
     const struct member *leader = membership_leader(routing->membership, group);
     if (leader != NULL && leader->has_endpoints && !leader->self) {
         return leader;
     }
-    return write ? NULL : find_follower(routing->membership, group);
+    return of_leader ? NULL : find_follower(routing->membership, group);
 }
 
-struct routing_answer routing_decide(const struct routing *routing, struct slice key, bool write) {
+struct routing_answer routing_decide(const struct routing *routing, struct slice key, enum routing_need need) {
     struct routing_answer answer = {.verdict = ROUTING_LOCAL, .slot = slot_of_key(key)};
     /* Before there is a ring everything is asked of the node's own group, which "answers from what it has". */
     uint16_t owner = routing->ring_empty ? routing->self_group : routing->owners[answer.slot];
     bool is_own = owner == routing->self_group;
-    if (is_own && (write ? routing->self_leader : routing->self_has_state)) {
+    bool of_leader = need == ROUTING_LEADER || (need == ROUTING_READ && is_own && routing->quorum);
+    if (is_own && (of_leader ? routing->self_leader : routing->self_has_state)) {
         return answer;
     }
-    if (is_own && !write) {
+    if (is_own && !of_leader) {
         answer.verdict = ROUTING_LOADING;
         return answer;
     }
-    answer.target = find_target(routing, owner, write);
+    answer.target = find_target(routing, owner, of_leader);
     bool starts_to_lead = is_own && membership_self(routing->membership)->leader && !routing->self_has_state;
     answer.verdict = answer.target != NULL ? ROUTING_MOVED : starts_to_lead ? ROUTING_LOADING : ROUTING_DOWN;
     return answer;

@@ -17,6 +17,13 @@ enum routing_verdict {
     ROUTING_LOADING, /* it is for this node, which has not got its group's state yet: LOADING / 503 */
 };
 
+/* Who of a key's group may answer. */
+enum routing_need {
+    ROUTING_ANY_COPY, /* any node that has the data, however old it is there */
+    ROUTING_READ,     /* the same; where replies wait for the voters, of this node's group the leader alone */
+    ROUTING_LEADER,   /* of a write, or of a read of the newest there is */
+};
+
 struct routing_answer {
     enum routing_verdict verdict;
     uint16_t slot; /* MOVED, DOWN */
@@ -32,6 +39,8 @@ struct routing {
     bool cannot_keep;    /* what is written: the disk takes nothing */
     bool self_writes;    /* the one, and not the other */
     bool self_has_state; /* takes reads */
+    bool quorum;         /* replies of the group's leader wait for its voters */
+    bool self_reads;     /* has the state, and leads if they do */
     bool ring_empty;     /* no group has joined: reads are answered from what is here */
     bool owns_all;       /* the ring is self's group alone */
     uint32_t epoch;      /* counts rebuilds of the owner table */
@@ -44,14 +53,15 @@ bool routing_rebuild(struct routing *routing);
 void routing_set_self_leader(struct routing *routing, bool takes_writes);
 void routing_set_cannot_keep(struct routing *routing, bool cannot_keep);
 void routing_set_self_state(struct routing *routing, bool has_state);
+void routing_set_quorum(struct routing *routing, bool quorum);
 
 /* Every key there is, or may be, is answered here: no slot has to be looked up. */
 static inline bool routing_answers_all(const struct routing *routing, bool write) {
-    return routing->owns_all && (write ? routing->self_writes : routing->self_has_state);
+    return routing->owns_all && (write ? routing->self_writes : routing->self_reads);
 }
 
 /* The verdict for one key, by its slot. */
-struct routing_answer routing_decide(const struct routing *routing, struct slice key, bool write);
+struct routing_answer routing_decide(const struct routing *routing, struct slice key, enum routing_need need);
 
 /* The slots of a group as contiguous ranges, ascending. Calls visit(context, first, last, group) for each range
  * of equal owner in slot order; nothing when the ring is empty. */

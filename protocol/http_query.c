@@ -21,8 +21,19 @@ static bool decode(struct slice *text, struct buf *scratch) {
     return true;
 }
 
+/* What the item is the value of; NULL: of none of them. */
+static struct http_param *find_param(struct http_param *params, size_t n, struct slice name) {
+    for (size_t i = 0; i < n; i++) {
+        if (slice_equals(name, params[i].name)) {
+            return &params[i];
+        }
+    }
+    return NULL;
+}
+
 bool http_query_read(struct slice query, struct http_param *params, size_t n, struct buf *scratch,
-                     const char **reason) {
+                     size_t *others, const char **reason) {
+    *others = 0;
     for (size_t i = 0; i < n; i++) {
         params[i].given = false;
         params[i].value = SLICE("");
@@ -40,20 +51,20 @@ bool http_query_read(struct slice query, struct http_param *params, size_t n, st
             *reason = "a '%' in the query has no two hexadecimal digits behind it";
             return false;
         }
-        for (size_t i = 0; i < n; i++) {
-            if (!slice_equals(name, params[i].name)) {
-                continue;
-            }
-            if (params[i].given) {
-                *reason = "a parameter is given twice";
-                return false;
-            }
-            params[i].given = true;
-            params[i].value = value;
-            if (!decode(&params[i].value, scratch)) {
-                *reason = "a '%' in the query has no two hexadecimal digits behind it";
-                return false;
-            }
+        struct http_param *param = find_param(params, n, name);
+        if (param == NULL) {
+            ++*others;
+            continue;
+        }
+        if (param->given) {
+            *reason = "a parameter is given twice";
+            return false;
+        }
+        param->given = true;
+        param->value = value;
+        if (!decode(&param->value, scratch)) {
+            *reason = "a '%' in the query has no two hexadecimal digits behind it";
+            return false;
         }
     }
     return true;

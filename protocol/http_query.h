@@ -11,10 +11,10 @@ struct http_param {
     struct slice value; /* answer: decoded; in the query, or in scratch when something had to be decoded */
 };
 
-/* Looks for n parameters; others are ignored. "name" alone is the same as "name=". False: one of them is given
+/* Looks for n parameters; others are counted. "name" alone is the same as "name=". False: one of them is given
  * twice, a '%' has no two digits behind it, or scratch could not grow (buf_failed); *reason is a static text.
  * scratch is emptied first; the values live as long as it and the query are left alone. */
 bool http_query_read(struct slice query, struct http_param *params, size_t n, struct buf *scratch,
-                     const char **reason);
+                     size_t *others, const char **reason);
 
 #endif

@@ -1,5 +1,6 @@
 #include "server/acks.h"
 
+#include "cluster/routing.h"
 #include "server/journal/journal.h"
 
 static uint64_t newest_ticket(const struct acks *acks) {
@@ -22,6 +23,9 @@ static void commit(void *context) {
     struct acks *acks = context;
     const struct acks_config *config = &acks->config;
     uint64_t committed_index, round;
+    if (history_quorum(config->history) != config->routing->quorum) {
+        routing_set_quorum(config->routing, !config->routing->quorum);
+    }
     if (acks->fence.voters && config->quorum(config->context, &committed_index, &round)) {
         uint64_t committed =
             acks->journal == NULL ? committed_index : journal_ticket(acks->journal, committed_index);

@@ -6,8 +6,8 @@
  *   replication_ask_round ----------------> round -------'
  *
  * Kept is the journal's to raise; once an iteration (LOOP_COMMIT) the other two are raised to what the voters
- * have. A reply that has seen data waits for a round even where it only tells of a write: its ping leaves with
- * the line, and is echoed before that is durable.
+ * have, and routing is told what the history says of the group. A reply that has seen data waits for a round
+ * even where it only tells of a write: its ping leaves with the line, and is echoed before that is durable.
  */
 #ifndef KVNODE_SERVER_ACKS_H
 #define KVNODE_SERVER_ACKS_H
@@ -16,11 +16,13 @@
 #include "server/net/fence.h"
 
 struct journal;
+struct routing;
 
 struct acks_config {
     struct net *net;
     struct history *history;
-    bool keeps; /* there is a disk, and so there may be something to wait for */
+    struct routing *routing; /* is told what the group's replies wait for */
+    bool keeps;              /* there is a disk, and so there may be something to wait for */
     void *context;
     /* As replication_quorum: false: this node does not lead a group that votes. */
     bool (*quorum)(void *context, uint64_t *committed_index, uint64_t *round);

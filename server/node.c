@@ -458,6 +458,7 @@ static bool create_core(struct node *node, const char **reason) {
     const struct acks_config acks = {
         .net = node->net,
         .history = node->history,
+        .routing = &node->routing,
         .keeps = persistence_keeps(&node->persistence),
         .context = node,
         .quorum = quorum,

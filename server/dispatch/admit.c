@@ -22,7 +22,10 @@ enum err admit_keys(const struct routing *routing, const struct demand *demand, 
     if (!one_group_owns_all(routing, demand)) {
         return ERR_CROSSSLOT;
     }
-    *answer = routing_decide(routing, demand->keys[0], demand->leader);
+    enum routing_need need = demand->leader || demand->newest ? ROUTING_LEADER
+                             : demand->any_copy               ? ROUTING_ANY_COPY
+                                                              : ROUTING_READ;
+    *answer = routing_decide(routing, demand->keys[0], need);
     assert(answer->verdict != ROUTING_MOVED || answer->target != NULL);
     if (answer->verdict == ROUTING_LOCAL && demand->leader && routing->cannot_keep) {
         return ERR_MISCONF;

@@ -23,8 +23,10 @@ struct demand {
     size_t key_count, step;   /* keys[0], keys[step], ... */
     bool data;                /* it reads or writes data */
     bool leader;              /* only the leader of the keys, or of this group, may answer */
-    bool grows;               /* it may take memory: room is made for it */
-    bool at_once;             /* it writes, and can't wait for the end of a pause */
+    bool newest;   /* likewise of the keys, for a read: what it has not heard of yet is asked for, too */
+    bool any_copy; /* a read that takes what there is here, however old */
+    bool grows;    /* it may take memory: room is made for it */
+    bool at_once;  /* it writes, and can't wait for the end of a pause */
 };
 
 /* The part of admit that is about keys, when not every one of them is this node's to answer for. */
@@ -37,7 +39,8 @@ static inline enum err admit(const struct command_context *context, const struct
     const struct routing *routing = context->routing;
     enum err err = ERR_NONE;
     if (demand->keys != NULL) {
-        err = routing_answers_all(routing, demand->leader) ? ERR_NONE : admit_keys(routing, demand, answer);
+        bool here = !demand->newest && routing_answers_all(routing, demand->leader);
+        err = here ? ERR_NONE : admit_keys(routing, demand, answer);
     } else if (demand->data && replication_ready(context->replication) != ERR_NONE) {
         err = ERR_LOADING;
     } else if (demand->leader && !routing->self_writes) {

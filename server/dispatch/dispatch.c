@@ -78,23 +78,44 @@ static struct demand demand_of(const struct request *request) {
     };
 }
 
-bool dispatch_admits(struct request *request) {
+/* What is refused for the copy that is here. Who leaves a shard channel leaves it where it is. */
+static bool takes_any_copy(const struct request *request) {
+    return request->context->routing->quorum &&
+           (request->client->any_copy || (request->command->flags & COMMAND_PUBSUB) != 0);
+}
+
+/* It is not admitted as it stands. */
+static bool admits_after_all(struct request *request, const struct demand *demand, enum err err,
+                             struct routing_answer *answer) {
     const struct command_context *context = request->context;
-    const struct demand demand = demand_of(request);
-    struct routing_answer answer = {0};
-    enum err err = admit(context, &demand, &answer);
-    if (__builtin_expect(err == ERR_NONE, 1)) {
-        return true;
+    if ((err == ERR_MOVED || err == ERR_CLUSTERDOWN) && takes_any_copy(request)) {
+        struct demand other = *demand;
+        other.any_copy = true;
+        err = admit(context, &other, answer);
     }
     if (err == ERR_MOVED) {
-        assert(answer.target != NULL);
+        assert(answer->target != NULL);
         context->stats->redirects++;
-        resp_errorf(&request->reply, "MOVED %u %s:%u", answer.slot, answer.target->host,
-                    answer.target->redis_port);
-    } else {
+        resp_errorf(&request->reply, "MOVED %u %s:%u", answer->slot, answer->target->host,
+                    answer->target->redis_port);
+    } else if (err != ERR_NONE) {
         resp_error(&request->reply, err);
     }
-    return false;
+    return err == ERR_NONE;
+}
+
+/* newest: of a read. */
+static inline bool admits(struct request *request, bool newest) {
+    struct demand demand = demand_of(request);
+    struct routing_answer answer = {0};
+    demand.newest = newest;
+    enum err err = admit(request->context, &demand, &answer);
+    return __builtin_expect(err == ERR_NONE, 1) || admits_after_all(request, &demand, err, &answer);
+}
+
+bool dispatch_admits(struct request *request) {
+    const struct client *client = request->client;
+    return admits(request, (client->gates & GATE_ACKS) != 0 && !client->any_copy);
 }
 
 /* CLIENT NO-TOUCH: what the client reads is not used by that. */
@@ -130,7 +151,7 @@ static void run(struct request *request) {
 }
 
 void dispatch(struct request *request) {
-    if (is_well_formed(request) && dispatch_admits(request)) {
+    if (is_well_formed(request) && admits(request, false)) {
         run(request);
     } else {
         telemetry_rejected(request);

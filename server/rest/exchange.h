@@ -31,6 +31,7 @@ struct rest_session {
     bool for_output;           /* the deadline is about the client's reading */
     bool drain_after_body;     /* the client wants no more answers */
     bool saw_data;             /* a request of this turn */
+    bool asks_quorum;          /* the last one that said what its answer waits for */
     size_t received_mark;      /* bytes of the request when the deadline was set */
     size_t kept_body_bytes;    /* as counted in the server's */
 };
@@ -42,6 +43,7 @@ struct exchange {
     struct rest_session *session;
     const struct http_request *request;
     struct http_reply reply;
+    bool any_copy; /* it takes any: admission.h */
 };
 
 /* Answers the request: exactly one reply is on reply.out afterwards, or its body has begun

@@ -2,8 +2,8 @@
  * in slices; the client's reading holds it back. A key that is written meanwhile is there once, as it was or as
  * it is. */
 #include "protocol/line.h"
-#include "server/dispatch/admit.h"
 #include "server/peers/replicated_store.h"
+#include "server/rest/admission.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 #include "server/rest/streamed.h"
@@ -45,10 +45,7 @@ static struct export *create(const struct exchange *exchange) {
 }
 
 void rest_export(struct exchange *exchange) {
-    const struct demand demand = {.data = true};
-    enum err err = admit(exchange->context, &demand, NULL);
-    if (err != ERR_NONE) {
-        rest_problem_of_route(exchange, err, NULL);
+    if (!rest_read_query(exchange, NULL, 0) || !rest_admits(exchange, (struct demand){.data = true})) {
         return;
     }
     exchange->reply.keep_alive &= !exchange->reply.http10; /* the body of HTTP/1.0 ends with the connection */

@@ -6,8 +6,8 @@
 #include "protocol/line.h"
 #include "protocol/num.h"
 #include "protocol/set_body.h"
-#include "server/dispatch/admit.h"
 #include "server/dispatch/large_value.h"
+#include "server/rest/admission.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 #include "server/store/keyspace.h"
@@ -43,25 +43,15 @@ static bool read_key(struct exchange *exchange, struct slice *key) {
 /* False: somebody else answers for the key, or nobody does; that is written. A write may take memory, unless it
  * only deletes. */
 static bool is_answered_here(struct exchange *exchange, struct slice key, bool write, bool grows) {
-    const struct demand demand = {
-        .keys = &key, .key_count = 1, .data = true, .leader = write, .grows = grows, .at_once = write};
-    struct routing_answer route;
-    enum err err = admit(exchange->context, &demand, &route);
-    if (err != ERR_NONE) {
-        rest_problem_of_route(exchange, err, &route);
-        return false;
-    }
-    return true;
+    return rest_admits(
+        exchange,
+        (struct demand){
+            .keys = &key, .key_count = 1, .data = true, .leader = write, .grows = grows, .at_once = write});
 }
 
 /* The same of a write of a key that is not known yet, as far as it goes. */
 static bool takes_writes(struct exchange *exchange) {
-    const struct demand demand = {.data = true, .grows = true, .at_once = true};
-    enum err err = admit(exchange->context, &demand, NULL);
-    if (err != ERR_NONE) {
-        rest_problem_of_route(exchange, err, NULL);
-    }
-    return err == ERR_NONE;
+    return rest_admits(exchange, (struct demand){.data = true, .grows = true, .at_once = true});
 }
 
 enum verdict { VERDICT_GO, VERDICT_NOT_MODIFIED, VERDICT_ANSWERED };

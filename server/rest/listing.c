@@ -1,10 +1,9 @@
 #include "server/rest/listing.h"
 
 #include "protocol/glob.h"
-#include "protocol/http_query.h"
 #include "protocol/json_text.h"
 #include "protocol/num.h"
-#include "server/dispatch/admit.h"
+#include "server/rest/admission.h"
 #include "server/rest/handlers.h"
 #include "server/rest/problem.h"
 #include "server/rest/streamed.h"
@@ -230,10 +229,7 @@ void rest_list(struct exchange *exchange) {
         rest_problem(exchange, ERR_BAD_REQUEST, "cursor is not one that a page has given");
         return;
     }
-    const struct demand demand = {.data = true};
-    enum err err = admit(exchange->context, &demand, NULL);
-    if (err != ERR_NONE) {
-        rest_problem_of_route(exchange, err, NULL);
+    if (!rest_admits(exchange, (struct demand){.data = true})) {
         return;
     }
     if (at.passed > 0 && !still_there(exchange->context->keyspace, &at)) {

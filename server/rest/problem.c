@@ -68,13 +68,3 @@ void rest_problem_of_route(struct exchange *exchange, enum err err, const struct
     }
     rest_problem(exchange, err, err == ERR_LOADING ? "this node has not got the data of its group yet" : NULL);
 }
-
-bool rest_read_query(struct exchange *exchange, struct http_param *params, size_t n) {
-    const char *reason;
-    struct buf *scratch = &exchange->server->params;
-    bool ok = http_query_read(exchange->request->query, params, n, scratch, &reason);
-    if (!ok) {
-        rest_problem(exchange, buf_failed(scratch) ? ERR_NO_MEMORY : ERR_BAD_REQUEST, reason);
-    }
-    return ok;
-}

@@ -9,7 +9,6 @@
 #define KVNODE_SERVER_REST_PROBLEM_H
 
 #include "cluster/routing.h"
-#include "protocol/http_query.h"
 #include "server/rest/exchange.h"
 
 /* detail NULL: the text of the error. A 503 says Retry-After. */
@@ -18,7 +17,5 @@ void rest_problem(struct exchange *exchange, enum err err, const char *detail);
 void rest_problem_with(struct exchange *exchange, enum err err, const char *detail, struct slice fields);
 /* A request for a key that this node does not answer: what admit said. */
 void rest_problem_of_route(struct exchange *exchange, enum err err, const struct routing_answer *answer);
-/* The parameters of the request's query; they live as long as the exchange. False: the problem is written. */
-bool rest_read_query(struct exchange *exchange, struct http_param *params, size_t n);
 
 #endif

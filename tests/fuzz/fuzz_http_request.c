@@ -43,8 +43,9 @@ static void use(const struct http_request *r) {
     struct buf scratch;
     buf_init(&scratch, 1 << 20);
     struct http_param params[] = {{.name = SLICE("key")}, {.name = SLICE("match")}};
+    size_t others;
     const char *reason;
-    http_query_read(r->query, params, 2, &scratch, &reason);
+    http_query_read(r->query, params, 2, &scratch, &others, &reason);
     buf_deinit(&scratch);
     http_accept_prefers_octets(&r->accept);
     http_is_identity(&r->content_encoding);

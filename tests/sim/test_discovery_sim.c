@@ -379,13 +379,14 @@ static void expect_one_owner_of_each_key(struct world *world) {
             if (!world->nodes[at].up) {
                 continue;
             }
-            struct routing_answer answer = routing_decide(&world->nodes[at].routing, key, true);
+            struct routing_answer answer = routing_decide(&world->nodes[at].routing, key, ROUTING_LEADER);
             assert_int_not_equal(answer.verdict, ROUTING_DOWN);
             size_t to = answer.verdict == ROUTING_LOCAL ? at : index_of(world, answer.target->id);
             owner = owner == world->n ? to : owner;
             assert_int_equal(to, owner);
         }
-        assert_int_equal(routing_decide(&world->nodes[owner].routing, key, true).verdict, ROUTING_LOCAL);
+        assert_int_equal(routing_decide(&world->nodes[owner].routing, key, ROUTING_LEADER).verdict,
+                         ROUTING_LOCAL);
     }
 }
 

@@ -10,6 +10,7 @@
 
 #include "tests/unit/played_clock.h"
 
+#include "cluster/routing.h"
 #include "server/acks.h"
 #include "server/journal/journal_internal.h"
 #include "server/journal/load.h"
@@ -38,6 +39,7 @@ struct scene {
     struct loop *loop;
     struct net *net;
     struct acks acks;
+    struct routing routing; /* no more of it than the flag that acks sets */
     struct history *history;
     struct model_store store;
     struct journal *journal;
@@ -370,6 +372,7 @@ static void scene_open_net(void) {
     const struct acks_config config = {
         .net = scene->net,
         .history = scene->history,
+        .routing = &scene->routing,
         .keeps = true,
         .quorum = scene_quorum,
         .ask_round = scene_ask_round,

@@ -1,7 +1,8 @@
 /* resp_fixture.h: a RESP client on one end of a socket pair, a session with a real loop, keyspace, membership
  * and routing on the other. The tests read as transcripts: what is sent, what is answered. Replication alone is
- * played (below), and the clock (played_clock.h) but where RESP_FIXTURE_REAL_CLOCK is defined. For one program
- * each: it has the node, and functions in place of those of server/peers/replication.c. */
+ * played (below), and the clock (played_clock.h) but where RESP_FIXTURE_REAL_CLOCK is defined. Replies may have
+ * to wait for voters where RESP_FIXTURE_VOTES is. For one program each: it has the node, and functions in place
+ * of those of server/peers/replication.c. */
 #ifndef KVNODE_TESTS_UNIT_RESP_FIXTURE_H
 #define KVNODE_TESTS_UNIT_RESP_FIXTURE_H
 
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #include "cluster/routing.h"
+#include "server/acks.h"
 #include "server/commands/features.h"
 #include "server/commands/node/config.h"
 #include "server/commands/rows.h"
@@ -46,6 +48,8 @@ struct replication {
     bool asked;
     bool is_taking_a_state;
     size_t counted; /* so often was it asked how far the follower is */
+    bool elected;   /* it leads a group that votes */
+    uint64_t committed_index, round, asked_round;
 };
 
 const char *replication_role_name(enum replication_role role) {
@@ -127,6 +131,23 @@ enum err replication_ready(const struct replication *replication) {
 
 bool replication_is_whole(const struct replication *replication) { return !replication->is_taking_a_state; }
 
+#ifdef RESP_FIXTURE_VOTES
+enum { FIXTURE_VOTES = true };
+#else
+enum { FIXTURE_VOTES = false };
+#endif
+
+static inline bool played_quorum(void *context, uint64_t *committed_index, uint64_t *round) {
+    const struct replication *replication = context;
+    *committed_index = replication->committed_index;
+    *round = replication->round;
+    return replication->elected;
+}
+
+static inline uint64_t played_ask_round(void *context) {
+    return ((const struct replication *)context)->asked_round;
+}
+
 /* --- The node and the client
  * -------------------------------------------------------------------------------------- */
 
@@ -140,6 +161,7 @@ static struct {
     struct membership *membership;
     struct routing routing;
     struct replication replication;
+    struct acks acks;
     struct discovery_stats discovery;
     struct options options;
     struct server_stats stats;
@@ -196,6 +218,14 @@ static inline int set_up(void **state) {
     routing_set_self_leader(&node.routing, true);
     routing_set_self_state(&node.routing, true);
     node.replication.role = REPLICATION_LEADER;
+    const struct acks_config acks = {.net = node.net,
+                                     .history = node.history,
+                                     .routing = &node.routing,
+                                     .keeps = FIXTURE_VOTES,
+                                     .context = &node.replication,
+                                     .quorum = played_quorum,
+                                     .ask_round = played_ask_round};
+    acks_init(&node.acks, &acks);
     settings_init(&node.settings);
     node.settings.redis_port = self.redis_port;
     node.settings.maxclients = 100;
@@ -248,9 +278,24 @@ static inline int tear_down(void **state) {
     keyspace_destroy(&node.keyspace);
     history_destroy(&node.history);
     membership_destroy(&node.membership);
+    acks_deinit(&node.acks);
     loop_destroy(&node.loop);
     buf_deinit(&node.received);
     return 0;
+}
+
+/* A datagram of another node; a leader answers WHO, too. */
+static inline void datagram_arrives(const char *text) {
+    struct datagram datagram;
+    assert_int_equal(datagram_decode(slice_from_text(text), &datagram), DATAGRAM_OK);
+    membership_hear(node.membership, &datagram, loop_now_ms(node.loop));
+    if (datagram.verb == DATAGRAM_ANNOUNCE && datagram.leader) {
+        membership_verified(node.membership, &datagram, NULL, loop_now_ms(node.loop));
+    }
+    struct membership_action action;
+    while (membership_next(node.membership, &action)) {
+    }
+    assert_true(routing_rebuild(&node.routing));
 }
 
 static inline int64_t now_ms(void) {

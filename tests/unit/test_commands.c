@@ -347,19 +347,6 @@ static void test_a_node_that_starts(void **state) {
     check_contains("INFO", "\r\nkvnode_role:starting\r\n");
 }
 
-static void hear(const char *text) {
-    struct datagram datagram;
-    assert_int_equal(datagram_decode(slice_from_text(text), &datagram), DATAGRAM_OK);
-    membership_hear(node.membership, &datagram, loop_now_ms(node.loop));
-    if (datagram.verb == DATAGRAM_ANNOUNCE && datagram.leader) {
-        membership_verified(node.membership, &datagram, NULL, loop_now_ms(node.loop));
-    }
-    struct membership_action action;
-    while (membership_next(node.membership, &action)) {
-    }
-    assert_true(routing_rebuild(&node.routing));
-}
-
 /* A key of a group: the first of k0, k1, ... whose slot it owns and that is not in the slot of the other one.
  */
 static void find_key(uint16_t group, const char *other, char out[16]) {
@@ -375,8 +362,8 @@ static void find_key(uint16_t group, const char *other, char out[16]) {
 
 static void test_two_groups(void **state) {
     (void)state;
-    hear("ANNOUNCE|other001|10.0.0.9|8000|1|true");
-    hear("ENDPOINTS|other001|9001|6390");
+    datagram_arrives("ANNOUNCE|other001|10.0.0.9|8000|1|true");
+    datagram_arrives("ENDPOINTS|other001|9001|6390");
     char mine[16], also_mine[16], theirs[16], also_theirs[16], line[128], moved[128];
     find_key(0, NULL, mine);
     find_key(0, mine, also_mine);
@@ -417,10 +404,10 @@ static void test_two_groups(void **state) {
 static void test_the_slots_of_a_dead_leader(void **state) {
     (void)state;
     membership_join_group(node.membership, 1);
-    hear("ANNOUNCE|other001|10.0.0.9|8000|1|true");
-    hear("ENDPOINTS|other001|9001|6390|true|70");
-    hear("ANNOUNCE|reader01|10.0.0.8|8000|1|false");
-    hear("ENDPOINTS|reader01|9001|6390|false|0");
+    datagram_arrives("ANNOUNCE|other001|10.0.0.9|8000|1|true");
+    datagram_arrives("ENDPOINTS|other001|9001|6390|true|70");
+    datagram_arrives("ANNOUNCE|reader01|10.0.0.8|8000|1|false");
+    datagram_arrives("ENDPOINTS|reader01|9001|6390|false|0");
     static const char leader[] = "*4\r\n$8\r\n10.0.0.9\r\n:6390\r\n$8\r\nother001\r\n*0\r\n";
     static const char follower[] = "*4\r\n$8\r\n10.0.0.8\r\n:6390\r\n$8\r\nreader01\r\n*0\r\n";
     char both[256];
@@ -428,7 +415,7 @@ static void test_the_slots_of_a_dead_leader(void **state) {
     check_contains("CLUSTER SLOTS", leader);
     check_lacks("CLUSTER SLOTS", "reader01"); /* nobody reads from one that never had its group's state */
     check_contains("CLUSTER SHARDS", "$18\r\nreplication-offset\r\n:0\r\n$6\r\nhealth\r\n$7\r\nloading\r\n");
-    hear("ENDPOINTS|reader01|9001|6390|true|69");
+    datagram_arrives("ENDPOINTS|reader01|9001|6390|true|69");
     check_contains("CLUSTER SLOTS", both);
     check_contains("CLUSTER SHARDS", "$18\r\nreplication-offset\r\n:69\r\n$6\r\nhealth\r\n$6\r\nonline\r\n");
 
@@ -447,9 +434,9 @@ static void test_the_slots_of_a_dead_leader(void **state) {
     check_contains("CLUSTER REPLICAS other001", "reader01 10.0.0.8:6390@8000 slave other001 0 ");
     check_contains("CLUSTER INFO", "cluster_state:fail\r\n");
     check_contains("INFO cluster", "slots_unserved:0\r\n");
-    hear("LEAVE|other001"); /* nobody knows any more who led */
+    datagram_arrives("LEAVE|other001"); /* nobody knows any more who led */
     check_contains("CLUSTER SLOTS", follower);
-    hear("LEAVE|reader01");
+    datagram_arrives("LEAVE|reader01");
     check_lacks("CLUSTER SLOTS", "10.0.0.");
 }
 
@@ -468,8 +455,8 @@ static void test_cluster_links(void **state) {
 /* An older node, or one that knows only the specification, does not say how far it is: that is not 0. */
 static void test_an_offset_that_is_unknown_is_left_out(void **state) {
     (void)state;
-    hear("ANNOUNCE|reader01|10.0.0.8|8000|0|false");
-    hear("ENDPOINTS|reader01|9001|6390");
+    datagram_arrives("ANNOUNCE|reader01|10.0.0.8|8000|0|false");
+    datagram_arrives("ENDPOINTS|reader01|9001|6390");
     check_contains("CLUSTER SHARDS", "$4\r\nrole\r\n$7\r\nreplica\r\n$6\r\nhealth\r\n$6\r\nonline\r\n");
 }
 
@@ -483,9 +470,10 @@ static void test_a_group_is_forgotten(void **state) {
     check("KVNODE GROUP REMEMBER 1", "-ERR Unknown action on a group. Try KVNODE HELP.\r\n");
     check("KVNODE MOVE", "-ERR unknown subcommand 'MOVE'. Try KVNODE HELP.\r\n");
     check_contains("KVNODE HELP", "+GROUP FORGET <group>\r\n");
-    hear("ANNOUNCE|other001|10.0.0.9|8000|1|true");
+    datagram_arrives("ANNOUNCE|other001|10.0.0.9|8000|1|true");
     check("KVNODE GROUP FORGET 1", "-ERR That group has live nodes: stop them first\r\n");
-    hear("LEAVE|other001"); /* it has answered WHO without a word of its state: it may have served */
+    datagram_arrives(
+        "LEAVE|other001"); /* it has answered WHO without a word of its state: it may have served */
     check("kvnode group forget 1", "-ERR That group has served: its keys would be lost when it comes back\r\n");
 }
 
@@ -496,8 +484,8 @@ static void test_a_follower(void **state) {
     membership_set_leader(node.membership, false, 0, loop_now_ms(node.loop));
     routing_set_self_leader(&node.routing, false);
     check("SET a c", "-CLUSTERDOWN Hash slot not served\r\n");
-    hear("ANNOUNCE|leader01|10.0.0.1|8000|0|true");
-    hear("ENDPOINTS|leader01|9000|6379");
+    datagram_arrives("ANNOUNCE|leader01|10.0.0.1|8000|0|true");
+    datagram_arrives("ENDPOINTS|leader01|9000|6379");
     check("SET a c", "-MOVED 15495 10.0.0.1:6379\r\n");
     /* Publisher and subscriber of a shard channel meet at the leader. */
     check("SPUBLISH a x", "-MOVED 15495 10.0.0.1:6379\r\n");

@@ -110,6 +110,7 @@ static void test_a_query(void **state) {
     struct buf scratch;
     buf_init(&scratch, 1 << 16);
     struct http_param params[] = {{.name = SLICE("key")}, {.name = SLICE("limit")}};
+    size_t others;
     const char *reason = NULL;
     static const struct {
         const char *query;
@@ -117,31 +118,33 @@ static void test_a_query(void **state) {
         const char *key;
         bool limit_given;
         const char *limit;
+        size_t others;
     } good[] = {
-        {"", false, "", false, ""},
-        {"key=a", true, "a", false, ""},
-        {"key=", true, "", false, ""},
-        {"key", true, "", false, ""},
-        {"key=a=b", true, "a=b", false, ""},
-        {"limit=1&key=a+b%2Bc%26%3d%c3%A4", true, "a b+c&=\xc3\xa4", true, "1"},
-        {"limit=%31%30&%6bey=%41+", true, "A ", true, "10"},
-        {"other=1&other=2&&Key=3&key=x&", true, "x", false, ""},
-        {"keys=1&xkey=2", false, "", false, ""},
+        {"", false, "", false, "", 0},
+        {"key=a", true, "a", false, "", 0},
+        {"key=", true, "", false, "", 0},
+        {"key", true, "", false, "", 0},
+        {"key=a=b", true, "a=b", false, "", 0},
+        {"limit=1&key=a+b%2Bc%26%3d%c3%A4", true, "a b+c&=\xc3\xa4", true, "1", 0},
+        {"limit=%31%30&%6bey=%41+", true, "A ", true, "10", 0},
+        {"other=1&other=2&&Key=3&key=x&", true, "x", false, "", 4},
+        {"keys=1&xkey=2", false, "", false, "", 2},
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_true(http_query_read(slice_from_text(good[i].query), params, 2, &scratch, &reason));
+        assert_true(http_query_read(slice_from_text(good[i].query), params, 2, &scratch, &others, &reason));
         assert_int_equal(params[0].given, good[i].key_given);
         assert_true(slice_equals(params[0].value, slice_from_text(good[i].key)));
         assert_int_equal(params[1].given, good[i].limit_given);
         assert_true(slice_equals(params[1].value, slice_from_text(good[i].limit)));
+        assert_int_equal(others, good[i].others);
     }
-    assert_true(http_query_read(SLICE("key=%00x"), params, 2, &scratch, &reason));
+    assert_true(http_query_read(SLICE("key=%00x"), params, 2, &scratch, &others, &reason));
     assert_true(slice_equals(params[0].value, SLICE("\0x")));
     static const char *const bad[] = {"key=a&key=b", "key&key", "key=1&%6bey=2", "key=%", "key=%4",
                                       "key=%zz",     "%=1"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         reason = NULL;
-        assert_false(http_query_read(slice_from_text(bad[i]), params, 2, &scratch, &reason));
+        assert_false(http_query_read(slice_from_text(bad[i]), params, 2, &scratch, &others, &reason));
         assert_non_null(reason);
     }
     buf_deinit(&scratch);

@@ -85,24 +85,24 @@ static struct slice key_of(const struct scene *scene, uint16_t group) {
     return SLICE("");
 }
 
-static void assert_local(const struct scene *scene, struct slice key, bool write) {
-    assert_int_equal(routing_decide(&scene->routing, key, write).verdict, ROUTING_LOCAL);
+static void assert_local(const struct scene *scene, struct slice key, enum routing_need need) {
+    assert_int_equal(routing_decide(&scene->routing, key, need).verdict, ROUTING_LOCAL);
 }
 
-static void assert_down(const struct scene *scene, struct slice key, bool write) {
-    struct routing_answer answer = routing_decide(&scene->routing, key, write);
+static void assert_down(const struct scene *scene, struct slice key, enum routing_need need) {
+    struct routing_answer answer = routing_decide(&scene->routing, key, need);
     assert_int_equal(answer.verdict, ROUTING_DOWN);
     assert_int_equal(answer.slot, slot_of_key(key));
 }
 
-static void assert_moved(const struct scene *scene, struct slice key, bool write, const char *to) {
-    struct routing_answer answer = routing_decide(&scene->routing, key, write);
+static void assert_moved(const struct scene *scene, struct slice key, enum routing_need need, const char *to) {
+    struct routing_answer answer = routing_decide(&scene->routing, key, need);
     assert_int_equal(answer.verdict, ROUTING_MOVED);
     assert_int_equal(answer.slot, slot_of_key(key));
     assert_string_equal(answer.target->id, to);
 }
 
-static const bool READ = false, WRITE = true;
+static const enum routing_need READ = ROUTING_READ, WRITE = ROUTING_LEADER;
 
 static void an_empty_ring_is_asked_of_the_own_group(void **state) {
     (void)state;
@@ -275,6 +275,54 @@ static void a_leader_that_starts_is_loading(void **state) {
     end(scene);
 }
 
+static void where_replies_wait_for_voters_a_followers_copy_is_for_who_takes_any(void **state) {
+    (void)state;
+    struct scene *scene = create_follower();
+    join_own_group(scene);
+    assert_true(routing_answers_all(&scene->routing, false));
+    routing_set_quorum(&scene->routing, true);
+    struct slice key = SLICE("user1");
+    assert_false(routing_answers_all(&scene->routing, false));
+    assert_down(scene, key, READ); /* and not LOADING: the data is there */
+    assert_local(scene, key, ROUTING_ANY_COPY);
+
+    hear_leader(scene, "l0", 8001, 0);
+    hear(scene, "ENDPOINTS|l0|9001|6380");
+    assert_moved(scene, key, READ, "l0");
+    assert_moved(scene, key, WRITE, "l0");
+    assert_local(scene, key, ROUTING_ANY_COPY);
+    routing_set_self_state(&scene->routing, false);
+    assert_moved(scene, key, READ, "l0");
+    assert_int_equal(routing_decide(&scene->routing, key, ROUTING_ANY_COPY).verdict, ROUTING_LOADING);
+    routing_set_self_state(&scene->routing, true);
+
+    routing_set_self_leader(&scene->routing, true);
+    assert_true(routing_answers_all(&scene->routing, false));
+    assert_local(scene, key, READ);
+    routing_set_self_leader(&scene->routing, false);
+    routing_set_quorum(&scene->routing, false);
+    assert_true(routing_answers_all(&scene->routing, false));
+    assert_local(scene, key, READ);
+    end(scene);
+}
+
+/* It is not known what replies of other groups wait for: their nodes say so. */
+static void other_groups_have_rules_of_their_own(void **state) {
+    (void)state;
+    struct scene *scene = create_leader();
+    join_own_group(scene);
+    routing_set_quorum(&scene->routing, true);
+    hear_leader(scene, "l5", 8001, 5);
+    struct slice theirs = key_of(scene, 5);
+    hear(scene, "LEAVE|l5");
+    hear(scene, "ANNOUNCE|f5|10.0.0.3|8001|5|false");
+    hear(scene, "ENDPOINTS|f5|9001|6380");
+    assert_moved(scene, theirs, READ, "f5");
+    assert_moved(scene, theirs, ROUTING_ANY_COPY, "f5");
+    assert_down(scene, theirs, WRITE);
+    end(scene);
+}
+
 static void nobody_is_sent_to_a_follower_that_has_nothing(void **state) {
     (void)state;
     struct scene *scene = create_leader();
@@ -395,6 +443,8 @@ int main(void) {
         cmocka_unit_test(a_group_known_by_its_follower_alone_keeps_its_slots),
         cmocka_unit_test(a_follower_that_never_had_its_groups_state_has_no_slots_and_answers_no_reads),
         cmocka_unit_test(a_leader_that_starts_is_loading),
+        cmocka_unit_test(where_replies_wait_for_voters_a_followers_copy_is_for_who_takes_any),
+        cmocka_unit_test(other_groups_have_rules_of_their_own),
         cmocka_unit_test(nobody_is_sent_to_a_follower_that_has_nothing),
         cmocka_unit_test(it_is_known_which_slots_nobody_serves),
         cmocka_unit_test(keys_of_one_hash_tag_go_one_way),

@@ -212,19 +212,6 @@ static void test_one_batch_in_the_history(void **state) {
     assert_int_equal(history_index(node.history), index);
 }
 
-static void hear(const char *text) {
-    struct datagram datagram;
-    assert_int_equal(datagram_decode(slice_from_text(text), &datagram), DATAGRAM_OK);
-    membership_hear(node.membership, &datagram, loop_now_ms(node.loop));
-    if (datagram.verb == DATAGRAM_ANNOUNCE && datagram.leader) {
-        membership_verified(node.membership, &datagram, NULL, loop_now_ms(node.loop));
-    }
-    struct membership_action action;
-    while (membership_next(node.membership, &action)) {
-    }
-    assert_true(routing_rebuild(&node.routing));
-}
-
 static void find_key(uint16_t group, const char *prefix, char out[16]) {
     int i = 0;
     do {
@@ -234,8 +221,8 @@ static void find_key(uint16_t group, const char *prefix, char out[16]) {
 
 static void test_keys_of_two_groups(void **state) {
     (void)state;
-    hear("ANNOUNCE|other001|10.0.0.9|8000|1|true");
-    hear("ENDPOINTS|other001|9001|6390");
+    datagram_arrives("ANNOUNCE|other001|10.0.0.9|8000|1|true");
+    datagram_arrives("ENDPOINTS|other001|9001|6390");
     char mine[16], also_mine[16], theirs[16], line[128], moved[128];
     find_key(0, "k", mine);
     find_key(0, "l", also_mine);
@@ -263,8 +250,8 @@ static void test_things_change_before_exec(void **state) {
     node.replication.role = REPLICATION_FOLLOWER;
     membership_set_leader(node.membership, false, 0, loop_now_ms(node.loop));
     routing_set_self_leader(&node.routing, false);
-    hear("ANNOUNCE|leader01|10.0.0.1|8000|0|true");
-    hear("ENDPOINTS|leader01|9000|6379");
+    datagram_arrives("ANNOUNCE|leader01|10.0.0.1|8000|0|true");
+    datagram_arrives("ENDPOINTS|leader01|9000|6379");
     says('a', "EXEC", "-MOVED 16287 10.0.0.1:6379\r\n");
     says('a', "EXISTS x y", ":0\r\n");
     says('a', "MULTI\r\nEXISTS x y\r\nEXEC", "+OK\r\n+QUEUED\r\n*1\r\n:0\r\n");

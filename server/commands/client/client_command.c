@@ -147,6 +147,7 @@ static void write_flags(const struct client *client, struct buf *out) {
         {tracking_broadcasts(client), 'B'},
         {transaction_dirty(client), 'd'},
         {client->leaving, 'c'},
+        {client->any_copy, 'r'},
         {client->no_evict, 'e'},
         {client->no_touch, 'T'},
     };

@@ -59,7 +59,7 @@ void command_cluster_myshardid(struct request *request) {
     resp_bulk(&request->reply, slice_of(id, (size_t)n));
 }
 
-/* ASKING, READONLY, READWRITE: no slot is asked for while it moves, and a follower always answers reads. */
+/* ASKING, CLUSTER SAVECONFIG: no slot is asked for while it moves, and there is nothing to be saved. */
 void command_cluster_hint(struct request *request) { reply_ok(request); }
 
 /* --- The keys of a slot: all keys are looked at, in slices
