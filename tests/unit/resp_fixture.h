@@ -131,6 +131,42 @@ enum err replication_ready(const struct replication *replication) {
 
 bool replication_is_whole(const struct replication *replication) { return !replication->is_taking_a_state; }
 
+/* Whoever leads a group that votes was elected by itself alone, and stays. */
+
+void replication_voting(const struct replication *replication, struct replication_voting *out) {
+    *out = (struct replication_voting){.active = replication->elected, .phase = "leading", .reason = ""};
+}
+
+bool replication_voter_at(const struct replication *replication, size_t i, struct replication_voter *out) {
+    (void)replication, (void)i, (void)out;
+    return false;
+}
+
+const char *replication_change_voters(struct replication *replication, const char *add, const char *remove) {
+    (void)replication, (void)add, (void)remove;
+    return "the voters are played";
+}
+
+const char *replication_hand_over(struct replication *replication, const char *node_id, int64_t timeout_ms) {
+    (void)replication, (void)node_id, (void)timeout_ms;
+    return "the voters are played";
+}
+
+bool replication_hand_over_abort(struct replication *replication) {
+    (void)replication;
+    return false;
+}
+
+enum hand_over_phase replication_hands_over(const struct replication *replication) {
+    (void)replication;
+    return HAND_OVER_NONE;
+}
+
+const char *replication_take_over(struct replication *replication, bool by_force) {
+    (void)replication, (void)by_force;
+    return "this node leads already";
+}
+
 #ifdef RESP_FIXTURE_VOTES
 enum { FIXTURE_VOTES = true };
 #else

@@ -529,7 +529,7 @@ static void test_cluster(void **state) {
                    "-ERR kvnode does not take 'cluster|meet' by hand: nodes find each other");
     check_contains("CLUSTER ADDSLOTS 1",
                    "-ERR kvnode does not take 'cluster|addslots' by hand: slots belong to groups");
-    check_contains("CLUSTER FAILOVER", "started with -leader\r\n");
+    check("CLUSTER FAILOVER", "-ERR this node leads already\r\n");
     check("REPLICAOF NO ONE", "-ERR REPLICAOF not allowed in cluster mode.\r\n");
 }
 
