@@ -181,6 +181,9 @@ const struct member *membership_find(const struct membership *membership, const 
 const struct member *membership_leader(const struct membership *membership, uint16_t group);
 /* The same, or else the dead one that was heard last: whose place nobody has taken. */
 const struct member *membership_last_leader(const struct membership *membership, uint16_t group);
+/* It is alive, and, if it leads, nobody was elected in its place: one that has died is silent for 30 s before
+ * it counts as dead, and one that lives says at once that it leads no more. */
+bool membership_is_alive(const struct membership *membership, const struct member *member);
 /* Datagrams ignored because there was no room for one more member, and members that had to make room for one.
  */
 uint64_t membership_ignored(const struct membership *membership);

@@ -284,6 +284,14 @@ const struct member *membership_last_leader(const struct membership *m, uint16_t
     return leader != NULL ? leader : last;
 }
 
+bool membership_is_alive(const struct membership *m, const struct member *member) {
+    if (member->self || !member->leader || member->term == 0) {
+        return member->alive;
+    }
+    const struct member *leader = membership_leader(m, member->group);
+    return member->alive && (leader == NULL || leader->term <= member->term);
+}
+
 size_t membership_groups(const struct membership *m, const uint16_t **groups) {
     *groups = m->groups;
     return m->n_groups;

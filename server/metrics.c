@@ -71,6 +71,11 @@ void metrics_read(const struct command_context *context, struct metrics *out) {
         out->journal.last_compaction_ms = -1;
     }
     replication_status(context->replication, &out->replication);
+    replication_voting(context->replication, &out->voting);
+    struct replication_voter voter;
+    for (size_t i = 0; replication_voter_at(context->replication, i, &voter); i++) {
+        out->voters_reachable += voter.reachable;
+    }
     allocator_read(&out->heap);
     getrusage(RUSAGE_SELF, &out->usage);
     out->gaps = routing_gaps(context->routing);

@@ -81,6 +81,8 @@ struct metrics {
     const struct telemetry *telemetry;
     struct messenger_stats messages;
     struct replication_status replication;
+    struct replication_voting voting;
+    size_t voters_reachable;
     struct keyspace_deadlines deadlines;
     struct allocator_stats heap;
     struct loop_stalls stalls;

@@ -142,8 +142,10 @@ static void add_nodes(cJSON *root, const struct command_context *context) {
         cJSON_AddStringToObject(object, "id", member->id);
         add_ports(object, member);
         add_u64(object, "group", member->group);
-        cJSON_AddStringToObject(object, "role", member->leader ? "leader" : "follower");
-        cJSON_AddBoolToObject(object, "alive", member->alive || member->self);
+        const struct member *leader = membership_last_leader(context->membership, member->group);
+        bool leads = member->leader && (leader == NULL || leader == member);
+        cJSON_AddStringToObject(object, "role", leads ? "leader" : "follower");
+        cJSON_AddBoolToObject(object, "alive", membership_is_alive(context->membership, member));
         cJSON_AddBoolToObject(object, "self", member->self);
         int64_t heard_ms = member->self ? now_ms : member->last_heard_ms;
         add_time(object, "last_seen", loop_unix_ms_of(context->loop, heard_ms));
@@ -156,6 +158,38 @@ static void add_nodes(cJSON *root, const struct command_context *context) {
         }
         add_link(object, context->replication, member->id);
         add_item(array, object);
+    }
+}
+
+/* Nothing where the leader is named by hand. */
+static void add_voting(cJSON *root, const struct replication *replication) {
+    struct replication_voting voting;
+    struct replication_voter voter;
+    replication_voting(replication, &voting);
+    cJSON *object = cJSON_AddObjectToObject(root, "voting");
+    cJSON_AddBoolToObject(object, "active", voting.active);
+    if (!voting.active) {
+        return;
+    }
+    cJSON_AddStringToObject(object, "phase", voting.phase);
+    add_u64(object, "term", voting.term);
+    add_text(object, "leader", voting.leader_id);
+    add_text(object, "voted_for", voting.voted_for);
+    cJSON_AddStringToObject(object, "acks", voting.quorum ? "quorum" : "leader");
+    add_u64(object, "wanted", voting.wanted);
+    add_u64(object, "quorum", voting.voter_count == 0 ? 0 : voting.voter_count / 2 + 1);
+    add_u64(object, "committed_index", voting.committed_index);
+    add_u64(object, "elections", voting.elections);
+    add_text(object, "reason", voting.reason);
+    cJSON *array = cJSON_AddArrayToObject(object, "voters");
+    for (size_t i = 0; replication_voter_at(replication, i, &voter); i++) {
+        cJSON *row = cJSON_CreateObject();
+        cJSON_AddStringToObject(row, "id", voter.node_id);
+        cJSON_AddBoolToObject(row, "leads", voter.leads);
+        cJSON_AddBoolToObject(row, "reachable", voter.reachable);
+        add_u64(row, "durable_index", voter.durable_index);
+        add_text(row, "memory", !voter.is_known ? "" : voter.forgetful ? "forgetful" : "firm");
+        add_item(array, row);
     }
 }
 
@@ -227,6 +261,7 @@ void rest_cluster(struct exchange *exchange) {
     add_groups(root, context);
     add_nodes(root, context);
     add_history(root, &status);
+    add_voting(root, context->replication);
     add_u64(root, "slots_owned",
             routing_owned_slots(context->routing, membership_self(context->membership)->group));
     add_ring(root, context);

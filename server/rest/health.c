@@ -5,7 +5,7 @@
  *   - starting: it looks for the data of its group, or takes it from a follower
  *   - conflict: its group has two leaders, it is the one that stepped down, and it has not got the other's
  *     data yet
- *   - empty: a follower that has not received its first state
+ *   - empty: a follower that has not received its first state, or whose group has not formed its set of voters
  *   - recovering: it reads its data from its disk
  *   - trouble: its disk takes nothing, so it takes no writes
  *
@@ -30,7 +30,7 @@ struct health {
 
 enum { WHY_MAX_BYTES = 160 };
 
-static struct health judge(const struct replication_status *status) {
+static struct health judge(const struct replication_status *status, const struct replication_voting *voting) {
     const char *conflict = status->conflict[0] != '\0' ? status->conflict : NULL;
     switch (status->role) {
     case REPLICATION_STARTING:
@@ -47,10 +47,16 @@ static struct health judge(const struct replication_status *status) {
         break;
     }
     if (!status->has_state) {
-        return (struct health){503, "empty", "it has not received the state of its group yet"};
+        return (struct health){503, "empty",
+                               voting->active && voting->voter_count == 0
+                                   ? "its group has no voters yet, who would elect its leader"
+                                   : "it has not received the state of its group yet"};
     }
     if (!status->link_up) {
-        return (struct health){200, "degraded", "it has no link to a leader: it serves what it has"};
+        return (struct health){
+            200, "degraded",
+            voting->active ? "its group elects a leader, who takes writes: until then it serves what it has"
+                           : "it has no link to a leader: it serves what it has"};
     }
     return (struct health){200, "ok", conflict};
 }
@@ -87,9 +93,11 @@ static struct health judge_cluster(struct health health, const struct routing_ga
 void rest_health(struct exchange *exchange) {
     struct replication_status status;
     replication_status(exchange->context->replication, &status);
+    struct replication_voting voting;
+    replication_voting(exchange->context->replication, &voting);
     struct routing_gaps gaps = routing_gaps(exchange->context->routing);
     char why[WHY_MAX_BYTES];
-    struct health health = judge_disk(exchange->context, judge_cluster(judge(&status), &gaps, why));
+    struct health health = judge_disk(exchange->context, judge_cluster(judge(&status, &voting), &gaps, why));
     const struct settings *settings = exchange->context->settings;
 
     struct buf *body = &exchange->server->body;

@@ -37,21 +37,16 @@ void rest_problem(struct exchange *exchange, enum err err, const char *detail) {
 }
 
 /* 307, so that the method and the body are kept (RFC 9110, 15.4.8); the target as it came. */
-static void redirect(struct exchange *exchange, const struct routing_answer *answer) {
-    const struct member *target = answer->target;
-    bool is_v6 = strchr(target->host, ':') != NULL;
+void rest_redirect(struct exchange *exchange, const struct member *to, const char *detail) {
+    bool is_v6 = strchr(to->host, ':') != NULL;
     struct slice request_target = exchange->request->target;
     struct buf fields;
     buf_init(&fields, LIMIT_HTTP_TARGET_BYTES + LIMIT_HOST_BYTES + 64);
-    buf_printf(&fields, is_v6 ? "Location: http://[%s]:%u" : "Location: http://%s:%u", target->host,
-               (unsigned)target->api_port);
+    buf_printf(&fields, is_v6 ? "Location: http://[%s]:%u" : "Location: http://%s:%u", to->host,
+               (unsigned)to->api_port);
     buf_append_slice(&fields, request_target);
     buf_append_slice(&fields, SLICE("\r\n"));
 
-    char detail[LIMIT_NODE_ID_BYTES + LIMIT_HOST_BYTES + 96];
-    snprintf(detail, sizeof(detail), "slot %u is answered by %s, the leader of group %u, at %s:%u",
-             (unsigned)answer->slot, target->id, (unsigned)target->group, target->host,
-             (unsigned)target->api_port);
     exchange->context->stats->redirects++;
     if (buf_failed(&fields)) {
         rest_problem(exchange, ERR_NO_MEMORY, NULL);
@@ -61,9 +56,18 @@ static void redirect(struct exchange *exchange, const struct routing_answer *ans
     buf_deinit(&fields);
 }
 
+static void redirect_to_owner(struct exchange *exchange, const struct routing_answer *answer) {
+    const struct member *target = answer->target;
+    char detail[LIMIT_NODE_ID_BYTES + LIMIT_HOST_BYTES + 96];
+    snprintf(detail, sizeof(detail), "slot %u is answered by %s, the leader of group %u, at %s:%u",
+             (unsigned)answer->slot, target->id, (unsigned)target->group, target->host,
+             (unsigned)target->api_port);
+    rest_redirect(exchange, target, detail);
+}
+
 void rest_problem_of_route(struct exchange *exchange, enum err err, const struct routing_answer *answer) {
     if (err == ERR_MOVED) {
-        redirect(exchange, answer);
+        redirect_to_owner(exchange, answer);
         return;
     }
     rest_problem(exchange, err, err == ERR_LOADING ? "this node has not got the data of its group yet" : NULL);

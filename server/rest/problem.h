@@ -15,6 +15,8 @@
 void rest_problem(struct exchange *exchange, enum err err, const char *detail);
 /* The same with more header lines, each with CR LF. */
 void rest_problem_with(struct exchange *exchange, enum err err, const char *detail, struct slice fields);
+/* 307 to the same target at that node; detail says why. */
+void rest_redirect(struct exchange *exchange, const struct member *to, const char *detail);
 /* A request for a key that this node does not answer: what admit said. */
 void rest_problem_of_route(struct exchange *exchange, enum err err, const struct routing_answer *answer);
 

@@ -27,6 +27,7 @@ static const struct route routes[] = {
     ROUTE("/keys", "GET, HEAD, OPTIONS", .get = rest_list),
     ROUTE("/export", "GET, HEAD, OPTIONS", .get = rest_export),
     ROUTE("/admin/compact", "POST, OPTIONS", .post = rest_compact, .no_data = true),
+    ROUTE("/admin/voters", "POST, OPTIONS", .post = rest_voters, .post_head = rest_voters_head),
     ROUTE("/cluster", "GET, HEAD, OPTIONS", .get = rest_cluster, .no_data = true),
     /* A load balancer has no password. */
     ROUTE("/health", "GET, HEAD, OPTIONS", .get = rest_health, .for_everybody = true, .no_data = true),

@@ -937,6 +937,24 @@ static void of_those_that_were_elected_the_one_of_the_greatest_term_leads(void *
     end(scene);
 }
 
+static void a_leader_that_was_followed_by_another_counts_as_dead_at_once(void **state) {
+    (void)state;
+    struct scene *scene = two_leaders_scene();
+    const struct membership *membership = scene->membership;
+    hear(scene, "ENDPOINTS|a|9001|6379|true|100|3");
+    assert_true(membership_is_alive(membership, member(scene, "a")));
+    assert_true(membership_is_alive(membership, member(scene, "b"))); /* it was not elected: that is no sign */
+    hear(scene, "ENDPOINTS|b|9001|6379|true|90|4");
+    assert_false(membership_is_alive(membership, member(scene, "a")));
+    assert_true(membership_is_alive(membership, member(scene, "b")));
+    assert_true(membership_is_alive(membership, membership_self(membership)));
+    hear(scene, "ANNOUNCE|a|10.0.0.2|8001|5|false"); /* it was there, and knows now */
+    assert_true(membership_is_alive(membership, member(scene, "a")));
+    pass(scene, MEMBERSHIP_DEAD_AFTER_MS, MEMBERSHIP_MEMBER_DEAD);
+    assert_false(membership_is_alive(membership, member(scene, "b")));
+    end(scene);
+}
+
 static void a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place(void **state) {
     (void)state;
     struct scene *scene = two_leaders_scene();
@@ -1081,6 +1099,7 @@ int main(void) {
         cmocka_unit_test(the_leader_of_a_group_is_the_live_one_that_was_verified_first),
         cmocka_unit_test(a_leader_that_is_silent_when_another_one_comes_is_passed_over),
         cmocka_unit_test(of_those_that_were_elected_the_one_of_the_greatest_term_leads),
+        cmocka_unit_test(a_leader_that_was_followed_by_another_counts_as_dead_at_once),
         cmocka_unit_test(a_leader_back_from_the_dead_stands_behind_the_one_that_took_its_place),
         cmocka_unit_test(a_leader_hears_of_another_one_of_its_group),
         cmocka_unit_test(one_too_many_takes_the_place_of_the_quietest_that_proved_nothing),

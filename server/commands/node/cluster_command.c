@@ -16,8 +16,22 @@
 /* --- The small ones
  * ----------------------------------------------------------------------------------------------- */
 
+static uint64_t greatest_epoch(const struct command_context *context) {
+    const uint16_t *groups;
+    size_t group_count = membership_groups(context->membership, &groups);
+    uint64_t greatest = context->routing->epoch;
+    for (size_t i = 0; i < group_count; i++) {
+        const struct member *leader = membership_last_leader(context->membership, groups[i]);
+        uint64_t epoch = cluster_config_epoch(context, leader);
+        greatest = epoch > greatest ? epoch : greatest;
+    }
+    return greatest;
+}
+
 void command_cluster_info(struct request *request) {
     const struct command_context *context = request->context;
+    uint16_t own_group = membership_self(context->membership)->group;
+    uint64_t own_epoch = cluster_config_epoch(context, membership_last_leader(context->membership, own_group));
     const uint16_t *groups;
     size_t group_count = membership_groups(context->membership, &groups);
     size_t assigned = group_count > 0 ? SLOT_COUNT : 0;
@@ -32,14 +46,15 @@ void command_cluster_info(struct request *request) {
                      "cluster_slots_fail:%zu\r\n"
                      "cluster_known_nodes:%zu\r\n"
                      "cluster_size:%zu\r\n"
-                     "cluster_current_epoch:%u\r\n"
-                     "cluster_my_epoch:%u\r\n"
+                     "cluster_current_epoch:%llu\r\n"
+                     "cluster_my_epoch:%llu\r\n"
                      "cluster_stats_messages_sent:%llu\r\n"
                      "cluster_stats_messages_received:%llu\r\n"
                      "total_cluster_links_buffer_limit_exceeded:0\r\n",
                      served == SLOT_COUNT ? "ok" : "fail", assigned, served, assigned - served,
-                     membership_count(context->membership), group_count, context->routing->epoch,
-                     context->routing->epoch, (unsigned long long)context->discovery->sent,
+                     membership_count(context->membership), group_count,
+                     (unsigned long long)greatest_epoch(context), (unsigned long long)own_epoch,
+                     (unsigned long long)context->discovery->sent,
                      (unsigned long long)context->discovery->received);
     resp_text(&request->reply, slice_of(text, (size_t)n));
 }

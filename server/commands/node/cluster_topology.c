@@ -134,7 +134,8 @@ static void reply_shard_node(struct request *request, const struct member *membe
         resp_integer(reply, (int64_t)index);
     }
     resp_bulk_text(reply, "health");
-    resp_bulk_text(reply, !member->alive ? "fail" : has_state(request->context, member) ? "online" : "loading");
+    bool is_alive = membership_is_alive(request->context->membership, member);
+    resp_bulk_text(reply, !is_alive ? "fail" : has_state(request->context, member) ? "online" : "loading");
 }
 
 static bool is_shard_node(const struct member *member, uint16_t group) {
@@ -190,15 +191,21 @@ static void append_node_range(void *context, uint16_t first, uint16_t last, uint
     }
 }
 
+uint64_t cluster_config_epoch(const struct command_context *context, const struct member *leader) {
+    return leader != NULL && leader->term > 0 ? leader->term : context->routing->epoch;
+}
+
 /* id ip:port@cport flags master ping-sent pong-received config-epoch link-state slot... */
 static void append_node(const struct command_context *context, const struct member *member, struct buf *out) {
     const struct member *leader = membership_last_leader(context->membership, member->group);
     bool leads = leader == member || (member->leader && leader == NULL);
-    buf_printf(out, "%s %s:%u@%u %s%s%s %s 0 %lld %u %s", member->id, member->host, member->redis_port,
-               member->port, member->self ? "myself," : "", leads ? "master" : "slave",
-               member->alive ? "" : ",fail", leads || leader == NULL ? "-" : leader->id,
+    bool is_alive = membership_is_alive(context->membership, member);
+    buf_printf(out, "%s %s:%u@%u %s%s%s %s 0 %lld %llu %s", member->id, member->host, member->redis_port,
+               member->port, member->self ? "myself," : "", leads ? "master" : "slave", is_alive ? "" : ",fail",
+               leads || leader == NULL ? "-" : leader->id,
                member->self ? 0LL : (long long)loop_unix_ms_of(context->loop, member->last_heard_ms),
-               context->routing->epoch, member->alive ? "connected" : "disconnected");
+               (unsigned long long)cluster_config_epoch(context, leader),
+               is_alive ? "connected" : "disconnected");
     if (member == leader) {
         routing_ranges(context->routing, append_node_range, &(struct node_ranges){out, member->group});
     }

@@ -134,17 +134,14 @@ static void voting_texts(const struct replication *replication, struct buf *out)
     if (!voting.active) {
         return;
     }
-    buf_printf(
-        out,
-        "election_phase:%s\r\nelection_term:%llu\r\nelection_voted_for:%s\r\nelections_won:%llu\r\n"
-        "election_last_reason:%s\r\nacks:%s\r\ncommitted_index:%llu\r\nvoters:%zu\r\nvoters_wanted:%zu\r\n"
-        "voter:%s\r\n",
-        voting.phase, (unsigned long long)voting.term, voting.voted_for, (unsigned long long)voting.elections,
-        voting.reason, voting.quorum ? "quorum" : "leader", (unsigned long long)voting.committed_index,
-        voting.voter_count, voting.wanted,
-        !voting.is_voter   ? "no"
-        : voting.forgetful ? "forgetful"
-                           : "firm");
+    buf_printf(out,
+               "election_phase:%s\r\nelection_voted_for:%s\r\nelection_last_reason:%s\r\nacks:%s\r\n"
+               "voters_wanted:%zu\r\nvoter:%s\r\n",
+               voting.phase, voting.voted_for, voting.reason, voting.quorum ? "quorum" : "leader",
+               voting.wanted,
+               !voting.is_voter   ? "no"
+               : voting.forgetful ? "forgetful"
+                                  : "firm");
     for (size_t i = 0; replication_voter_at(replication, i, &voter); i++) {
         buf_printf(out, "voter%zu:id=%s,role=%s,reachable=%s,durable=%llu\r\n", i, voter.node_id,
                    voter.leads ? "leader" : "follower", voter.reachable ? "yes" : "no",
