@@ -170,7 +170,8 @@ enum follower_verdict follower_link_proof(struct follower_link *link, struct fol
 enum follower_verdict follower_link_tick(struct follower_link *link, struct follower *follower, int64_t now_ms,
                                          struct buf *out);
 
-/* ACK at once: what is durable here has grown, and who leads counts it (commit.h). Nothing but in the stream. */
+/* ACK at once: what is durable here has grown, and who leads counts it (commit.h). Nothing but in the stream.
+ */
 void follower_link_ack(struct follower_link *link, struct follower *follower, int64_t now_ms, struct buf *out);
 
 /* Part of a line that is still on its way has arrived: who sends it lives. CLOSE: it is the first one, and will

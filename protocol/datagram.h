@@ -5,9 +5,9 @@
  *   WHO
  *   LEAVE|nodeID
  *
- * Has state and index say whether the node has its group's state, and how far; an older node says neither. The term is
- * that in which a node was elected (0: it was not, and there is no such field): of two that claim a group the greater
- * one leads it.
+ * Has state and index say whether the node has its group's state, and how far; an older node says neither. The
+ * term is that in which a node was elected (0: it was not, and there is no such field): of two that claim a
+ * group the greater one leads it.
  *
  * The same texts travel as lines on the TCP port in answer to WHO, and only there, behind them:
  *

@@ -274,8 +274,8 @@ bool keyspace_full_begin(struct keyspace *keyspace);
 void keyspace_full_end(struct keyspace *keyspace, bool joins);
 
 /* --- DEBUG RELOAD: all of it goes and comes back, as lines of a state, before control goes back to the loop.
- * Observers hear that it was flushed, and nothing of what comes; nothing goes into the history. A state that was
- * on its way has broken off. */
+ * Observers hear that it was flushed, and nothing of what comes; nothing goes into the history. A state that
+ * was on its way has broken off. */
 /* Empties it, and gives the memory back at once. Returns the floor, which has to come back, too. */
 uint64_t keyspace_reload_begin(struct keyspace *keyspace);
 /* False: the floor that has come is another one; the higher of them holds. */

@@ -4,11 +4,11 @@
  * A developer's command: it holds up the whole node while it lasts, and so nobody sees half a store. It runs
  * between the conns' turns, as the journal's own work does; those who have asked for it wait until then.
  */
+#include "server/peers/reload.h"
 #include "server/clients/clients.h"
 #include "server/commands/rows.h"
 #include "server/dispatch/command.h"
 #include "server/journal/journal.h"
-#include "server/peers/reload.h"
 #include "server/peers/replicated_store.h"
 #include "server/peers/replication.h"
 
