@@ -82,6 +82,10 @@ uint64_t commit_ask(struct commit *commit) {
     return commit->asked;
 }
 
+bool commit_is_asking(const struct commit *commit) {
+    return commit->asked >= commit->first_round && commit->round < commit->asked;
+}
+
 bool commit_may_change(const struct commit *commit, uint64_t voters_index) {
     return (commit->index >= commit->term_index && commit->index >= voters_index) ||
            PLANTED(PLANTED_TWO_CHANGES_AT_ONCE);

@@ -34,6 +34,8 @@ bool commit_durable(struct commit *commit, const char *node_id, uint64_t index);
 bool commit_echo(struct commit *commit, const char *node_id, uint64_t round);
 /* A round for what has run until now; its pings are sent behind that. */
 uint64_t commit_ask(struct commit *commit);
+/* A round that was asked for in this term is not confirmed yet. */
+bool commit_is_asking(const struct commit *commit);
 /* VOTERS may be written: that of line voters_index is committed, and a line of this term is. */
 bool commit_may_change(const struct commit *commit, uint64_t voters_index);
 

@@ -355,7 +355,7 @@ static void ping(struct replication *replication) {
 /* One round is under way at a time: what runs meanwhile shares the next one. */
 static void begin_round(struct replication *replication) {
     struct voting *voting = replication->voting;
-    if (voting->round_wanted && voting->commit.round == voting->commit.asked) {
+    if (voting->round_wanted && !commit_is_asking(&voting->commit)) {
         voting->round_wanted = false;
         commit_ask(&voting->commit);
         ping(replication);

@@ -201,6 +201,19 @@ class Voters(ClusterTestCase):
         same_data(cluster)
         self.assertEqual([n for n in written if leader.get(f"write{n}") != str(n)], [])
 
+    def test_who_leads_a_second_time_answers_what_a_quorum_has(self) -> None:
+        cluster = self.make_group()
+        first = wait_leader(cluster)
+        for _ in range(4):
+            leader = wait_leader(cluster)
+            with leader.resp() as client:
+                self.assertEqual(client.execute("CLIENT", "ACKS", "quorum"), "OK")
+                self.assertEqual(client.execute("INCR", "count"), int(client.execute("GET", "count")))
+            other = next(node for node in cluster.nodes if node is not leader) if leader is first else first
+            leader.execute("FAILOVER", "TO", "127.0.0.1", other.redis)
+            wait_until(lambda: wait_leader(cluster) is other, what="the other leads")
+        self.assertEqual(first.count("elections_won"), 3)
+
     def test_without_a_majority_nothing_is_acknowledged(self) -> None:
         cluster = self.make_group()
         leader = wait_leader(cluster)

@@ -58,19 +58,25 @@ static void test_a_round_is_confirmed_by_echoes_of_it_or_later_ones(void **state
     struct commit commit = {0};
     const struct voters voters = set("a,b,c");
     commit_begin(&commit, "a", &voters, 1);
+    assert_false(commit_is_asking(&commit));
     uint64_t first = commit_ask(&commit), second = commit_ask(&commit);
     assert_int_equal(commit.round, 0);
+    assert_true(commit_is_asking(&commit));
     assert_false(commit_echo(&commit, "b", second + 1)); /* of the future: nobody has asked */
     assert_true(commit_echo(&commit, "b", first));
     assert_int_equal(commit.round, first);
     assert_true(commit_echo(&commit, "c", second));
     assert_int_equal(commit.round, second);
+    assert_false(commit_is_asking(&commit));
     commit_begin(&commit, "a", &voters, 50); /* another term: an echo of the last one says nothing */
     assert_int_equal(commit.round, 0);
+    assert_false(commit_is_asking(&commit)); /* what the last term asked for nobody waits for */
     uint64_t third = commit_ask(&commit);
     assert_true(third > second);
     assert_false(commit_echo(&commit, "b", second));
+    assert_true(commit_is_asking(&commit));
     assert_true(commit_echo(&commit, "b", third));
+    assert_false(commit_is_asking(&commit));
 }
 
 static void test_another_set_keeps_what_is_known_of_those_that_stay(void **state) {
