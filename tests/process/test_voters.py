@@ -186,8 +186,7 @@ class Voters(ClusterTestCase):
 
     def test_what_was_acknowledged_by_a_quorum_survives_each_leader(self) -> None:
         cluster = self.make_group()
-        wait_leader(cluster).execute("CONFIG", "SET", "acks", "quorum")
-        writer = Writer(cluster)
+        writer = Writer(cluster, "CLIENT", "ACKS", "quorum")
         writer.start()
         for _ in range(5):
             before = writer.acknowledged
@@ -217,12 +216,13 @@ class Voters(ClusterTestCase):
     def test_without_a_majority_nothing_is_acknowledged(self) -> None:
         cluster = self.make_group()
         leader = wait_leader(cluster)
-        leader.execute("CONFIG", "SET", "acks", "quorum")
         leader.execute("SET", "k", "1")
+        same_data(cluster)
         for node in cluster.nodes:
             if node is not leader:
                 node.pause()
         with leader.resp(timeout=10) as client:
+            client.execute("CLIENT", "ACKS", "quorum")
             with self.assertRaises((OSError, EOFError, RespError)):
                 client.execute("SET", "k", "2")
         wait_until(lambda: role(leader) == "slave", what="it leads no more")
