@@ -269,8 +269,10 @@ static struct inbound *find_awaiting(const struct replication *replication) {
 }
 
 void inbound_term_kept(struct replication *replication) {
+    const struct election *election = &replication->voting->election;
     struct inbound *inbound;
-    while ((inbound = find_awaiting(replication)) != NULL) { /* each may close others */
+    /* Each may close others; one that has to wait for more to be kept ends this: it is called again. */
+    while (election_is_settled(election) && (inbound = find_awaiting(replication)) != NULL) {
         const struct datagram announce = inbound->announce;
         inbound->awaits_term = false;
         inbound_proof(inbound, &announce);

@@ -8,6 +8,7 @@ from typing import Optional
 
 from harness import Cluster, ClusterTestCase, Node, free_port, main, run_kvnode, wait_until
 from peers import fill
+from shims import SlowDisk
 from test_journal import fill_disk, free_disk, keep
 from wire import RespError
 
@@ -212,6 +213,27 @@ class Voters(ClusterTestCase):
             leader.execute("FAILOVER", "TO", "127.0.0.1", other.redis)
             wait_until(lambda: wait_leader(cluster) is other, what="the other leads")
         self.assertEqual(first.count("elections_won"), 3)
+
+    def test_a_leader_comes_while_what_was_refused_to_it_waits_for_the_disk(self) -> None:
+        cluster, slow = self.make_group(election_timeout=5000), SlowDisk()
+        self.addCleanup(slow.close)
+        longest = wait_leader(cluster)
+        same_data(cluster)
+        others = [node for node in cluster.nodes if node is not longest]
+        for node in others:
+            node.kill()
+        for i in range(10):
+            longest.set(f"alone{i}", "1")
+        longest.kill()
+        slow.set(300)
+        slow.start(longest)  # asks last
+        longest.wait_listening()
+        for node in others:
+            node.start(election_timeout=600)
+        self.assertIn(wait_leader(cluster), others)
+        self.assertIsNone(wait_leader(cluster).get("alone9"))
+        slow.set(0)
+        same_data(cluster)
 
     def test_without_a_majority_nothing_is_acknowledged(self) -> None:
         cluster = self.make_group()
