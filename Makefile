@@ -17,8 +17,8 @@ build: ## ./kvnode, optimized
 	@cmake --build $(BUILD) --target kvnode
 	@install -m 755 $(BUILD)/kvnode kvnode
 
-run: build ## three nodes with real data, until Ctrl-C
-	@tools/run-cluster.sh
+run: build ## three nodes with real data, until Ctrl-C; VOTERS=1: they elect their leader
+	@tools/run-cluster.sh $(if $(VOTERS),--voters)
 
 test: ## build everything, run every test
 	@tools/install-dependencies.sh test

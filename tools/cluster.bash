@@ -60,6 +60,15 @@ start_node() {
 # bash reaps its children as they end, so a pid that still takes signals is a node that runs.
 node_runs() { kill -0 "${node_pid[$1]}" 2>/dev/null; }
 
+# forget_node NAME: it was killed on purpose.
+forget_node() {
+    local name left=()
+    for name in "${node_names[@]}"; do
+        if [[ $name != "$1" ]]; then left+=("$name"); fi
+    done
+    node_names=("${left[@]}")
+}
+
 node_has_ended() { ! node_runs "$1"; }
 
 node_is_healthy() { [[ $(curl -s -m 2 -o /dev/null -w '%{http_code}' "http://$host:$1/health") == 200 ]]; }
