@@ -265,6 +265,9 @@ static void note_place(struct journal_recovery *recovery, const struct journal_g
 }
 
 static const char *take(struct journal_recovery *recovery, const struct journal_given *given) {
+    if (recovery->segment.history_id == 0) {
+        return NULL; /* of a node that had no history yet: nobody has a use for its empty state */
+    }
     const char *reason = given->kind == JOURNAL_FULL ? take_header(recovery) : NULL;
     if (reason == NULL) {
         reason = keep_term(recovery, given->kind == JOURNAL_FULL ? recovery->segment.index : given->index);

@@ -79,6 +79,15 @@ static bool decode(struct slice bytes, enum line_verb verb, struct line *out) {
     return line_decode(bytes, &none, out, &reason) == LINE_OK && out->verb == verb;
 }
 
+/* On no link is there a history of id 0: it is that of a node that had none yet, and an empty state. */
+static bool decode_header(struct slice bytes, struct line *out) {
+    if (slice_equals(bytes, SLICE("FULL|0000000000000000|0|0"))) {
+        *out = (struct line){.verb = LINE_FULL};
+        return true;
+    }
+    return decode(bytes, LINE_FULL, out);
+}
+
 static const char *check_history_line(struct journal_checked *checked, const struct journal_record *record) {
     struct line line;
     if (record->index != checked->index + 1) {
@@ -132,7 +141,7 @@ static const char *check_other_line(struct journal_segment *segment, const struc
 static const char *check(struct journal_segment *segment, const struct journal_record *record) {
     struct line line;
     if (!segment->has_header) {
-        if (record->index != JOURNAL_NO_INDEX || !decode(record->line, LINE_FULL, &line)) {
+        if (record->index != JOURNAL_NO_INDEX || !decode_header(record->line, &line)) {
             return "it does not begin with FULL";
         }
         segment->checked.index = line.index;
@@ -165,7 +174,7 @@ static enum journal_kind take_history_line(struct journal_segment *segment,
 static enum journal_kind take_other_line(struct journal_segment *segment, const struct journal_record *record) {
     struct line line;
     if (!segment->has_header) {
-        bool is_full = decode(record->line, LINE_FULL, &line);
+        bool is_full = decode_header(record->line, &line);
         assert(is_full);
         take_header(segment, &line);
         return JOURNAL_FULL;

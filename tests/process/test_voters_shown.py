@@ -98,6 +98,20 @@ class Shown(ClusterTestCase):
             wait_until(lambda: rows_of(node)[dead][-1] == "connected" and dead in slots_of(node)[1:], what="it follows")
             self.assertNotIn("fail", rows_of(node)[dead][2])
 
+    def test_one_that_waits_for_the_others_may_be_started_again(self) -> None:
+        cluster = self.make_cluster(groups=0, followers=0)
+        directories = [cluster.directory / f"data{i}" for i in range(3)]
+        for directory in directories:
+            cluster.add_node(0, voters=3, data=str(directory))
+        for end in (Node.stop, Node.kill):
+            for node, directory in zip(cluster.nodes[:2], directories):
+                node.start().wait_listening()
+                wait_until(lambda: list(directory.glob("journal-*")), what="it has a journal")
+                end(node)
+        for node in cluster.nodes:
+            node.start()
+        wait_leader(cluster).set("k", "v")
+
     def test_health_without_a_leader(self) -> None:
         cluster = self.make_cluster(groups=0, followers=0)
         first = cluster.add_node(0, voters=3, data=str(cluster.directory / "data0")).start().wait_listening()

@@ -335,6 +335,36 @@ static void test_nothing(void **state) {
     assert_false(place_has(&f->place, "incoming.log"));
 }
 
+/* What a node writes that has not met its group yet, nor formed one; and the next segment, as far as it came.
+ */
+static void test_no_history_yet(void **state) {
+    struct fixture *f = *state;
+    static const char *const behind[] = {NULL, "", "FULL|" STORY_HISTORY "|10|3|1-a-node"};
+    for (size_t i = 0; i < sizeof(behind) / sizeof(behind[0]); i++) {
+        struct reader reader = {0};
+        struct journal_found found;
+        struct pen pen;
+        pen_init(&pen, 0);
+        pen_state(&pen, "FULL|0000000000000000|0|0");
+        pen_state(&pen, "END|0|0");
+        write_pen(f, "journal-0000000001.log", &pen);
+        pen_deinit(&pen);
+        if (behind[i] != NULL) {
+            pen_init(&pen, 0);
+            if (behind[i][0] != '\0') {
+                pen_state(&pen, behind[i]);
+            }
+            write_pen(f, "journal-0000000002.log", &pen);
+            pen_deinit(&pen);
+        }
+        assert_int_equal(recover(f, &reader, &found), JOURNAL_STEP_DONE);
+        assert_int_equal(found.history_id, 0);
+        assert_int_equal(found.next_segment, behind[i] == NULL ? 2 : 3);
+        assert_int_equal(reader.states + reader.index, 0);
+        assert_false(place_has(&f->place, "journal-0000000002.log"));
+    }
+}
+
 static void test_what_nobody_needs_is_dropped(void **state) {
     struct fixture *f = *state;
     static const char *const contents[] = {"", "half of a rec", "a line\nand others\n"};
@@ -638,6 +668,7 @@ int main(void) {
         TEST(test_holes_behind_what_was_synced),
         TEST(test_no_tail_is_torn_behind_a_clean_end),
         TEST(test_nothing),
+        TEST(test_no_history_yet),
         TEST(test_what_nobody_needs_is_dropped),
         TEST(test_a_beginning_that_was_synced_is_not_dropped),
         TEST(test_the_newest_with_an_end_is_begun_with),
