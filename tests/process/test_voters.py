@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from typing import Optional
 
-from harness import Cluster, ClusterTestCase, Node, free_port, main, run_kvnode, wait_until
+from harness import Cluster, ClusterTestCase, Node, main, run_kvnode, wait_until
 from peers import fill
 from shims import SlowDisk
 from test_journal import fill_disk, free_disk, keep
@@ -156,20 +156,6 @@ class Voters(ClusterTestCase):
             node.start()
         wait_leader(cluster)
         self.assertEqual(same_data(cluster), digest)
-
-    def test_voters_find_each_other_again_though_nobody_is_heard(self) -> None:
-        cluster = self.make_group()
-        fill(wait_leader(cluster), 100)
-        digest = same_data(cluster)
-        for node in cluster.nodes:
-            node.stop()
-        for node in cluster.nodes:
-            node.start(discovery_port=free_port())
-        leader = wait_leader(cluster)
-        self.assertEqual(len(leader.known_nodes()), 1)
-        self.assertEqual(same_data(cluster), digest)
-        leader.execute("SET", "k", "v")
-        same_data(cluster)
 
     def test_a_leader_that_stops_hands_over(self) -> None:
         cluster = self.make_group()
