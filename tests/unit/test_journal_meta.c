@@ -172,8 +172,8 @@ static void test_garbage(void **state) {
         "kvnode-journal 1\ncounter 1\nnode a\npeer b 192.0.2.7\n",
         "kvnode-journal 1\ncounter 1\nnode a\npeer b host 4001\n",
         "kvnode-journal 1\ncounter 1\nnode a\npeer | 192.0.2.7 4001\n",
-        "kvnode-journal 1\ncounter 1\nnode a\npeer 1 ::1 1\npeer 2 ::1 1\npeer 3 ::1 1\npeer 4 ::1 1\n"
-        "peer 5 ::1 1\npeer 6 ::1 1\npeer 7 ::1 1\npeer 8 ::1 1\npeer 9 ::1 1\npeer 10 ::1 1\n",
+        ("kvnode-journal 1\ncounter 1\nnode a\npeer 1 ::1 1\npeer 2 ::1 1\npeer 3 ::1 1\npeer 4 ::1 1\n"
+         "peer 5 ::1 1\npeer 6 ::1 1\npeer 7 ::1 1\npeer 8 ::1 1\npeer 9 ::1 1\npeer 10 ::1 1\n"),
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         memset(file, 0, sizeof(file));
